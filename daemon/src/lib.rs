@@ -1,0 +1,14 @@
+//! What long-running processes of Squall share: shutting down, time, backing off, logs, signals,
+//! the rules for listening, and the settings of gRPC.
+
+mod backoff;
+mod clock;
+pub mod grpc;
+pub mod listen;
+pub mod logging;
+mod shutdown;
+pub mod signals;
+
+pub use backoff::Backoff;
+pub use clock::Clock;
+pub use shutdown::{Shutdown, Stuck};

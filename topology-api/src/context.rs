@@ -1,0 +1,227 @@
+//! What a task can ask about itself and its topology.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::output::find_port;
+use crate::{Error, Port, TopologyConfig, Tuple};
+
+/// Most bytes of JSON that a task may leave as its result.
+pub const RESULT_BYTES_MAX: usize = 1024 * 1024;
+
+/// The arguments that the topology was started or submitted with.
+///
+/// ```
+/// use topology_api::Args;
+///
+/// let args = Args::new(["a.txt", "b.txt"]);
+/// assert_eq!(args.files().len(), 2);
+/// assert_eq!(args.iter().next(), Some("a.txt"));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Args {
+    words: Arc<[String]>,
+}
+
+impl Args {
+    /// Makes arguments from words.
+    pub fn new<I>(words: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        Self { words: words.into_iter().map(Into::into).collect() }
+    }
+
+    /// Gives the arguments one by one.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().map(String::as_str)
+    }
+
+    /// Gives the arguments that are not flags, as paths.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.iter().filter(|word| !word.starts_with("--")).map(PathBuf::from).collect()
+    }
+}
+
+/// Takes what tasks report of themselves; made by the worker.
+pub trait Reporter: Send + Sync {
+    /// The task's result so far, as JSON.
+    fn result(&self, task: u32, json: String);
+    /// Adds to a counter of the task.
+    fn count(&self, task: u32, counter: &'static str, by: u64);
+    /// Shows an error of the task.
+    fn error(&self, task: u32, text: String);
+}
+
+/// A declared output of the component, as the context knows it.
+#[derive(Clone, Debug)]
+pub struct OutputName {
+    /// The stream's name.
+    pub name: String,
+    /// The Rust type of its tuples.
+    pub tuple: &'static str,
+}
+
+/// The facts of one task; made by the worker.
+#[derive(Clone)]
+pub struct TaskFacts {
+    /// Name of the topology.
+    pub topology: String,
+    /// Name of the component.
+    pub component: String,
+    /// The task's number within the topology.
+    pub task: u32,
+    /// The tasks of its component.
+    pub tasks: Range<u32>,
+    /// The worker's number within the topology.
+    pub worker: u32,
+    /// Arguments of the topology.
+    pub arguments: Args,
+    /// Configuration of the topology.
+    pub config: TopologyConfig,
+    /// The component's output streams, the main one first.
+    pub outputs: Vec<OutputName>,
+    /// Every component with its tasks.
+    pub peers: Vec<(String, Range<u32>)>,
+    /// Where reports go.
+    pub reporter: Arc<dyn Reporter>,
+}
+
+/// What a task can ask about itself and its topology. A cheap handle: keep a clone.
+///
+/// ```
+/// use topology_api::prelude::*;
+/// # use topology_api::NoOutput;
+/// #[derive(Clone, Debug, Tuple)]
+/// struct Word { word: Text }
+///
+/// struct Count { words: u64, cx: Context }
+///
+/// impl Bolt for Count {
+///     type Input = Word;
+///     type Output = NoOutput;
+///     fn execute(&mut self, _: Word, _: &mut Output<NoOutput>) -> BoltResult {
+///         self.words += 1;
+///         Ok(())
+///     }
+///     fn finish(&mut self, _: &mut Output<NoOutput>) {
+///         self.cx.result(&self.words);
+///     }
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Context {
+    facts: Arc<TaskFacts>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {} of {}", self.facts.task, self.facts.component)
+    }
+}
+
+impl Context {
+    /// Made by the worker, and by the drivers of [`testing`](crate::testing).
+    #[must_use]
+    pub fn new(facts: TaskFacts) -> Self {
+        Self { facts: Arc::new(facts) }
+    }
+
+    /// Name of the topology.
+    #[must_use]
+    pub fn topology(&self) -> &str {
+        &self.facts.topology
+    }
+
+    /// Name of the component.
+    #[must_use]
+    pub fn component(&self) -> &str {
+        &self.facts.component
+    }
+
+    /// The task's number within the topology.
+    #[must_use]
+    pub fn task(&self) -> u32 {
+        self.facts.task
+    }
+
+    /// The task's number within its component, from 0.
+    #[must_use]
+    pub fn task_index(&self) -> u32 {
+        self.facts.task - self.facts.tasks.start
+    }
+
+    /// How many tasks the component has.
+    #[must_use]
+    pub fn task_count(&self) -> u32 {
+        self.facts.tasks.end - self.facts.tasks.start
+    }
+
+    /// The tasks of another component, if there is one of that name.
+    #[must_use]
+    pub fn tasks_of(&self, component: &str) -> Option<Range<u32>> {
+        self.facts.peers.iter().find(|(name, _)| name == component).map(|(_, tasks)| tasks.clone())
+    }
+
+    /// The number of the worker that runs the task.
+    #[must_use]
+    pub fn worker(&self) -> u32 {
+        self.facts.worker
+    }
+
+    /// The arguments that the topology was started or submitted with.
+    #[must_use]
+    pub fn arguments(&self) -> &Args {
+        &self.facts.arguments
+    }
+
+    /// The topology's configuration.
+    #[must_use]
+    pub fn config(&self) -> &TopologyConfig {
+        &self.facts.config
+    }
+
+    /// Finds a declared side output, to emit to with `out.to(&port)`.
+    ///
+    /// # Errors
+    ///
+    /// If the component declares no such output, or one of another type.
+    pub fn port<T: Tuple>(&self, name: &str) -> Result<Port<T>, Error> {
+        find_port(self, name)
+    }
+
+    /// Leaves the task's result, shown in the status; a later one replaces it. At most 1 MiB of JSON:
+    /// a larger one is reported as an error instead.
+    pub fn result<V: Serialize + ?Sized>(&self, value: &V) {
+        match serde_json::to_string(value) {
+            Ok(json) if json.len() <= RESULT_BYTES_MAX => {
+                self.facts.reporter.result(self.facts.task, json);
+            }
+            Ok(json) => self.report_error(&format!(
+                "the result has {} bytes of JSON, more than the {RESULT_BYTES_MAX} allowed",
+                json.len()
+            )),
+            Err(error) => self.report_error(&format!("the result cannot be JSON: {error}")),
+        }
+    }
+
+    /// Adds to a counter of the task, shown in the status.
+    pub fn count(&self, counter: &'static str, by: u64) {
+        self.facts.reporter.count(self.facts.task, counter, by);
+    }
+
+    /// Shows an error in the status without failing a tuple.
+    pub fn report_error(&self, text: &str) {
+        self.facts.reporter.error(self.facts.task, text.to_owned());
+    }
+
+    pub(crate) fn outputs(&self) -> &[OutputName] {
+        &self.facts.outputs
+    }
+}

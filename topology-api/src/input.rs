@@ -1,0 +1,98 @@
+//! A tuple with its verdict in hand: what the explicit form of a bolt gets.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What became of an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was processed.
+    Ack,
+    /// It was not, for this reason.
+    Fail(String),
+    /// Its guard was dropped without a word.
+    Dropped,
+    /// It is still being worked on: the clock of its trees starts again.
+    ResetTimeout,
+}
+
+/// Where the guards of one task leave their verdicts, from whatever thread.
+#[derive(Debug, Default)]
+pub struct Verdicts {
+    given: Mutex<Vec<(u32, Verdict)>>,
+}
+
+impl Verdicts {
+    /// Reserves room for the verdicts of `count` more inputs, so that giving one cannot fail.
+    pub fn reserve(&self, count: usize) {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).reserve(count);
+    }
+
+    fn give(&self, slot: u32, verdict: Verdict) {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).push((slot, verdict));
+    }
+
+    /// Takes the verdicts given so far.
+    #[must_use]
+    pub fn take(&self) -> Vec<(u32, Verdict)> {
+        std::mem::take(&mut self.given.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// An input tuple that must be acked or failed; dropped without either, it fails.
+///
+/// It may be kept over calls and sent to other threads.
+#[derive(Debug)]
+pub struct Input<T> {
+    value: T,
+    slot: u32,
+    /// `None` once the verdict was given.
+    verdicts: Option<Arc<Verdicts>>,
+}
+
+impl<T> Input<T> {
+    pub(crate) fn new(value: T, slot: u32, verdicts: Arc<Verdicts>) -> Self {
+        Self { value, slot, verdicts: Some(verdicts) }
+    }
+
+    /// Says that the tuple was processed.
+    pub fn ack(mut self) {
+        self.settle(Verdict::Ack);
+    }
+
+    /// Says that the tuple could not be processed: its spout is told, with the reason.
+    pub fn fail(mut self, reason: impl Into<String>) {
+        self.settle(Verdict::Fail(reason.into()));
+    }
+
+    /// Says that the tuple is still being worked on: its timeout starts again.
+    pub fn reset_timeout(&self) {
+        if let Some(verdicts) = &self.verdicts {
+            verdicts.give(self.slot, Verdict::ResetTimeout);
+        }
+    }
+
+    pub(crate) fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    fn settle(&mut self, verdict: Verdict) {
+        if let Some(verdicts) = self.verdicts.take() {
+            verdicts.give(self.slot, verdict);
+        }
+    }
+}
+
+impl<T> Deref for Input<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> Drop for Input<T> {
+    fn drop(&mut self) {
+        self.settle(Verdict::Dropped);
+    }
+}

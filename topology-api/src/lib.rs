@@ -1,0 +1,130 @@
+//! What the author of a topology writes against: a word count first, then each concept in reading
+//! order.
+//!
+//! ```
+//! use std::collections::HashMap;
+//! use topology_api::NoOutput;
+//! use topology_api::prelude::*;
+//!
+//! #[derive(Clone, Debug, Tuple)]
+//! struct Word { word: Text }
+//!
+//! struct Split;
+//! impl Bolt for Split {
+//!     type Input = Line;
+//!     type Output = Word;
+//!     fn execute(&mut self, line: Line, out: &mut Output<Word>) -> BoltResult {
+//!         for word in line.text.split_whitespace() {
+//!             out.emit(Word { word: word.into() }); // anchored to `line`
+//!         }
+//!         Ok(()) // acks it; an error would fail it
+//!     }
+//! }
+//!
+//! struct Count { counts: HashMap<Text, u64>, cx: Context }
+//! impl Bolt for Count {
+//!     type Input = Word;
+//!     type Output = NoOutput;
+//!     fn execute(&mut self, word: Word, _: &mut Output<NoOutput>) -> BoltResult {
+//!         *self.counts.entry(word.word).or_default() += 1;
+//!         Ok(())
+//!     }
+//!     fn finish(&mut self, _: &mut Output<NoOutput>) {
+//!         self.cx.result(&self.counts);
+//!     }
+//! }
+//!
+//! fn word_count(_: &Args) -> Result<Topology, BuildError> {
+//!     let mut t = TopologyBuilder::new("word-count");
+//!     let lines = t.spout("lines", |cx| LineFiles::open(cx.arguments().files(), cx)).stream();
+//!     let words = t.bolt("split", |_| Split).local_or_shuffle(&lines).stream();
+//!     t.bolt("count", |cx| Count { counts: HashMap::new(), cx: cx.clone() })
+//!         .parallelism(2)
+//!         .fields(&words, |w| &w.word);
+//!     t.build()
+//! }
+//! # assert!(word_count(&Args::default()).is_ok());
+//! ```
+//!
+//! A binary hands `word_count` to `worker::main`. Then: [`Tuple`] is what flows, [`Spout`] and
+//! [`Bolt`] are what it flows through, [`TopologyBuilder`] connects them by groupings, [`Context`]
+//! is what a task can ask, [`TopologyConfig`] holds every knob, and [`testing`] drives one
+//! component by hand.
+
+extern crate self as topology_api;
+
+mod bolt;
+mod builder;
+pub mod codec;
+mod config;
+mod connections;
+mod context;
+mod declarer;
+mod description;
+mod fields;
+mod grouping;
+mod input;
+mod key;
+mod lines;
+mod names;
+mod output;
+mod problems;
+mod rows;
+#[doc(hidden)]
+pub mod serde_field;
+mod spout;
+mod task;
+pub mod testing;
+mod text;
+mod topology;
+mod tuple;
+mod units;
+mod value;
+mod values;
+
+pub use bolt::{Bolt, BoltResult, ExplicitBolt};
+pub use builder::{BuildError, IntoBolt, IntoSpout, Reads, Stream, TopologyBuilder};
+pub use codec::DecodeError;
+pub use config::{ConfigError, ConfigKey, ConfigKind, TopologyConfig, config_keys};
+pub use context::{Args, Context, RESULT_BYTES_MAX};
+pub use declarer::{BoltDeclarer, SpoutDeclarer};
+pub use description::{
+    ComponentDescription, Description, EXECUTORS_MAX, ExecutorDescription, FieldDescription,
+    GROUPINGS, InputDescription, KEY_GROUPS_UNIT, StreamDescription,
+};
+pub use input::Input;
+pub use key::{Key, KeyHasher, key_hash};
+pub use lines::{Line, LineFiles, LinePlace};
+pub use names::{NAME_LENGTH_MAX, NameError, check_name};
+pub use output::{Output, Port, SideOutput, SpoutOutput};
+pub use spout::{FailReason, Next, Spout, SpoutResult};
+pub use text::Text;
+pub use topology::Topology;
+pub use topology_api_macros::Tuple;
+pub use tuple::{Field, NoOutput, Schema, Tuple};
+pub use units::{UnitError, format_duration, format_size, parse_duration, parse_size};
+pub use value::Value;
+pub use values::Values;
+
+/// What an author's code may fail with.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the worker drives components through; not for authors.
+pub mod runtime {
+    pub use crate::context::{OutputName, Reporter, TaskFacts};
+    pub use crate::grouping::Grouping;
+    pub use crate::input::{Verdict, Verdicts};
+    pub use crate::output::{Emitted, NOT_DIRECT, SEVERAL, UNANCHORED};
+    pub use crate::rows::{Batch, Convert, Decode, KeyHashes, Rows};
+    pub use crate::task::{BoltTask, Fault, SpoutTask, Task};
+    pub use crate::topology::{Component, InputStream, Kind, OutputStream};
+}
+
+/// What most topologies need.
+pub mod prelude {
+    pub use crate::{
+        Args, Bolt, BoltResult, BuildError, Context, ExplicitBolt, FailReason, Input, Line,
+        LineFiles, Next, Output, Spout, SpoutOutput, SpoutResult, Stream, Text, Topology,
+        TopologyBuilder, Tuple,
+    };
+}

@@ -1,0 +1,378 @@
+//! The emit side: where `execute` and `next` put their tuples.
+//!
+//! Emitting appends to a typed column and notes the anchor beside it; the worker takes the columns
+//! after the call, routes them a batch at a time and gives them their edge ids. Nothing is sent,
+//! hashed or locked inside `emit`.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+
+use crate::input::Input;
+use crate::rows::{Batch, Rows};
+use crate::{Context, Error, Tuple};
+
+/// The anchor of a tuple that is tied to no input.
+pub const UNANCHORED: u32 = u32::MAX;
+
+/// Set in an anchor that is an index into the lists of several anchors.
+pub const SEVERAL: u32 = 1 << 31;
+
+/// Marks a tuple that is not emitted directly to one task.
+pub const NOT_DIRECT: u32 = u32::MAX;
+
+/// What one call, or several, emitted to one stream.
+pub struct Emitted {
+    /// The tuples.
+    pub rows: Box<dyn Rows>,
+    /// For each tuple, what it is anchored to: an input's number, [`UNANCHORED`], or with
+    /// [`SEVERAL`] set an index into the anchors of the whole output.
+    pub anchors: Vec<u32>,
+    /// Empty, or for each tuple the index of the task it is meant for, or [`NOT_DIRECT`].
+    pub direct: Vec<u32>,
+}
+
+/// Columns of one stream.
+#[derive(Debug)]
+struct Lane<T> {
+    rows: Vec<T>,
+    anchors: Vec<u32>,
+    direct: Vec<u32>,
+}
+
+impl<T: Tuple> Lane<T> {
+    fn new() -> Self {
+        Self { rows: Vec::new(), anchors: Vec::new(), direct: Vec::new() }
+    }
+
+    #[inline]
+    fn push(&mut self, value: T, anchor: u32, direct: u32) {
+        if direct != NOT_DIRECT || !self.direct.is_empty() {
+            self.direct.resize(self.rows.len(), NOT_DIRECT);
+            self.direct.push(direct);
+        }
+        self.rows.push(value);
+        self.anchors.push(anchor);
+    }
+}
+
+/// A [`Lane`] of whatever type.
+pub(crate) trait AnyLane: Any + Send {
+    fn take(&mut self) -> Option<Emitted>;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+}
+
+impl<T: Tuple> AnyLane for Lane<T> {
+    fn take(&mut self) -> Option<Emitted> {
+        if self.rows.is_empty() {
+            return None;
+        }
+        let capacity = self.rows.len();
+        let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(capacity));
+        let anchors = std::mem::replace(&mut self.anchors, Vec::with_capacity(capacity));
+        let direct = std::mem::take(&mut self.direct);
+        Some(Emitted { rows: Box::new(Batch { rows }), anchors, direct })
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// Makes the column of a declared side output.
+pub(crate) type MakeLane = fn() -> Box<dyn AnyLane>;
+
+pub(crate) fn make_lane<T: Tuple>() -> Box<dyn AnyLane> {
+    Box::new(Lane::<T>::new())
+}
+
+/// Names one declared side output of a component, with its type.
+///
+/// A factory asks its context for it: `cx.port::<Late>("late")?`.
+#[derive(Debug)]
+pub struct Port<T> {
+    /// Index among the component's streams; 0 is the main one.
+    stream: usize,
+    tuple: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Port<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Port<T> {}
+
+impl<T> Port<T> {
+    pub(crate) fn new(stream: usize) -> Self {
+        Self { stream, tuple: PhantomData }
+    }
+}
+
+/// Takes what a bolt emits.
+///
+/// ```
+/// use topology_api::prelude::*;
+///
+/// #[derive(Clone, Debug, Tuple)]
+/// struct Number { n: u64 }
+///
+/// struct Double;
+/// impl Bolt for Double {
+///     type Input = Number;
+///     type Output = Number;
+///     fn execute(&mut self, input: Number, out: &mut Output<Number>) -> BoltResult {
+///         out.emit(Number { n: input.n * 2 }); // anchored to `input`
+///         Ok(())
+///     }
+/// }
+/// ```
+pub struct Output<T: Tuple> {
+    main: Lane<T>,
+    side: Vec<Box<dyn AnyLane>>,
+    /// What [`Output::emit`] anchors to: the input in hand.
+    anchor: u32,
+    /// Anchors of tuples with several.
+    several: Vec<Vec<u32>>,
+    /// Iterators still to be pulled, with their anchors.
+    pulls: VecDeque<(Box<dyn Iterator<Item = T> + Send>, u32)>,
+    /// Tuples emitted and not yet taken.
+    count: usize,
+    /// Bytes emitted by the call in hand.
+    call_weight: usize,
+    /// What one call may emit, in bytes.
+    budget: usize,
+    /// The call in hand emitted more than its budget.
+    over_budget: bool,
+}
+
+impl<T: Tuple> Output<T> {
+    pub(crate) fn new(side: &[MakeLane], budget: usize) -> Self {
+        Self {
+            main: Lane::new(),
+            side: side.iter().map(|make| make()).collect(),
+            anchor: UNANCHORED,
+            several: Vec::new(),
+            pulls: VecDeque::new(),
+            count: 0,
+            call_weight: 0,
+            budget,
+            over_budget: false,
+        }
+    }
+
+    /// Emits a tuple anchored to the input in hand.
+    #[inline]
+    pub fn emit(&mut self, value: T) {
+        self.push(value, self.anchor, NOT_DIRECT);
+    }
+
+    /// Emits a tuple that is tied to no input: nobody replays it when it is lost.
+    #[inline]
+    pub fn emit_unanchored(&mut self, value: T) {
+        self.push(value, UNANCHORED, NOT_DIRECT);
+    }
+
+    /// Emits a tuple anchored to every input of `anchors`: it fails them all when it fails.
+    pub fn emit_anchored<'a, I, A>(&mut self, anchors: A, value: T)
+    where
+        I: 'a,
+        A: IntoIterator<Item = &'a Input<I>>,
+    {
+        let slots: Vec<u32> = anchors.into_iter().map(Input::slot).collect();
+        let anchor = match slots.as_slice() {
+            [] => UNANCHORED,
+            [one] => *one,
+            _ => {
+                self.several.push(slots);
+                SEVERAL | u32::try_from(self.several.len() - 1).unwrap_or(u32::MAX >> 1)
+            }
+        };
+        self.push(value, anchor, NOT_DIRECT);
+    }
+
+    /// Emits a tuple to the task with this index of every bolt that reads the stream directly.
+    pub fn emit_direct(&mut self, task_index: u32, value: T) {
+        self.push(value, self.anchor, task_index);
+    }
+
+    /// Emits all that `tuples` gives, pulled as the receivers have room: one tuple may become a
+    /// billion in constant memory. The input is acked when the iterator has ended.
+    pub fn emit_from<I>(&mut self, tuples: I)
+    where
+        I: IntoIterator<Item = T>,
+        I::IntoIter: Send + 'static,
+    {
+        self.pulls.push_back((Box::new(tuples.into_iter()), self.anchor));
+    }
+
+    /// Emits to a declared side output.
+    pub fn to<S: Tuple>(&mut self, port: &Port<S>) -> SideOutput<'_, S> {
+        let lane = self.side[port.stream - 1]
+            .as_any_mut()
+            .downcast_mut::<Lane<S>>()
+            .expect("a port has the type that its output was declared with");
+        SideOutput { lane, anchor: self.anchor, count: &mut self.count }
+    }
+
+    #[inline]
+    fn push(&mut self, value: T, anchor: u32, direct: u32) {
+        self.call_weight += value.weight();
+        if self.call_weight > self.budget {
+            self.over_budget = true;
+            return;
+        }
+        self.count += 1;
+        self.main.push(value, anchor, direct);
+    }
+
+    /// Begins a call whose emits are anchored to `anchor`.
+    #[inline]
+    pub(crate) fn begin(&mut self, anchor: u32) {
+        self.anchor = anchor;
+        self.call_weight = 0;
+        self.over_budget = false;
+    }
+
+    #[inline]
+    pub(crate) fn is_over_budget(&self) -> bool {
+        self.over_budget
+    }
+
+    #[inline]
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Pulls iterators until `room` tuples wait; tells whether all have ended.
+    pub(crate) fn pull(&mut self, room: usize) -> bool {
+        while let Some((mut tuples, anchor)) = self.pulls.pop_front() {
+            while self.count < room {
+                match tuples.next() {
+                    Some(value) => {
+                        self.count += 1;
+                        self.main.push(value, anchor, NOT_DIRECT);
+                    }
+                    None => break,
+                }
+            }
+            if self.count >= room {
+                self.pulls.push_front((tuples, anchor));
+                return false;
+            }
+        }
+        true
+    }
+
+    #[inline]
+    pub(crate) fn is_pulling(&self) -> bool {
+        !self.pulls.is_empty()
+    }
+
+    pub(crate) fn abandon_pulls(&mut self) {
+        self.pulls.clear();
+    }
+
+    /// Takes what was emitted to the stream with this index.
+    pub(crate) fn take(&mut self, stream: usize) -> Option<Emitted> {
+        let taken = match stream {
+            0 => self.main.take(),
+            side => self.side.get_mut(side - 1)?.take(),
+        };
+        if let Some(taken) = &taken {
+            self.count = self.count.saturating_sub(taken.rows.len());
+        }
+        taken
+    }
+
+    pub(crate) fn take_several(&mut self) -> Vec<Vec<u32>> {
+        std::mem::take(&mut self.several)
+    }
+}
+
+/// A side output, borrowed for one emit.
+pub struct SideOutput<'a, T> {
+    lane: &'a mut Lane<T>,
+    anchor: u32,
+    count: &'a mut usize,
+}
+
+impl<T: Tuple> SideOutput<'_, T> {
+    /// Emits a tuple anchored to the input in hand.
+    pub fn emit(&mut self, value: T) {
+        *self.count += 1;
+        self.lane.push(value, self.anchor, NOT_DIRECT);
+    }
+
+    /// Emits a tuple that is tied to no input.
+    pub fn emit_unanchored(&mut self, value: T) {
+        *self.count += 1;
+        self.lane.push(value, UNANCHORED, NOT_DIRECT);
+    }
+}
+
+/// Takes what a spout emits.
+///
+/// With a message id a tuple is tracked: [`Spout::ack`](crate::Spout::ack) or
+/// [`Spout::fail`](crate::Spout::fail) will name the id, once.
+pub struct SpoutOutput<T: Tuple, Id> {
+    pub(crate) output: Output<T>,
+    /// Message ids of the tuples emitted and not yet taken, in order.
+    pub(crate) ids: Vec<Id>,
+}
+
+impl<T: Tuple, Id> SpoutOutput<T, Id> {
+    pub(crate) fn new(side: &[MakeLane]) -> Self {
+        Self { output: Output::new(side, usize::MAX), ids: Vec::new() }
+    }
+
+    /// Emits a tuple under a message id.
+    #[inline]
+    pub fn emit(&mut self, id: Id, value: T) {
+        let anchor = u32::try_from(self.ids.len()).unwrap_or(UNANCHORED);
+        self.ids.push(id);
+        self.output.push(value, anchor, NOT_DIRECT);
+    }
+
+    /// Emits a tuple that nobody tracks.
+    #[inline]
+    pub fn emit_untracked(&mut self, value: T) {
+        self.output.push(value, UNANCHORED, NOT_DIRECT);
+    }
+
+    /// Emits a tuple under a message id to a declared side output.
+    pub fn emit_to<S: Tuple>(&mut self, port: &Port<S>, id: Id, value: S) {
+        self.output.anchor = u32::try_from(self.ids.len()).unwrap_or(UNANCHORED);
+        self.ids.push(id);
+        self.output.to(port).emit(value);
+    }
+
+    /// How many tuples were emitted since the worker last took them.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.output.count()
+    }
+}
+
+/// Finds the side output `name` of type `T` among those the component declared.
+pub(crate) fn find_port<T: Tuple>(cx: &Context, name: &str) -> Result<Port<T>, Error> {
+    let outputs = cx.outputs();
+    match outputs.iter().position(|output| output.name == name) {
+        Some(0) => Err(format!("`{name}` is the main output: emit to it without a port").into()),
+        Some(stream) if outputs[stream].tuple == std::any::type_name::<T>() => {
+            Ok(Port::new(stream))
+        }
+        Some(stream) => Err(format!(
+            "the output `{name}` carries {}, not {}",
+            outputs[stream].tuple,
+            std::any::type_name::<T>()
+        )
+        .into()),
+        None => Err(format!(
+            "the component declares no output `{name}`: add `.output::<{}>(\"{name}\")` to it",
+            std::any::type_name::<T>()
+        )
+        .into()),
+    }
+}

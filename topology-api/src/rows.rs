@@ -1,0 +1,167 @@
+//! A batch of tuples of one type behind one handle: what the worker passes around.
+//!
+//! The worker decides per batch where tuples go and never knows their type; here the loops over
+//! typed tuples are compiled once for each type. So there is one dynamic call a batch and none a
+//! tuple.
+
+use std::any::Any;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::{DecodeError, Tuple};
+
+/// Tuples of one type, in order, behind one handle.
+pub trait Rows: Any + Send {
+    /// How many tuples.
+    fn len(&self) -> usize;
+
+    /// Tells whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// About how many bytes they take when encoded.
+    fn weight(&self) -> usize;
+
+    /// Appends the rows of `range` to `out`.
+    fn encode(&self, range: Range<usize>, out: &mut Vec<u8>);
+
+    /// Moves tuple `i` to the end of `out[targets[i]]`; leaves nothing here.
+    fn scatter(&mut self, targets: &[u32], out: &mut [Box<dyn Rows>]);
+
+    /// Moves all tuples of `other`, which must be of the same type, to the end of this.
+    fn append(&mut self, other: &mut dyn Rows);
+
+    /// Takes the tuples from `at` on.
+    fn split_off(&mut self, at: usize) -> Box<dyn Rows>;
+
+    /// Copies the batch, for a second subscriber.
+    fn duplicate(&self) -> Box<dyn Rows>;
+
+    /// Makes an empty batch of the same type.
+    fn empty(&self) -> Box<dyn Rows>;
+
+    /// For typed access.
+    fn as_any(&self) -> &dyn Any;
+
+    /// For typed access.
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+
+    /// For typed access.
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+impl std::fmt::Debug for dyn Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} rows", self.len())
+    }
+}
+
+/// A typed batch.
+#[derive(Clone, Debug)]
+pub struct Batch<T> {
+    /// The tuples, in order.
+    pub rows: Vec<T>,
+}
+
+impl<T: Tuple> Batch<T> {
+    /// Makes an empty batch behind a handle.
+    #[must_use]
+    pub fn boxed() -> Box<dyn Rows> {
+        Box::new(Self { rows: Vec::new() })
+    }
+
+    /// Reads `count` rows.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] if the bytes are not exactly that many rows of this type.
+    pub fn decode(mut input: &[u8], count: usize) -> Result<Box<dyn Rows>, DecodeError> {
+        // A row may be empty, so the count alone must not decide how much is allocated.
+        let mut rows = Vec::with_capacity(count.min(input.len().max(64)));
+        for _ in 0..count {
+            rows.push(T::decode(&mut input)?);
+        }
+        if !input.is_empty() {
+            return Err(DecodeError::Invalid("bytes after its last row"));
+        }
+        Ok(Box::new(Self { rows }))
+    }
+}
+
+fn same_type<T: Tuple>(rows: &mut dyn Rows) -> &mut Batch<T> {
+    rows.as_any_mut().downcast_mut().expect("batches of one stream have one type")
+}
+
+impl<T: Tuple> Rows for Batch<T> {
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn weight(&self) -> usize {
+        self.rows.iter().map(Tuple::weight).sum()
+    }
+
+    fn encode(&self, range: Range<usize>, out: &mut Vec<u8>) {
+        for row in &self.rows[range] {
+            row.encode(out);
+        }
+    }
+
+    fn scatter(&mut self, targets: &[u32], out: &mut [Box<dyn Rows>]) {
+        debug_assert_eq!(targets.len(), self.rows.len(), "one target a tuple");
+        // One downcast a target instead of one a tuple.
+        let mut typed: Vec<&mut Vec<T>> =
+            out.iter_mut().map(|rows| &mut same_type::<T>(&mut **rows).rows).collect();
+        for (row, target) in self.rows.drain(..).zip(targets) {
+            typed[*target as usize].push(row);
+        }
+    }
+
+    fn append(&mut self, other: &mut dyn Rows) {
+        self.rows.append(&mut same_type::<T>(other).rows);
+    }
+
+    fn split_off(&mut self, at: usize) -> Box<dyn Rows> {
+        Box::new(Self { rows: self.rows.split_off(at) })
+    }
+
+    fn duplicate(&self) -> Box<dyn Rows> {
+        Box::new(self.clone())
+    }
+
+    fn empty(&self) -> Box<dyn Rows> {
+        Self::boxed()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// Appends the key hash of every tuple of a batch.
+pub type KeyHashes = Arc<dyn Fn(&dyn Rows, &mut Vec<u64>) + Send + Sync>;
+
+/// Turns a batch of one type into a batch of the type that a bolt reads.
+pub type Convert = fn(Box<dyn Rows>) -> Box<dyn Rows>;
+
+/// Reads a batch from its encoded rows.
+pub type Decode = fn(&[u8], usize) -> Result<Box<dyn Rows>, DecodeError>;
+
+/// Converts a batch of `T` into one of `I`; the same type passes through untouched.
+pub(crate) fn convert<T: Tuple, I: Tuple + From<T>>(rows: Box<dyn Rows>) -> Box<dyn Rows> {
+    if std::any::TypeId::of::<T>() == std::any::TypeId::of::<I>() {
+        return rows;
+    }
+    let typed: Box<Batch<T>> =
+        rows.into_any().downcast().expect("batches of one stream have one type");
+    Box::new(Batch { rows: typed.rows.into_iter().map(I::from).collect() })
+}

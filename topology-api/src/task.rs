@@ -1,0 +1,390 @@
+//! A task as the worker drives it: an author's component behind one dynamic interface.
+//!
+//! The worker hands over a batch and gets columns back; everything a tuple needs happens in between,
+//! compiled for its type. A call that panics leaves the task in a state from which
+//! [`BoltTask::panicked`] can go on.
+
+use std::sync::Arc;
+use std::vec::IntoIter;
+
+use crate::input::{Input, Verdicts};
+use crate::output::{Emitted, MakeLane, Output, SpoutOutput, UNANCHORED};
+use crate::rows::{Batch, Rows};
+use crate::{Bolt, BoltResult, Context, Error, ExplicitBolt, FailReason, Next, Spout};
+
+/// Why an input of an automatically acked bolt failed.
+#[derive(Debug)]
+pub enum Fault {
+    /// `execute` returned this error.
+    Error(String),
+    /// `execute` emitted more than its budget.
+    TooMuchOutput,
+}
+
+/// What every task has.
+pub trait Task: Send {
+    /// Makes the author's instance, or makes it anew.
+    ///
+    /// # Errors
+    ///
+    /// The factory's.
+    fn open(&mut self, cx: &Context) -> Result<(), Error>;
+    /// Calls the author's `tick`.
+    fn tick(&mut self);
+    /// Calls the author's `close` and drops the instance.
+    fn close(&mut self);
+    /// Takes what was emitted to one of the component's streams.
+    fn take(&mut self, stream: usize) -> Option<Emitted>;
+    /// Takes the anchors of tuples that have several.
+    fn take_several(&mut self) -> Vec<Vec<u32>>;
+}
+
+/// A task of a bolt.
+pub trait BoltTask: Task {
+    /// Gives it the next batch; the last one must be used up. `slots` has one number an input for
+    /// an explicit bolt, else nothing.
+    fn load(&mut self, rows: Box<dyn Rows>, slots: &[u32]);
+    /// Executes inputs until the batch is used up or about `room` tuples wait to be taken; returns
+    /// how many inputs are done with.
+    fn run(&mut self, room: usize) -> usize;
+    /// Tells whether inputs, or iterators given to `emit_from`, are left.
+    fn has_work(&self) -> bool;
+    /// Takes the failures of the inputs done with, by number within the batch.
+    fn faults(&mut self) -> Vec<(u32, Fault)>;
+    /// After a panic: drops the instance and returns the number of the input it was working on.
+    fn panicked(&mut self) -> Option<u32>;
+    /// The verdicts of an explicit bolt.
+    fn verdicts(&self) -> Option<&Arc<Verdicts>>;
+    /// Calls the author's `finish`.
+    fn finish(&mut self);
+}
+
+/// A task of a spout.
+pub trait SpoutTask: Task {
+    /// Calls the author's `next` until about `room` tuples wait or it is idle.
+    ///
+    /// # Errors
+    ///
+    /// The author's.
+    fn next(&mut self, room: usize) -> Result<Next, Error>;
+    /// How many message ids came with the tuples not yet taken; anchors number them from 0.
+    fn id_count(&self) -> usize;
+    /// Files those message ids under these slots, in order.
+    fn file_ids(&mut self, slots: &[u32]);
+    /// Acks those message ids at once: nobody tracks them.
+    fn ack_ids(&mut self);
+    /// Calls the author's `ack` or `fail` for the message id under a slot.
+    fn settle(&mut self, slot: u32, failure: Option<FailReason>);
+    /// Calls the author's `activate` or `deactivate`.
+    fn set_active(&mut self, active: bool);
+}
+
+/// Makes an author's instance.
+pub(crate) type Factory<C> = Arc<dyn Fn(&Context) -> Result<C, Error> + Send + Sync>;
+
+/// How the two kinds of bolt differ for a [`Driver`].
+pub(crate) trait Manner: Send + 'static {
+    type In: crate::Tuple;
+    type Out: crate::Tuple;
+    const EXPLICIT: bool;
+    fn call(
+        &mut self,
+        input: Self::In,
+        slot: u32,
+        out: &mut Output<Self::Out>,
+        verdicts: &Arc<Verdicts>,
+    ) -> BoltResult;
+    fn tick(&mut self, out: &mut Output<Self::Out>);
+    fn finish(&mut self, out: &mut Output<Self::Out>);
+    fn close(&mut self);
+}
+
+/// A bolt whose inputs are acked by what `execute` returns.
+pub(crate) struct Automatic<B>(pub(crate) B);
+
+impl<B: Bolt> Manner for Automatic<B> {
+    type In = B::Input;
+    type Out = B::Output;
+    const EXPLICIT: bool = false;
+    #[inline]
+    fn call(
+        &mut self,
+        input: B::Input,
+        _: u32,
+        out: &mut Output<B::Output>,
+        _: &Arc<Verdicts>,
+    ) -> BoltResult {
+        self.0.execute(input, out)
+    }
+    fn tick(&mut self, out: &mut Output<B::Output>) {
+        self.0.tick(out);
+    }
+    fn finish(&mut self, out: &mut Output<B::Output>) {
+        self.0.finish(out);
+    }
+    fn close(&mut self) {
+        self.0.close();
+    }
+}
+
+/// A bolt that gives the verdicts itself.
+pub(crate) struct Explicit<B>(pub(crate) B);
+
+impl<B: ExplicitBolt> Manner for Explicit<B> {
+    type In = B::Input;
+    type Out = B::Output;
+    const EXPLICIT: bool = true;
+    fn call(
+        &mut self,
+        input: B::Input,
+        slot: u32,
+        out: &mut Output<B::Output>,
+        verdicts: &Arc<Verdicts>,
+    ) -> BoltResult {
+        self.0.execute(Input::new(input, slot, Arc::clone(verdicts)), out)
+    }
+    fn tick(&mut self, out: &mut Output<B::Output>) {
+        self.0.tick(out);
+    }
+    fn finish(&mut self, out: &mut Output<B::Output>) {
+        self.0.finish(out);
+    }
+    fn close(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Drives one instance of a bolt.
+pub(crate) struct Driver<M: Manner> {
+    bolt: Option<M>,
+    factory: Factory<M>,
+    input: IntoIter<M::In>,
+    slots: Vec<u32>,
+    /// Number of the next input within its batch.
+    cursor: u32,
+    /// An input whose iterators are still being pulled.
+    pulling: bool,
+    out: Output<M::Out>,
+    faults: Vec<(u32, Fault)>,
+    verdicts: Arc<Verdicts>,
+}
+
+impl<M: Manner> Driver<M> {
+    pub(crate) fn new(factory: Factory<M>, side: &[MakeLane], budget: usize) -> Self {
+        Self {
+            bolt: None,
+            factory,
+            input: Vec::new().into_iter(),
+            slots: Vec::new(),
+            cursor: 0,
+            pulling: false,
+            out: Output::new(side, budget),
+            faults: Vec::new(),
+            verdicts: Arc::new(Verdicts::default()),
+        }
+    }
+}
+
+impl<M: Manner> Task for Driver<M> {
+    fn open(&mut self, cx: &Context) -> Result<(), Error> {
+        self.bolt = Some((self.factory)(cx)?);
+        Ok(())
+    }
+
+    fn tick(&mut self) {
+        self.out.begin(UNANCHORED);
+        if let Some(bolt) = &mut self.bolt {
+            bolt.tick(&mut self.out);
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(mut bolt) = self.bolt.take() {
+            bolt.close();
+        }
+    }
+
+    fn take(&mut self, stream: usize) -> Option<Emitted> {
+        self.out.take(stream)
+    }
+
+    fn take_several(&mut self) -> Vec<Vec<u32>> {
+        self.out.take_several()
+    }
+}
+
+impl<M: Manner> BoltTask for Driver<M> {
+    fn load(&mut self, rows: Box<dyn Rows>, slots: &[u32]) {
+        debug_assert!(self.input.len() == 0, "the last batch must be used up");
+        let batch: Box<Batch<M::In>> =
+            rows.into_any().downcast().expect("an input has the type that its bolt reads");
+        self.input = batch.rows.into_iter();
+        self.slots.clear();
+        self.slots.extend_from_slice(slots);
+        self.cursor = 0;
+        if M::EXPLICIT {
+            self.verdicts.reserve(slots.len());
+        }
+    }
+
+    fn run(&mut self, room: usize) -> usize {
+        let Some(bolt) = &mut self.bolt else { return 0 };
+        let mut done = 0;
+        loop {
+            if self.pulling {
+                if !self.out.pull(room) {
+                    return done;
+                }
+                self.pulling = false;
+                self.cursor += 1;
+                done += 1;
+            }
+            if self.out.count() >= room {
+                return done;
+            }
+            let Some(tuple) = self.input.next() else { return done };
+            let slot = if M::EXPLICIT { self.slots[self.cursor as usize] } else { self.cursor };
+            self.out.begin(slot);
+            let result = bolt.call(tuple, slot, &mut self.out, &self.verdicts);
+            if let Err(error) = result {
+                self.out.abandon_pulls();
+                self.faults.push((self.cursor, Fault::Error(error.to_string())));
+            } else if self.out.is_over_budget() {
+                self.out.abandon_pulls();
+                self.faults.push((self.cursor, Fault::TooMuchOutput));
+            }
+            if self.out.is_pulling() {
+                self.pulling = true;
+            } else {
+                self.cursor += 1;
+                done += 1;
+            }
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        self.pulling || self.out.is_pulling() || self.input.len() > 0
+    }
+
+    fn faults(&mut self) -> Vec<(u32, Fault)> {
+        std::mem::take(&mut self.faults)
+    }
+
+    fn panicked(&mut self) -> Option<u32> {
+        // The instance may be in any state: it goes, and a panic of its `drop` with it.
+        let bolt = self.bolt.take();
+        drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(bolt))));
+        self.out.abandon_pulls();
+        self.pulling = false;
+        let input = self.cursor;
+        self.cursor += 1;
+        Some(input)
+    }
+
+    fn verdicts(&self) -> Option<&Arc<Verdicts>> {
+        M::EXPLICIT.then_some(&self.verdicts)
+    }
+
+    fn finish(&mut self) {
+        self.out.begin(UNANCHORED);
+        if let Some(bolt) = &mut self.bolt {
+            bolt.finish(&mut self.out);
+        }
+    }
+}
+
+/// Drives one instance of a spout.
+pub(crate) struct SpoutDriver<S: Spout> {
+    spout: Option<S>,
+    factory: Factory<S>,
+    out: SpoutOutput<S::Output, S::Id>,
+    /// Message ids of open trees, by slot.
+    filed: Vec<Option<S::Id>>,
+}
+
+impl<S: Spout> SpoutDriver<S> {
+    pub(crate) fn new(factory: Factory<S>, side: &[MakeLane]) -> Self {
+        Self { spout: None, factory, out: SpoutOutput::new(side), filed: Vec::new() }
+    }
+}
+
+impl<S: Spout> Task for SpoutDriver<S> {
+    fn open(&mut self, cx: &Context) -> Result<(), Error> {
+        self.spout = Some((self.factory)(cx)?);
+        Ok(())
+    }
+
+    fn tick(&mut self) {
+        if let Some(spout) = &mut self.spout {
+            spout.tick(&mut self.out);
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(mut spout) = self.spout.take() {
+            spout.close();
+        }
+    }
+
+    fn take(&mut self, stream: usize) -> Option<Emitted> {
+        self.out.output.take(stream)
+    }
+
+    fn take_several(&mut self) -> Vec<Vec<u32>> {
+        Vec::new()
+    }
+}
+
+impl<S: Spout> SpoutTask for SpoutDriver<S> {
+    fn next(&mut self, room: usize) -> Result<Next, Error> {
+        let Some(spout) = &mut self.spout else { return Ok(Next::Idle) };
+        loop {
+            let before = self.out.count();
+            match spout.next(&mut self.out)? {
+                // Without anything emitted the loop must not keep the executor for itself.
+                Next::Emitted if self.out.count() < room && self.out.count() > before => {}
+                next => return Ok(next),
+            }
+        }
+    }
+
+    fn id_count(&self) -> usize {
+        self.out.ids.len()
+    }
+
+    fn file_ids(&mut self, slots: &[u32]) {
+        for (slot, id) in slots.iter().zip(self.out.ids.drain(..)) {
+            let slot = *slot as usize;
+            if slot >= self.filed.len() {
+                self.filed.resize_with(slot + 1, || None);
+            }
+            self.filed[slot] = Some(id);
+        }
+    }
+
+    fn ack_ids(&mut self) {
+        for id in std::mem::take(&mut self.out.ids) {
+            if let Some(spout) = &mut self.spout {
+                spout.ack(id);
+            }
+        }
+    }
+
+    fn settle(&mut self, slot: u32, failure: Option<FailReason>) {
+        let Some(id) = self.filed.get_mut(slot as usize).and_then(Option::take) else { return };
+        let Some(spout) = &mut self.spout else { return };
+        match failure {
+            None => spout.ack(id),
+            Some(reason) => spout.fail(id, reason),
+        }
+    }
+
+    fn set_active(&mut self, active: bool) {
+        let Some(spout) = &mut self.spout else { return };
+        if active {
+            spout.activate();
+        } else {
+            spout.deactivate();
+        }
+    }
+}
