@@ -1,0 +1,221 @@
+//! What an executor has to tell the owner of some trees, until it is sent.
+//!
+//! A bolt that is done with an input contributes, for each root of that input, the input's edge
+//! XOR the ids of all it emitted anchored to it. The tuples of a batch often belong to few trees
+//! (ten words of one line), and their contributions come one after another, so what is folded here
+//! makes one record of them and one XOR at the ledger.
+
+use super::FailReason;
+
+/// The stamp of a contribution without children: it is not below the version of any table.
+pub const NO_STAMP: u64 = u64::MAX;
+
+/// What one executor adds to the checksum of one tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contribution {
+    /// Bits of the root.
+    pub root: u64,
+    /// XOR of the edges that ended and of those that began.
+    pub edges: u64,
+}
+
+/// A tree that cannot complete any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Bits of the root.
+    pub root: u64,
+    /// Why.
+    pub reason: FailReason,
+}
+
+/// What travels to the executor that owns the roots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AckBatch {
+    /// The lowest table version under which any child of these contributions was emitted;
+    /// [`NO_STAMP`] if there was no child.
+    ///
+    /// It speaks for all of them: a contribution may be judged by a lower stamp than its own,
+    /// which can only fail a root that might have lived, never let one pass.
+    pub stamp: u64,
+    /// What is added to checksums.
+    pub contributions: Vec<Contribution>,
+    /// Trees to fail.
+    pub failures: Vec<Failure>,
+}
+
+impl AckBatch {
+    /// A batch that says nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { stamp: NO_STAMP, contributions: Vec::new(), failures: Vec::new() }
+    }
+
+    /// Whether it says nothing.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.contributions.is_empty() && self.failures.is_empty()
+    }
+
+    /// Number of records.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.contributions.len() + self.failures.len()
+    }
+
+    /// Forgets everything and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.stamp = NO_STAMP;
+        self.contributions.clear();
+        self.failures.clear();
+    }
+}
+
+impl Default for AckBatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What one executor has gathered for one owner since it last flushed.
+///
+/// A contribution of zero edges is kept. It says nothing to the checksum, but its stamp may be what
+/// tells the owner that a child went to a worker that has died. It is rare beyond mention: among
+/// the contributions to a root, the one of the tuple nearest to the spout holds an edge that none
+/// of the others has, so they cancel only by the chance of 2⁻⁶⁴ that any tree takes.
+///
+/// ```
+/// use worker::engine::acking::{AckBuffer, NO_STAMP};
+///
+/// let mut buffer = AckBuffer::new();
+/// buffer.fold(7, 0b01, 40);
+/// buffer.fold(7, 0b10, NO_STAMP);
+/// let batch = buffer.take();
+/// assert_eq!((batch.stamp, batch.contributions[0].edges), (40, 0b11));
+/// assert!(buffer.is_empty());
+/// ```
+#[derive(Debug, Default)]
+pub struct AckBuffer {
+    batch: AckBatch,
+}
+
+impl AckBuffer {
+    /// A buffer with nothing in it.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { batch: AckBatch::new() }
+    }
+
+    /// Adds what an input that is done with contributes to one of its roots.
+    ///
+    /// `stamp` is the version of the table under which the input's children were emitted (the
+    /// lowest, if there were several), [`NO_STAMP`] if it has none.
+    #[inline]
+    pub fn fold(&mut self, root: u64, edges: u64, stamp: u64) {
+        debug_assert!(root != 0, "an untracked tuple contributes nothing");
+        self.batch.stamp = self.batch.stamp.min(stamp);
+        match self.batch.contributions.last_mut() {
+            Some(last) if last.root == root => last.edges ^= edges,
+            _ => self.batch.contributions.push(Contribution { root, edges }),
+        }
+    }
+
+    /// Fails one of the roots of an input, or of a tuple that was refused or lost.
+    ///
+    /// It does not matter whether it is sent before or after contributions to the same root: the
+    /// failed tuple's own edge is contributed by no one, so the tree cannot complete.
+    pub fn fail(&mut self, root: u64, reason: FailReason) {
+        debug_assert!(root != 0, "an untracked tuple fails silently");
+        if self.batch.failures.last().is_none_or(|last| last.root != root) {
+            self.batch.failures.push(Failure { root, reason });
+        }
+    }
+
+    /// Whether there is nothing to send.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+
+    /// Number of records to send.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// What there is to send; the buffer is empty afterwards.
+    #[must_use]
+    pub fn take(&mut self) -> AckBatch {
+        std::mem::take(&mut self.batch)
+    }
+
+    /// As [`take`](Self::take), and goes on with the buffers of a batch that was dealt with.
+    #[must_use]
+    pub fn take_reusing(&mut self, mut spent: AckBatch) -> AckBatch {
+        spent.clear();
+        std::mem::replace(&mut self.batch, spent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AckBatch, AckBuffer, Contribution, Failure, NO_STAMP};
+    use crate::engine::acking::FailReason;
+
+    #[test]
+    fn neighbours_of_one_root_become_one_record() {
+        let mut buffer = AckBuffer::new();
+        for (root, edges) in [(1, 0b001), (1, 0b010), (2, 0b100), (1, 0b111)] {
+            buffer.fold(root, edges, NO_STAMP);
+        }
+        let edges = |root, edges| Contribution { root, edges };
+        let expected = [edges(1, 0b011), edges(2, 0b100), edges(1, 0b111)];
+        assert_eq!(buffer.take().contributions, expected, "only neighbours are folded");
+    }
+
+    #[test]
+    fn a_batch_carries_its_lowest_stamp() {
+        let mut buffer = AckBuffer::new();
+        buffer.fold(1, 1, 9);
+        buffer.fold(2, 1, 4);
+        buffer.fold(3, 1, NO_STAMP);
+        assert_eq!(buffer.take().stamp, 4, "the lowest speaks for all");
+        buffer.fold(1, 1, 9);
+        assert_eq!(buffer.take().stamp, 9, "a batch does not remember the one before");
+    }
+
+    #[test]
+    fn a_contribution_of_no_edges_still_brings_its_stamp() {
+        let mut buffer = AckBuffer::new();
+        buffer.fold(1, 0, 3);
+        assert!(!buffer.is_empty(), "it must be sent");
+        assert_eq!(buffer.take().stamp, 3, "for its stamp");
+    }
+
+    #[test]
+    fn a_root_that_fails_twice_in_a_row_is_told_once() {
+        let mut buffer = AckBuffer::new();
+        buffer.fail(1, FailReason::Error);
+        buffer.fail(1, FailReason::Panic);
+        let expected = [Failure { root: 1, reason: FailReason::Error }];
+        assert_eq!(buffer.take().failures, expected, "the first reason is the cause");
+    }
+
+    #[test]
+    fn spent_buffers_are_used_again() {
+        let mut buffer = AckBuffer::new();
+        (1..100).for_each(|root| buffer.fold(root, 1, 5));
+        let spent = buffer.take();
+        let capacity = spent.contributions.capacity();
+        buffer.fold(1, 1, 6);
+        let batch = buffer.take_reusing(spent);
+        assert_eq!((batch.len(), batch.stamp), (1, 6), "what was gathered");
+        assert!(buffer.is_empty(), "nothing of the spent batch is left");
+        assert_eq!(buffer.batch.stamp, NO_STAMP, "nor its stamp");
+        assert_eq!(buffer.batch.contributions.capacity(), capacity, "only its buffers");
+        assert_eq!(buffer.take(), AckBatch::new(), "empty");
+    }
+}

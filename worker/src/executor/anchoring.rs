@@ -1,0 +1,95 @@
+//! How the tuples of one call are tied to what they came from: Storm's rule, a column at a time.
+//!
+//! An emitted copy gets one fresh edge id per anchor; the copy carries, per root, the XOR of its ids
+//! for the anchors that hold that root, and each anchor remembers the XOR of the ids given for it.
+//! One id for several anchors of the same root would cancel out.
+
+use crate::engine::acking::{Anchors, Edge, EdgeIds, Held, Tracking};
+use topology_api::runtime::{SEVERAL, UNANCHORED};
+
+/// What the anchors of an emitted column refer to.
+#[derive(Debug)]
+pub enum Anchoring<'a> {
+    /// Nobody tracks anything.
+    Off,
+    /// Inputs of a batch, by number.
+    Inputs {
+        /// The trees the inputs belong to.
+        tracking: &'a Tracking,
+        /// For each input, the XOR of the ids given for it.
+        given: &'a mut [u64],
+    },
+    /// Trees that a spout opened just now, by number; 0 for one that could not be opened.
+    Roots {
+        /// Their root ids.
+        roots: &'a [u64],
+        /// For each, the XOR of the ids given for it.
+        given: &'a mut [u64],
+    },
+    /// Inputs that an explicit bolt holds, by slot.
+    Held {
+        /// What it holds.
+        held: &'a mut Held,
+        /// Anchors of tuples that have several.
+        several: &'a [Vec<u32>],
+        /// The routing table version under which the tuples are emitted.
+        version: u64,
+    },
+}
+
+impl Anchoring<'_> {
+    /// Appends to `to` the edges of one more copy that is anchored to `anchor`.
+    #[inline]
+    pub fn tie(&mut self, anchor: u32, ids: &mut EdgeIds, to: &mut Tracking) {
+        if anchor == UNANCHORED {
+            to.push_untracked();
+            return;
+        }
+        match self {
+            Self::Off => to.push_untracked(),
+            Self::Inputs { tracking, given } => match tracking.of(anchor as usize) {
+                [] => to.push_untracked(),
+                [one] => {
+                    let id = ids.next();
+                    given[anchor as usize] ^= id;
+                    to.push_one(Edge { root: one.root, id });
+                }
+                many => {
+                    let id = ids.next();
+                    given[anchor as usize] ^= id;
+                    let edges: Vec<Edge> =
+                        many.iter().map(|edge| Edge { root: edge.root, id }).collect();
+                    to.push_many(&edges);
+                }
+            },
+            Self::Roots { roots, given } => match roots[anchor as usize] {
+                0 => to.push_untracked(),
+                root => {
+                    let id = ids.next();
+                    given[anchor as usize] ^= id;
+                    to.push_one(Edge { root, id });
+                }
+            },
+            Self::Held { held, several, version } => {
+                let anchors: &[u32] = if anchor & SEVERAL == 0 {
+                    std::slice::from_ref(&anchor)
+                } else {
+                    &several[(anchor & !SEVERAL) as usize]
+                };
+                to.push_many(tie_held(held, anchors, *version, ids).edges());
+            }
+        }
+    }
+}
+
+/// One fresh id an anchor; per root, the XOR of the ids of the anchors that hold it.
+fn tie_held(held: &mut Held, slots: &[u32], version: u64, ids: &mut EdgeIds) -> Anchors {
+    let mut anchors = Anchors::default();
+    for slot in slots {
+        let id = ids.next();
+        anchors.add(held.edges(*slot), id);
+        held.add_output(*slot, id);
+        held.note_stamp(*slot, version);
+    }
+    anchors
+}

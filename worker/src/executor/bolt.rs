@@ -1,0 +1,382 @@
+//! The executor of a bolt: takes waiting batches, calls the component for each tuple, routes what it
+//! emitted, and settles with the ledgers that own the trees.
+
+mod settle;
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use topology_api::Context;
+use topology_api::runtime::{BoltTask, Component, Kind};
+
+use crate::engine::acking::{FailReason, Held, Tracking};
+use crate::executor::anchoring::Anchoring;
+use crate::executor::counters::{Board, TaskCounters};
+use crate::executor::exits::Exits;
+use crate::executor::mailbox::{Delivery, Item, StreamRef};
+use crate::executor::outbox::{BATCH_TUPLES, Outbox};
+use crate::executor::plan::Plan;
+use crate::executor::task_state::{TaskState, guarded};
+
+/// Most batches an executor takes before it lets the next one run.
+const BATCHES_A_TURN: usize = 16;
+
+/// One task of the executor.
+struct Cell {
+    task: Box<dyn BoltTask>,
+    cx: Context,
+    state: TaskState,
+    counters: TaskCounters,
+    held: Held,
+    /// The source tasks that have ended, by stream.
+    ended: HashSet<(StreamRef, u32)>,
+}
+
+/// The batch in hand: some of its inputs may be done with.
+struct InHand {
+    cell: usize,
+    tracking: Tracking,
+    /// For each input, the XOR of the edge ids given to what it became.
+    given: Vec<u64>,
+    /// How many inputs are done with and settled.
+    done: usize,
+    /// Lowest table version under which something was emitted.
+    stamp: u64,
+}
+
+/// Runs the tasks of one bolt that one executor has.
+pub struct BoltExecutor {
+    component: usize,
+    /// Its place among the executors of its loop.
+    place: usize,
+    cells: Vec<Cell>,
+    outbox: Outbox,
+    in_hand: Option<InHand>,
+    explicit: bool,
+    tick: Option<Duration>,
+    next_tick: Instant,
+    streams: usize,
+    /// How many (stream, source task) pairs must end before a task finishes.
+    sources: usize,
+}
+
+impl BoltExecutor {
+    /// Makes the executor with the tasks `tasks`, none of them open yet.
+    pub fn new(plan: &Plan, index: u16, place: usize, outbox: Outbox, now: Instant) -> Self {
+        let executor = plan.executor(index);
+        let component: &Component = &plan.topology.components()[executor.component];
+        let budget = usize::try_from(plan.topology.config().output_budget()).unwrap_or(usize::MAX);
+        let cells = executor
+            .tasks
+            .clone()
+            .map(|task| Cell {
+                task: component.bolt_task(budget).expect("a bolt makes bolt tasks"),
+                cx: plan.context(task),
+                state: TaskState::new(now),
+                counters: TaskCounters::new(task, index, &component.name),
+                held: Held::new(),
+                ended: HashSet::new(),
+            })
+            .collect();
+        let streams: HashSet<(usize, usize)> =
+            component.inputs.iter().map(|input| (input.component, input.stream)).collect();
+        let sources = streams.iter().map(|(source, _)| plan.topology.tasks(*source).len()).sum();
+        Self {
+            component: executor.component,
+            place,
+            cells,
+            outbox,
+            in_hand: None,
+            explicit: component.kind == Kind::ExplicitBolt,
+            tick: component.tick,
+            next_tick: component.tick.map_or(now, |tick| now + tick),
+            streams: component.outputs.len(),
+            sources,
+        }
+    }
+
+    /// Gives the executor its turn; tells whether it got something done.
+    pub fn turn(&mut self, plan: &Plan, exits: &mut Exits) -> bool {
+        let mut worked = self.open_due(plan, exits);
+        for _ in 0..BATCHES_A_TURN {
+            if self.outbox.is_over_share(exits) {
+                self.outbox.flush(self.source(), exits);
+                if self.outbox.is_over_share(exits) {
+                    break;
+                }
+            }
+            if self.in_hand.is_none() && !self.take(plan, exits) {
+                break;
+            }
+            worked = true;
+            if !self.run(plan, exits) {
+                break;
+            }
+        }
+        worked |= self.settle_held(plan, exits);
+        self.tick_if_due(plan, exits);
+        self.finish_ended(plan, exits);
+        self.outbox.flush(self.source(), exits);
+        worked
+    }
+
+    /// The task that batches are said to come from: FIFO holds between executors, so the first.
+    fn source(&self) -> u32 {
+        self.cells[0].counters.task
+    }
+
+    fn open_due(&mut self, plan: &Plan, exits: &Exits) -> bool {
+        let mut opened = false;
+        for cell in &mut self.cells {
+            if !cell.state.is_due(exits.now) {
+                continue;
+            }
+            match guarded(|| cell.task.open(&cell.cx)) {
+                Ok(Ok(())) => {
+                    cell.state.opened();
+                    opened = true;
+                }
+                Ok(Err(error)) => {
+                    cell.state.failed(exits.now);
+                    plan.board.show(cell.counters.task, "factory", error.to_string());
+                }
+                Err(panic) => {
+                    cell.state.failed(exits.now);
+                    plan.board.show(cell.counters.task, "factory", format!("panicked: {panic}"));
+                }
+            }
+        }
+        opened
+    }
+
+    /// Takes the next batch in hand; false if there is none, or its task is not open.
+    fn take(&mut self, plan: &Plan, exits: &mut Exits) -> bool {
+        if self.cells.iter().any(|cell| !cell.state.open && !cell.state.ended) {
+            return false;
+        }
+        loop {
+            match exits.mailboxes[self.place].pop() {
+                None => return false,
+                Some((Item::End { target, source, from }, _)) => {
+                    if let Some(cell) = self.cell_of(target) {
+                        self.cells[cell].ended.insert((from, source));
+                    }
+                }
+                Some((Item::Batch(delivery), starved)) => {
+                    exits.took(&delivery, starved);
+                    if self.load(plan, delivery, exits) {
+                        return true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn cell_of(&self, task: u32) -> Option<usize> {
+        self.cells.iter().position(|cell| cell.counters.task == task)
+    }
+
+    /// Hands a batch to its task; a batch that cannot be read or has no task fails its trees.
+    fn load(&mut self, plan: &Plan, delivery: Delivery, exits: &mut Exits) -> bool {
+        let Delivery { target, from, payload, tracking, .. } = delivery;
+        let cell = self.cell_of(target).filter(|cell| !self.cells[*cell].state.ended);
+        let Some(cell) = cell else {
+            exits.fail_all(&tracking, FailReason::Refused);
+            return false;
+        };
+        let rows = match settle::read(plan, self.component, from, payload) {
+            Ok(rows) => rows,
+            Err(text) => {
+                plan.board.show(target, "refused", text);
+                exits.fail_all(&tracking, FailReason::Refused);
+                return false;
+            }
+        };
+        let count = rows.len();
+        let cell_ref = &mut self.cells[cell];
+        let slots: Vec<u32> = if self.explicit {
+            (0..count).map(|input| cell_ref.held.hold(tracking.of(input))).collect()
+        } else {
+            Vec::new()
+        };
+        cell_ref.task.load(rows, &slots);
+        let given = if self.explicit { Vec::new() } else { vec![0; count] };
+        self.in_hand = Some(InHand { cell, tracking, given, done: 0, stamp: u64::MAX });
+        true
+    }
+
+    /// Works on the batch in hand; false if its task needs a pause.
+    fn run(&mut self, plan: &Plan, exits: &mut Exits) -> bool {
+        let Some(hand) = self.in_hand.as_mut() else { return true };
+        let cell = &mut self.cells[hand.cell];
+        if !cell.state.open {
+            return false;
+        }
+        let before = exits.read_clock();
+        let ran = guarded(|| cell.task.run(BATCH_TUPLES));
+        let took = exits.read_clock().saturating_duration_since(before);
+        let (done, panicked) = match ran {
+            Ok(done) => (done, None),
+            Err(text) => {
+                let input = cell.task.panicked().map_or(hand.done, |input| input as usize);
+                (input.saturating_sub(hand.done) + 1, Some(text))
+            }
+        };
+        if done > 0 {
+            let each = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / done as u64;
+            cell.counters.execute.record_n(each.max(1), done as u64).ok();
+        }
+        let cell_at = hand.cell;
+        self.route(cell_at, exits);
+        self.commit(done, panicked.is_some(), plan, exits);
+        let Some(text) = panicked else {
+            let cell = &mut self.cells[cell_at];
+            if done > 0 {
+                cell.state.works();
+            }
+            if !cell.task.has_work() {
+                self.in_hand = None;
+            }
+            return true;
+        };
+        let cell = &mut self.cells[cell_at];
+        *cell.counters.counters.entry("restarts").or_default() += 1;
+        plan.board.show(cell.counters.task, "panic", text);
+        cell.state.failed(exits.now);
+        if !cell.task.has_work() {
+            self.in_hand = None;
+        }
+        false
+    }
+
+    /// Routes what a task emitted.
+    fn route(&mut self, at: usize, exits: &mut Exits) {
+        let cell = &mut self.cells[at];
+        let several = cell.task.take_several();
+        let version = exits.version();
+        for stream in 0..self.streams {
+            let Some(emitted) = cell.task.take(stream) else { continue };
+            cell.counters.emitted += emitted.rows.len() as u64;
+            let mut anchoring = match self.in_hand.as_mut() {
+                _ if self.explicit => {
+                    Anchoring::Held { held: &mut cell.held, several: &several, version }
+                }
+                Some(hand) if hand.tracking.is_tracked() => {
+                    hand.stamp = hand.stamp.min(version);
+                    Anchoring::Inputs { tracking: &hand.tracking, given: &mut hand.given }
+                }
+                _ => Anchoring::Off,
+            };
+            self.outbox.route((cell.counters.task, stream), emitted, &mut anchoring, exits);
+        }
+    }
+
+    fn tick_if_due(&mut self, plan: &Plan, exits: &mut Exits) {
+        let Some(period) = self.tick else { return };
+        if exits.now < self.next_tick || self.outbox.is_over_share(exits) {
+            return;
+        }
+        self.next_tick = exits.now + period;
+        for at in 0..self.cells.len() {
+            // A batch in hand must not become the anchor of what a tick emits.
+            if self.cells[at].state.open && self.in_hand.is_none() {
+                self.call(at, "tick", |task| task.tick(), (plan, exits));
+            }
+        }
+    }
+
+    /// Finishes the tasks whose sources have all ended.
+    fn finish_ended(&mut self, plan: &Plan, exits: &mut Exits) {
+        if self.in_hand.is_some() || !exits.mailboxes[self.place].is_empty() {
+            return;
+        }
+        for at in 0..self.cells.len() {
+            let cell = &self.cells[at];
+            let complete = cell.ended.len() >= self.sources && cell.held.is_empty();
+            if cell.state.ended || !cell.state.open || !complete {
+                continue;
+            }
+            self.call(at, "finish", |task| task.finish(), (plan, exits));
+            let cell = &mut self.cells[at];
+            drop(guarded(|| cell.task.close()));
+            cell.state.ended = true;
+            cell.state.open = false;
+            self.outbox.end(self.cells[at].counters.task);
+        }
+    }
+
+    /// Calls one of the component's methods that emits without an anchor.
+    fn call(
+        &mut self,
+        at: usize,
+        what: &'static str,
+        method: impl FnOnce(&mut dyn BoltTask),
+        (plan, exits): (&Plan, &mut Exits),
+    ) {
+        let cell = &mut self.cells[at];
+        if let Err(text) = guarded(|| method(&mut *cell.task)) {
+            plan.board.show(cell.counters.task, "panic", format!("in `{what}`: {text}"));
+            cell.task.panicked();
+            cell.state.failed(exits.now);
+        }
+        self.route(at, exits);
+    }
+
+    /// Adopts a routing table: finds its targets anew, tells restarted ones again that it has ended,
+    /// and forgets that restarted sources had.
+    pub fn adopt(&mut self, restarted: &dyn Fn(u32) -> bool, exits: &Exits) {
+        self.outbox.place_away(exits);
+        let over: Vec<u32> =
+            self.cells.iter().filter(|cell| cell.state.ended).map(|c| c.counters.task).collect();
+        self.outbox.end_again(&over, restarted);
+        for cell in &mut self.cells {
+            if !cell.state.ended {
+                cell.ended.retain(|(_, source)| !restarted(*source));
+            }
+        }
+    }
+
+    /// When it wants a turn without having been sent anything.
+    pub fn wakes_at(&self) -> Option<Instant> {
+        let retry = self
+            .cells
+            .iter()
+            .filter(|cell| !cell.state.open && !cell.state.ended)
+            .map(|cell| cell.state.retry_at)
+            .min();
+        let tick = self
+            .tick
+            .filter(|_| self.cells.iter().any(|cell| cell.state.open))
+            .map(|_| self.next_tick);
+        retry.into_iter().chain(tick).min()
+    }
+
+    /// What its tasks counted, brought up to date.
+    pub fn counters(&mut self, exits: &Exits) -> impl Iterator<Item = &TaskCounters> {
+        let queued = exits.mailboxes[self.place].gauge.tuples();
+        let busy = self.in_hand.is_some() || !self.outbox.is_empty();
+        self.cells.iter_mut().map(move |cell| {
+            cell.counters.queued = queued;
+            cell.counters.ended = cell.state.ended && !busy;
+            cell.counters.busy = busy || !cell.held.is_empty();
+            &cell.counters
+        })
+    }
+
+    /// Tells whether it is in the middle of something that the next turn can go on with.
+    pub fn is_busy(&self, exits: &Exits) -> bool {
+        let ready = self.cells.iter().all(|cell| cell.state.open || cell.state.ended);
+        let input = self.in_hand.is_some() || !exits.mailboxes[self.place].is_empty();
+        ready && input && !self.outbox.is_over_share(exits)
+    }
+
+    /// Closes its components; the worker ends.
+    pub fn close(&mut self, board: &Board) {
+        for cell in self.cells.iter_mut().filter(|cell| cell.state.open) {
+            if let Err(text) = guarded(|| cell.task.close()) {
+                board.show(cell.counters.task, "panic", format!("in `close`: {text}"));
+            }
+            cell.state.open = false;
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What a bolt's executor owes the trees of its inputs: contributions when they are done with,
+//! failures when they are not.
+
+use topology_api::runtime::{Fault, Rows, Verdict};
+
+use super::BoltExecutor;
+use crate::engine::acking::FailReason;
+use crate::executor::exits::Exits;
+use crate::executor::mailbox::{Payload, StreamRef};
+use crate::executor::plan::Plan;
+
+/// What a person is told when a call emitted too much.
+const TOO_MUCH_OUTPUT: &str = "one call emitted more than `output.budget`: give the tuples to \
+                               `out.emit_from(iterator)` instead";
+
+impl BoltExecutor {
+    /// Settles the inputs that were done with by an automatic bolt.
+    pub(super) fn commit(
+        &mut self,
+        done: usize,
+        last_panicked: bool,
+        plan: &Plan,
+        exits: &mut Exits,
+    ) {
+        let Some(hand) = self.in_hand.as_mut() else { return };
+        let cell = &mut self.cells[hand.cell];
+        cell.counters.executed += done as u64;
+        let mut faults = cell.task.faults().into_iter().peekable();
+        for input in hand.done..hand.done + done {
+            let mut failure = None;
+            while let Some((_, fault)) = faults.next_if(|(at, _)| *at as usize == input) {
+                failure = Some(match fault {
+                    Fault::Error(text) => {
+                        plan.board.show(cell.counters.task, "error", text);
+                        FailReason::Error
+                    }
+                    Fault::TooMuchOutput => {
+                        let text = TOO_MUCH_OUTPUT.to_owned();
+                        plan.board.show(cell.counters.task, "too-much-output", text);
+                        FailReason::TooMuchOutput
+                    }
+                });
+            }
+            if last_panicked && input + 1 == hand.done + done {
+                failure = Some(FailReason::Panic);
+            }
+            if self.explicit {
+                continue;
+            }
+            let edges = hand.tracking.of(input);
+            match failure {
+                None => {
+                    cell.counters.acked += 1;
+                    let given = hand.given[input];
+                    let stamp = if given == 0 { u64::MAX } else { hand.stamp };
+                    edges.iter().for_each(|edge| exits.fold(edge.root, edge.id ^ given, stamp));
+                }
+                Some(reason) => {
+                    cell.counters.fail(reason);
+                    edges.iter().for_each(|edge| exits.fail(edge.root, reason));
+                }
+            }
+        }
+        hand.done += done;
+    }
+
+    /// Takes the verdicts that an explicit bolt gave, after all that it emitted was routed.
+    pub(super) fn settle_held(&mut self, plan: &Plan, exits: &mut Exits) -> bool {
+        let mut settled = false;
+        for cell in &mut self.cells {
+            let Some(verdicts) = cell.task.verdicts() else { continue };
+            for (slot, verdict) in verdicts.take() {
+                settled = true;
+                let stamp = cell.held.stamp(slot);
+                let reason = match verdict {
+                    Verdict::ResetTimeout => continue,
+                    Verdict::Ack => {
+                        cell.counters.acked += 1;
+                        cell.held.settle(slot, |root, edges| exits.fold(root, edges, stamp));
+                        continue;
+                    }
+                    Verdict::Fail(text) => {
+                        plan.board.show(cell.counters.task, "error", text);
+                        FailReason::Error
+                    }
+                    Verdict::Dropped => FailReason::DroppedGuard,
+                };
+                cell.counters.fail(reason);
+                cell.held.fail(slot, |root| exits.fail(root, reason));
+            }
+        }
+        settled
+    }
+}
+
+/// Gives a batch the type that the bolt reads.
+pub(super) fn read(
+    plan: &Plan,
+    component: usize,
+    from: StreamRef,
+    payload: Payload,
+) -> Result<Box<dyn Rows>, String> {
+    let components = plan.topology.components();
+    let input = components[component]
+        .inputs
+        .iter()
+        .find(|input| input.component == from.component && input.stream == from.stream)
+        .ok_or("a batch of a stream that the bolt does not read")?;
+    let rows = match payload {
+        Payload::Typed(rows) => rows,
+        Payload::Encoded { bytes, count } => {
+            let output = &components[from.component].outputs[from.stream];
+            (output.decode)(&bytes, count as usize)
+                .map_err(|error| format!("a batch cannot be read: {error}"))?
+        }
+    };
+    Ok((input.convert)(rows))
+}

@@ -1,0 +1,245 @@
+//! What each task counts, and the board where loops post it for the reports.
+//!
+//! Counting is plain arithmetic on the executor's own numbers; a loop posts copies to the board at
+//! most every 100 ms, and when it goes to sleep.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use hdrhistogram::Histogram;
+use tokio::sync::Notify;
+use topology_api::runtime::Reporter;
+
+use crate::engine::acking::FailReason;
+
+/// Longest latency that is told apart, in nanoseconds: one hour.
+const LATENCY_MAX_NS: u64 = 3_600_000_000_000;
+
+/// A histogram of latencies in nanoseconds, two significant digits.
+#[must_use]
+pub fn latency_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_MAX_NS, 2).expect("the bounds are valid constants")
+}
+
+/// What one task counted since its worker started.
+#[derive(Clone, Debug)]
+pub struct TaskCounters {
+    /// The task's number within the topology.
+    pub task: u32,
+    /// The index of its executor within the topology.
+    pub executor: u16,
+    /// Its component's name.
+    pub component: String,
+    /// Tuples emitted.
+    pub emitted: u64,
+    /// Tuples executed.
+    pub executed: u64,
+    /// Inputs acked, or for a spout trees.
+    pub acked: u64,
+    /// Inputs or trees failed, by reason.
+    pub failed: BTreeMap<&'static str, u64>,
+    /// Anything else, by name.
+    pub counters: BTreeMap<&'static str, u64>,
+    /// Open trees.
+    pub pending: u64,
+    /// Tuples in the mailbox of its executor.
+    pub queued: u64,
+    /// Nanoseconds of an `execute`.
+    pub execute: Histogram<u64>,
+    /// Nanoseconds from emit to ack.
+    pub complete: Histogram<u64>,
+    /// It has finished and closed.
+    pub ended: bool,
+    /// It holds tuples or emitted ones that are not delivered.
+    pub busy: bool,
+}
+
+impl TaskCounters {
+    /// Starts at nothing.
+    #[must_use]
+    pub fn new(task: u32, executor: u16, component: &str) -> Self {
+        Self {
+            task,
+            executor,
+            component: component.to_owned(),
+            emitted: 0,
+            executed: 0,
+            acked: 0,
+            failed: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            pending: 0,
+            queued: 0,
+            execute: latency_histogram(),
+            complete: latency_histogram(),
+            ended: false,
+            busy: false,
+        }
+    }
+
+    /// Counts a failure.
+    pub fn fail(&mut self, reason: FailReason) {
+        *self.failed.entry(reason.name()).or_default() += 1;
+    }
+}
+
+/// An error a person should see.
+#[derive(Clone, Debug)]
+pub struct ShownError {
+    /// Rises with each.
+    pub sequence: u64,
+    /// Wall clock, milliseconds since 1970.
+    pub at_ms: u64,
+    /// The task it happened in.
+    pub task: u32,
+    /// `error`, `panic`, ...
+    pub reason: &'static str,
+    /// What happened.
+    pub text: String,
+}
+
+/// Errors kept until they are reported; older ones give way.
+const ERRORS_MAX: usize = 100;
+
+/// Longest text of an error, in bytes.
+const ERROR_TEXT_MAX: usize = 4096;
+
+#[derive(Debug, Default)]
+struct Posted {
+    tasks: BTreeMap<u32, TaskCounters>,
+    /// What tasks counted themselves through their context.
+    counted: BTreeMap<(u32, &'static str), u64>,
+    results: BTreeMap<u32, String>,
+    errors: Vec<ShownError>,
+    error_sequence: u64,
+    waiting_ns: BTreeMap<usize, u64>,
+    idle: BTreeMap<usize, bool>,
+}
+
+/// Where loops post what their tasks count, for the reports.
+#[derive(Debug, Default)]
+pub struct Board {
+    posted: Mutex<Posted>,
+    clock: daemon::Clock,
+    /// Something changed that should be reported at once.
+    pub changed: Notify,
+}
+
+/// A copy of the board.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// By task number.
+    pub tasks: Vec<TaskCounters>,
+    /// JSON, by task.
+    pub results: BTreeMap<u32, String>,
+    /// Oldest first.
+    pub errors: Vec<ShownError>,
+}
+
+impl Snapshot {
+    /// Every task has finished and closed.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        !self.tasks.is_empty() && self.tasks.iter().all(|task| task.ended)
+    }
+
+    /// No tree is open and nothing is on its way.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.tasks.iter().all(|task| task.pending == 0 && task.queued == 0 && !task.busy)
+    }
+}
+
+impl Board {
+    /// Makes an empty board.
+    #[must_use]
+    pub fn new(clock: daemon::Clock) -> Self {
+        Self { clock, ..Self::default() }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Posted> {
+        self.posted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Posts what the tasks of one loop counted, and how long its oldest tuple waits.
+    pub fn post<'a>(
+        &self,
+        at_loop: usize,
+        tasks: impl Iterator<Item = &'a TaskCounters>,
+        waiting_ns: u64,
+    ) {
+        let mut posted = self.lock();
+        let mut ended = false;
+        for task in tasks {
+            let before = posted.tasks.insert(task.task, task.clone());
+            ended |= task.ended && before.is_some_and(|before| !before.ended);
+        }
+        posted.waiting_ns.insert(at_loop, waiting_ns);
+        drop(posted);
+        if ended {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Notes whether a loop has nothing left to do.
+    pub fn post_idle(&self, at_loop: usize, idle: bool) {
+        let before = self.lock().idle.insert(at_loop, idle);
+        if idle && before != Some(true) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// The longest that a tuple of this worker waits, in nanoseconds.
+    #[must_use]
+    pub fn waiting_ns(&self) -> u64 {
+        self.lock().waiting_ns.values().copied().max().unwrap_or(0)
+    }
+
+    /// Shows an error.
+    pub fn show(&self, task: u32, reason: &'static str, mut text: String) {
+        if text.len() > ERROR_TEXT_MAX {
+            let mut end = ERROR_TEXT_MAX;
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            text.truncate(end);
+        }
+        tracing::warn!(task, reason, error = %text, "component failed");
+        let at_ms = self.clock.wall_ms();
+        let mut posted = self.lock();
+        posted.error_sequence += 1;
+        let sequence = posted.error_sequence;
+        posted.errors.push(ShownError { sequence, at_ms, task, reason, text });
+        if posted.errors.len() > ERRORS_MAX {
+            posted.errors.remove(0);
+        }
+    }
+
+    /// Copies the board.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let posted = self.lock();
+        let mut tasks: Vec<TaskCounters> = posted.tasks.values().cloned().collect();
+        for task in &mut tasks {
+            let own =
+                posted.counted.range((task.task, "")..).take_while(|((of, _), _)| *of == task.task);
+            for ((_, name), count) in own {
+                *task.counters.entry(name).or_default() += count;
+            }
+        }
+        Snapshot { tasks, results: posted.results.clone(), errors: posted.errors.clone() }
+    }
+}
+
+impl Reporter for Board {
+    fn result(&self, task: u32, json: String) {
+        self.lock().results.insert(task, json);
+    }
+
+    fn count(&self, task: u32, counter: &'static str, by: u64) {
+        *self.lock().counted.entry((task, counter)).or_default() += by;
+    }
+
+    fn error(&self, task: u32, text: String) {
+        self.show(task, "reported", text);
+    }
+}

@@ -1,0 +1,367 @@
+//! The ways out of a loop: mailboxes on it, other loops, other workers, and ledgers anywhere.
+//!
+//! Each loop owns one of these and lends it to the executor whose turn it is.
+
+mod acks;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use daemon::Clock;
+use topology_api::runtime::Rows;
+
+use crate::engine::acking::{AckBatch, AckBuffer, EdgeIds, FailReason, Tracking, executor_of};
+use crate::engine::flow::Gate;
+use crate::executor::inbox::{Inbox, Message};
+use crate::executor::mailbox::{Delivery, Gauge, Item, Mailbox, Payload, StreamRef};
+use crate::executor::routes::Routes;
+use crate::transport::{BatchHead, FrameWriter, Item as FrameItem, Link, Transport};
+
+/// A frame is sent when it has this many bytes, or when its loop has nothing else to do.
+const FRAME_BYTES: usize = 64 * 1024;
+
+/// Where a task is, seen from a loop.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// On this loop, at this place among its executors.
+    Here(usize),
+    /// On another loop of this worker.
+    Loop {
+        /// Which.
+        at: usize,
+        /// Its executor's place there.
+        executor: usize,
+        /// How full its mailbox is.
+        gauge: Arc<Gauge>,
+    },
+    /// In another worker.
+    Away {
+        /// Which.
+        worker: u32,
+        /// What may still be sent to it.
+        gate: Arc<Gate>,
+    },
+    /// Nobody has it yet.
+    Nowhere,
+}
+
+/// One batch that leaves an executor.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The task it is for.
+    pub target: u32,
+    /// The task it comes from.
+    pub source: u32,
+    /// Its stream.
+    pub from: StreamRef,
+    /// The tuples.
+    pub rows: Box<dyn Rows>,
+    /// The trees they belong to.
+    pub tracking: Tracking,
+}
+
+/// The ways out of one loop.
+#[derive(Debug)]
+pub struct Exits {
+    /// Which loop this is.
+    pub at: usize,
+    /// The time at the start of this round.
+    pub now: Instant,
+    clock: Clock,
+    epoch: Instant,
+    /// What waits for the executors of this loop.
+    pub mailboxes: Vec<Mailbox>,
+    /// All loops of this worker.
+    pub loops: Arc<[Arc<Inbox>]>,
+    /// The loop of each local spout executor, by index in the topology.
+    pub ledgers: BTreeMap<u16, usize>,
+    /// Makes edge ids.
+    pub ids: EdgeIds,
+    /// The routing table in force.
+    pub routes: Arc<Routes>,
+    /// The way to other workers, if there is one.
+    pub transport: Option<Transport>,
+    /// Contributions on their way, by index of the executor that owns the trees.
+    acks: BTreeMap<u16, AckBuffer>,
+    /// For ledgers on this very loop.
+    pub own_acks: Vec<(u16, AckBatch)>,
+    /// Frames being filled, by worker.
+    frames: BTreeMap<u32, (Arc<Link>, FrameWriter)>,
+    /// Verdicts that came too late, or were for nobody.
+    pub late: u64,
+}
+
+/// What a loop starts from.
+#[derive(Debug)]
+pub struct ExitsStart {
+    /// Which loop it is.
+    pub at: usize,
+    /// All loops of the worker.
+    pub loops: Arc<[Arc<Inbox>]>,
+    /// What waits for its executors.
+    pub mailboxes: Vec<Mailbox>,
+    /// The loop of each local spout executor.
+    pub ledgers: BTreeMap<u16, usize>,
+    /// The way to other workers.
+    pub transport: Option<Transport>,
+    /// Where its edge ids start: random.
+    pub seed: u64,
+    /// What tells the time.
+    pub clock: Clock,
+    /// What `now_ns` counts from: the same for all loops.
+    pub epoch: Instant,
+}
+
+impl Exits {
+    /// Opens the ways out of a loop; before the first table everything else is nowhere.
+    #[must_use]
+    pub fn new(start: ExitsStart) -> Self {
+        Self {
+            at: start.at,
+            now: start.clock.now(),
+            clock: start.clock,
+            epoch: start.epoch,
+            mailboxes: start.mailboxes,
+            loops: start.loops,
+            ledgers: start.ledgers,
+            ids: EdgeIds::new(start.seed),
+            routes: Arc::default(),
+            transport: start.transport,
+            acks: BTreeMap::new(),
+            own_acks: Vec::new(),
+            frames: BTreeMap::new(),
+            late: 0,
+        }
+    }
+
+    /// Reads the clock: once a batch, never once a tuple.
+    pub fn read_clock(&mut self) -> Instant {
+        self.now = self.clock.now();
+        self.now
+    }
+
+    /// The time of this round in nanoseconds since the worker started.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        u64::try_from(self.now.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The version of the routing table in force: what contributions are stamped with.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.routes.table.version()
+    }
+
+    /// Finds where a task of another loop or worker is now.
+    #[must_use]
+    pub fn place_away(&self, task: u32) -> Place {
+        let Some(route) = self.routes.table.worker_of_task(task) else { return Place::Nowhere };
+        match self.routes.links.get(&route.worker) {
+            Some(link) => Place::Away { worker: route.worker, gate: link.gate(task) },
+            None => Place::Nowhere,
+        }
+    }
+
+    /// Tells whether a batch may go there now.
+    #[must_use]
+    pub fn has_room(&self, place: &Place) -> bool {
+        match place {
+            Place::Here(executor) => self.mailboxes[*executor].gauge.has_room(),
+            Place::Loop { gauge, .. } => gauge.has_room(),
+            Place::Away { gate, .. } => gate.may_send(),
+            Place::Nowhere => false,
+        }
+    }
+
+    /// How much room there is, for choosing among targets.
+    #[must_use]
+    pub fn room(&self, place: &Place) -> u64 {
+        match place {
+            Place::Here(executor) => self.mailboxes[*executor].gauge.room(),
+            Place::Loop { gauge, .. } => gauge.room(),
+            Place::Away { gate, .. } => gate.left(),
+            Place::Nowhere => 0,
+        }
+    }
+
+    /// Sends a batch; its sender has seen that there is room.
+    pub fn send(&mut self, place: &Place, out: Outgoing) {
+        let tuples = out.rows.len() as u64;
+        let bytes = out.rows.weight() as u64;
+        match place {
+            Place::Here(_) | Place::Loop { .. } => {
+                let item = Item::Batch(Delivery {
+                    target: out.target,
+                    from: out.from,
+                    payload: Payload::Typed(out.rows),
+                    tracking: out.tracking,
+                    tuples,
+                    bytes,
+                    peer: None,
+                    since: self.now,
+                });
+                if let Place::Loop { gauge, .. } = place {
+                    gauge.put(tuples, bytes);
+                } else if let Place::Here(executor) = place {
+                    self.mailboxes[*executor].gauge.put(tuples, bytes);
+                }
+                self.put(place, item);
+            }
+            Place::Away { worker, gate } => {
+                let head = BatchHead {
+                    target_task: out.target,
+                    source_task: out.source,
+                    stream: u16::try_from(out.from.stream).unwrap_or(u16::MAX),
+                    ownership: 0,
+                    count: u32::try_from(tuples).unwrap_or(u32::MAX),
+                };
+                let range = 0..out.rows.len();
+                let Some((_, writer)) = self.frame(*worker) else { return };
+                // Credit is counted in encoded bytes: the receiver sees no others.
+                let mut encoded = 0;
+                writer.batch(head, &out.tracking, range.clone(), |buffer| {
+                    let before = buffer.len();
+                    out.rows.encode(range, buffer);
+                    encoded = buffer.len() - before;
+                });
+                let full = writer.len() >= FRAME_BYTES;
+                gate.took(tuples, encoded as u64);
+                if full {
+                    self.flush_frame(*worker);
+                }
+            }
+            Place::Nowhere => self.fail_all(&out.tracking, FailReason::NoTarget),
+        }
+    }
+
+    /// Tells a task that one of its sources has ended.
+    pub fn send_end(&mut self, place: &Place, target: u32, source: u32, from: StreamRef) {
+        match place {
+            Place::Here(_) | Place::Loop { .. } => {
+                self.put(place, Item::End { target, source, from });
+            }
+            Place::Away { worker, .. } => {
+                let stream = u16::try_from(from.stream).unwrap_or(u16::MAX);
+                if let Some((_, writer)) = self.frame(*worker) {
+                    writer.end_of_stream(target, source, stream);
+                }
+            }
+            Place::Nowhere => {}
+        }
+    }
+
+    fn put(&mut self, place: &Place, item: Item) {
+        match place {
+            Place::Here(executor) => self.mailboxes[*executor].push(item),
+            Place::Loop { at, executor, .. } => {
+                self.loops[*at].send(Message::Item { executor: *executor, item });
+            }
+            Place::Away { .. } | Place::Nowhere => {}
+        }
+    }
+
+    /// Adds a contribution to a tree.
+    #[inline]
+    pub fn fold(&mut self, root: u64, edges: u64, stamp: u64) {
+        self.acks.entry(executor_of(root)).or_default().fold(root, edges, stamp);
+    }
+
+    /// Fails a tree.
+    pub fn fail(&mut self, root: u64, reason: FailReason) {
+        self.acks.entry(executor_of(root)).or_default().fail(root, reason);
+    }
+
+    /// Fails every tree of a batch that is refused, dropped or abandoned.
+    pub fn fail_all(&mut self, tracking: &Tracking, reason: FailReason) {
+        for tuple in 0..tracking.len() {
+            for edge in tracking.of(tuple) {
+                self.fail(edge.root, reason);
+            }
+        }
+    }
+
+    /// Sends what the executors of this round contributed, and the frames being filled.
+    pub fn flush(&mut self) {
+        let owners: Vec<u16> = self
+            .acks
+            .iter()
+            .filter(|(_, buffer)| !buffer.is_empty())
+            .map(|(owner, _)| *owner)
+            .collect();
+        for owner in owners {
+            let batch = self.acks.entry(owner).or_default().take();
+            self.flush_acks(owner, batch);
+        }
+        let filled: Vec<u32> = self
+            .frames
+            .iter()
+            .filter(|(_, (_, writer))| !writer.is_empty())
+            .map(|(worker, _)| *worker)
+            .collect();
+        for worker in filled {
+            self.flush_frame(worker);
+        }
+    }
+
+    fn frame(&mut self, worker: u32) -> Option<&mut (Arc<Link>, FrameWriter)> {
+        if !self.frames.contains_key(&worker) {
+            let link = self.routes.links.get(&worker)?;
+            self.frames.insert(worker, (Arc::clone(link), FrameWriter::new()));
+        }
+        self.frames.get_mut(&worker)
+    }
+
+    fn flush_frame(&mut self, worker: u32) {
+        if let Some((link, writer)) = self.frames.get_mut(&worker) {
+            link.send(writer.finish());
+        }
+    }
+
+    /// Adopts a routing table. Frames being filled for a link that is gone are abandoned: the trees
+    /// in them fail.
+    pub fn adopt(&mut self, routes: Arc<Routes>) {
+        self.flush();
+        self.routes = routes;
+        let gone: Vec<u32> = self
+            .frames
+            .iter()
+            .filter(|(worker, (link, _))| {
+                !self.routes.links.get(worker).is_some_and(|now| Arc::ptr_eq(now, link))
+            })
+            .map(|(worker, _)| *worker)
+            .collect();
+        for worker in gone {
+            self.frames.remove(&worker);
+        }
+    }
+
+    /// Fails every tree in frame items that will not arrive.
+    pub fn fail_items(&mut self, lost: &[FrameItem], reason: FailReason) {
+        for item in lost {
+            match item {
+                FrameItem::Batch { tracking, .. } => self.fail_all(tracking, reason),
+                FrameItem::Acks { batch, .. } => {
+                    for contribution in &batch.contributions {
+                        self.fail(contribution.root, reason);
+                    }
+                }
+                FrameItem::EndOfStream { .. } => {}
+            }
+        }
+    }
+
+    /// Gives back the room of a batch that was taken from a mailbox.
+    pub fn took(&mut self, delivery: &Delivery, starved: bool) {
+        if let (Some(peer), Some(transport)) = (delivery.peer, &self.transport) {
+            transport.consumed(peer, delivery.target, delivery.tuples, delivery.bytes);
+        }
+        if starved {
+            for (at, inbox) in self.loops.iter().enumerate() {
+                if at != self.at {
+                    inbox.wake();
+                }
+            }
+        }
+    }
+}

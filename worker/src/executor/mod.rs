@@ -1,0 +1,19 @@
+//! What moves tuples inside a worker: loops, executors, mailboxes, and the ways out.
+//!
+//! A loop a core gives each executor its turn. An executor takes batches from its mailbox, calls the
+//! component, and leaves what was emitted in its outbox, from where batches go to mailboxes on the
+//! same loop, to other loops, or in frames to other workers. What it settles goes to the ledger of
+//! the spout executor that opened the tree, wherever that is.
+
+pub mod anchoring;
+pub mod bolt;
+pub mod core_loop;
+pub mod counters;
+pub mod exits;
+pub mod inbox;
+pub mod mailbox;
+pub mod outbox;
+pub mod plan;
+pub mod routes;
+pub mod spout;
+pub mod task_state;

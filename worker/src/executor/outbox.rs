@@ -1,0 +1,318 @@
+//! What an executor emitted and has not delivered yet, by target task.
+//!
+//! `emit` never waits, so output collects here. A target's batch leaves when it is full, or when the
+//! executor has no more input; a target without room keeps its share, and an executor whose share
+//! for any target is full takes no more input. So a slow target stalls only those who send to it.
+
+use topology_api::runtime::{Emitted, Grouping, KeyHashes, NOT_DIRECT, OutputStream, Rows};
+
+use crate::engine::acking::Tracking;
+use crate::engine::routing::{Batch, GroupingKind, Routed, Router, Targets};
+use crate::executor::anchoring::Anchoring;
+use crate::executor::exits::{Exits, Outgoing, Place};
+use crate::executor::mailbox::StreamRef;
+
+/// A batch leaves when it has this many tuples.
+pub const BATCH_TUPLES: usize = 128;
+
+/// A batch leaves when it has about this many bytes.
+pub const BATCH_BYTES: usize = 64 * 1024;
+
+/// What a target without room may leave in the outbox before its senders stop: two batches.
+const SHARE_TUPLES: usize = 2 * BATCH_TUPLES;
+
+/// The same in bytes.
+const SHARE_BYTES: usize = 2 * BATCH_BYTES;
+
+/// One subscription of one of the executor's streams.
+#[derive(Debug)]
+struct Edge {
+    from: StreamRef,
+    router: Router,
+    hashes: Option<Hashes>,
+    direct: bool,
+    targets: Vec<Target>,
+    /// Waiting tuples by target, with one more place for those that go nowhere.
+    bins: Vec<Box<dyn Rows>>,
+}
+
+struct Hashes(KeyHashes);
+
+impl std::fmt::Debug for Hashes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("key hashes")
+    }
+}
+
+#[derive(Debug)]
+struct Target {
+    task: u32,
+    place: Place,
+    tracking: Tracking,
+    /// About how many bytes wait.
+    bytes: usize,
+    /// The end of the stream is to be told, after what waits.
+    ending: Vec<u32>,
+}
+
+/// One subscription, from which an [`Outbox`] is made.
+pub struct EdgeStart<'a> {
+    /// The stream, of the executor's component.
+    pub from: StreamRef,
+    /// What it carries.
+    pub output: &'a OutputStream,
+    /// How it is split.
+    pub grouping: &'a Grouping,
+    /// Its tasks, with those of this worker placed.
+    pub targets: Vec<(u32, Place)>,
+    /// For choices that should differ between senders.
+    pub seed: u64,
+}
+
+/// What an executor emitted and has not delivered yet.
+#[derive(Debug)]
+pub struct Outbox {
+    edges: Vec<Edge>,
+    /// Room for decisions, reused.
+    ordinals: Vec<u32>,
+    hashes: Vec<u64>,
+}
+
+impl Outbox {
+    /// Makes an empty outbox.
+    #[must_use]
+    pub fn new(edges: Vec<EdgeStart<'_>>) -> Self {
+        let edges = edges.into_iter().map(Edge::new).collect();
+        Self { edges, ordinals: Vec::new(), hashes: Vec::new() }
+    }
+
+    /// Routes what was emitted to one stream, and sends what is full.
+    pub fn route(
+        &mut self,
+        (source, stream): (u32, usize),
+        emitted: Emitted,
+        anchoring: &mut Anchoring<'_>,
+        exits: &mut Exits,
+    ) {
+        let Emitted { rows, anchors, direct } = emitted;
+        let mut rows = Some(rows);
+        let last = self.edges.iter().rposition(|edge| edge.from.stream == stream);
+        for (at, edge) in self.edges.iter_mut().enumerate() {
+            if edge.from.stream != stream {
+                continue;
+            }
+            // The last subscriber gets the tuples themselves, the others copies.
+            let batch =
+                if Some(at) == last { rows.take() } else { rows.as_ref().map(|r| r.duplicate()) };
+            let Some(batch) = batch else { continue };
+            edge.decide(&*batch, &direct, exits, (&mut self.hashes, &mut self.ordinals));
+            edge.fill(batch, (&anchors, &self.ordinals), anchoring, exits);
+            edge.send(source, exits, BATCH_TUPLES, BATCH_BYTES);
+        }
+    }
+
+    /// Sends all that waits and has room.
+    pub fn flush(&mut self, source: u32, exits: &mut Exits) {
+        for edge in &mut self.edges {
+            edge.send(source, exits, 1, 0);
+        }
+    }
+
+    /// Tells whether some target's share is full and it has no room: no more input then.
+    #[must_use]
+    pub fn is_over_share(&self, exits: &Exits) -> bool {
+        self.edges.iter().any(|edge| {
+            edge.targets.iter().zip(&edge.bins).any(|(target, bin)| {
+                (bin.len() >= SHARE_TUPLES || target.bytes >= SHARE_BYTES)
+                    && !exits.has_room(&target.place)
+            })
+        })
+    }
+
+    /// Tells whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.edges.iter().all(|edge| {
+            edge.targets
+                .iter()
+                .zip(&edge.bins)
+                .all(|(target, bin)| bin.is_empty() && target.ending.is_empty())
+        })
+    }
+
+    /// Tells every target, behind what waits for it, that the source task has ended.
+    pub fn end(&mut self, source: u32) {
+        for target in self.edges.iter_mut().flat_map(|edge| &mut edge.targets) {
+            target.ending.push(source);
+        }
+    }
+
+    /// Tells the targets for which `moved` holds again that the source tasks have ended.
+    pub fn end_again(&mut self, sources: &[u32], moved: impl Fn(u32) -> bool) {
+        for target in self.edges.iter_mut().flat_map(|edge| &mut edge.targets) {
+            if moved(target.task) {
+                target.ending.extend_from_slice(sources);
+            }
+        }
+    }
+
+    /// Finds the targets in other workers anew, after a change of the routing table.
+    pub fn place_away(&mut self, exits: &Exits) {
+        for target in self.edges.iter_mut().flat_map(|edge| &mut edge.targets) {
+            if matches!(target.place, Place::Away { .. } | Place::Nowhere) {
+                target.place = exits.place_away(target.task);
+            }
+        }
+    }
+}
+
+impl Edge {
+    fn new(start: EdgeStart<'_>) -> Self {
+        let kind = match start.grouping {
+            Grouping::Shuffle => GroupingKind::Shuffle,
+            Grouping::LocalOrShuffle => GroupingKind::LocalOrShuffle,
+            Grouping::Fields { .. } => GroupingKind::Fields,
+            Grouping::All => GroupingKind::All,
+            Grouping::Global => GroupingKind::Global,
+            Grouping::Direct => GroupingKind::Direct,
+        };
+        let hashes = match start.grouping {
+            Grouping::Fields { hashes, .. } => Some(Hashes(KeyHashes::clone(hashes))),
+            _ => None,
+        };
+        let is_local = |place: &Place| matches!(place, Place::Here(_) | Place::Loop { .. });
+        let local = start.targets.iter().map(|(_, place)| is_local(place)).collect();
+        let targets = Targets { local };
+        let bins = (0..=start.targets.len()).map(|_| (start.output.empty)()).collect();
+        Self {
+            from: start.from,
+            router: Router::new(kind, targets, start.seed),
+            hashes,
+            direct: matches!(start.grouping, Grouping::Direct),
+            targets: start
+                .targets
+                .into_iter()
+                .map(|(task, place)| Target {
+                    task,
+                    place,
+                    tracking: Tracking::new(),
+                    bytes: 0,
+                    ending: Vec::new(),
+                })
+                .collect(),
+            bins,
+        }
+    }
+
+    /// Decides where each tuple goes: fills `ordinals` with one a tuple, or leaves it empty when every
+    /// tuple goes to every task.
+    fn decide(
+        &mut self,
+        rows: &dyn Rows,
+        direct: &[u32],
+        exits: &Exits,
+        (hashes, ordinals): (&mut Vec<u64>, &mut Vec<u32>),
+    ) {
+        let nowhere = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
+        hashes.clear();
+        ordinals.clear();
+        if let Some(keys) = &self.hashes {
+            (keys.0)(rows, hashes);
+        }
+        let targets = &self.targets;
+        let load = |ordinal: u32| exits.room(&targets[ordinal as usize].place);
+        let batch = Batch { len: rows.len(), hashes, direct };
+        match self.router.route(batch, &load, ordinals) {
+            Routed::Whole(ordinal) => {
+                ordinals.clear();
+                ordinals.resize(rows.len(), ordinal);
+            }
+            Routed::Each => {}
+            Routed::Every => ordinals.clear(),
+            Routed::Nowhere => {
+                ordinals.clear();
+                ordinals.resize(rows.len(), nowhere);
+            }
+        }
+        if !self.direct && !direct.is_empty() {
+            // What is emitted directly is only for those who read the stream directly.
+            if ordinals.is_empty() {
+                return;
+            }
+            for (ordinal, direct) in ordinals.iter_mut().zip(direct) {
+                if *direct != NOT_DIRECT {
+                    *ordinal = nowhere;
+                }
+            }
+        }
+        for ordinal in ordinals.iter_mut() {
+            *ordinal = (*ordinal).min(nowhere);
+        }
+    }
+
+    /// Moves the tuples to their targets' bins and ties each copy to its anchor.
+    fn fill(
+        &mut self,
+        mut rows: Box<dyn Rows>,
+        (anchors, ordinals): (&[u32], &[u32]),
+        anchoring: &mut Anchoring<'_>,
+        exits: &mut Exits,
+    ) {
+        let each = rows.weight() / rows.len().max(1);
+        if ordinals.is_empty() {
+            for (target, bin) in self.targets.iter_mut().zip(&mut self.bins) {
+                let mut copy = rows.duplicate();
+                target.bytes += each * copy.len();
+                bin.append(&mut *copy);
+                for anchor in anchors {
+                    anchoring.tie(*anchor, &mut exits.ids, &mut target.tracking);
+                }
+            }
+            return;
+        }
+        for (ordinal, anchor) in ordinals.iter().zip(anchors) {
+            // The last bin is for tuples that go nowhere: nothing is owed for them.
+            if let Some(target) = self.targets.get_mut(*ordinal as usize) {
+                target.bytes += each;
+                anchoring.tie(*anchor, &mut exits.ids, &mut target.tracking);
+            }
+        }
+        let first = ordinals[0] as usize;
+        if ordinals.iter().all(|ordinal| *ordinal as usize == first) {
+            if self.bins[first].is_empty() {
+                self.bins[first] = rows;
+            } else {
+                self.bins[first].append(&mut *rows);
+            }
+        } else {
+            rows.scatter(ordinals, &mut self.bins);
+        }
+        if let Some(nowhere) = self.bins.last_mut()
+            && !nowhere.is_empty()
+        {
+            *nowhere = nowhere.empty();
+        }
+    }
+
+    /// Sends the bins that have at least so much, where there is room, and ends behind them.
+    fn send(&mut self, source: u32, exits: &mut Exits, tuples: usize, bytes: usize) {
+        for (target, bin) in self.targets.iter_mut().zip(&mut self.bins) {
+            let enough = bin.len() >= tuples || (!bin.is_empty() && target.bytes >= bytes);
+            if enough && exits.has_room(&target.place) {
+                let rows = std::mem::replace(bin, bin.empty());
+                let tracking = std::mem::take(&mut target.tracking);
+                target.bytes = 0;
+                let out = Outgoing { target: target.task, source, from: self.from, rows, tracking };
+                exits.send(&target.place, out);
+            }
+            if bin.is_empty()
+                && !target.ending.is_empty()
+                && !matches!(target.place, Place::Nowhere)
+            {
+                for source in std::mem::take(&mut target.ending) {
+                    exits.send_end(&target.place, target.task, source, self.from);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What a worker runs: the topology, its own executors, and on which loop each is.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use topology_api::runtime::{Grouping, OutputName, Reporter, TaskFacts};
+use topology_api::{Args, Context, Topology};
+
+use crate::engine::placement::{PlacedExecutor, place};
+use crate::executor::counters::Board;
+use crate::executor::mailbox::Gauge;
+
+/// One executor of this worker.
+#[derive(Clone, Debug)]
+pub struct OwnExecutor {
+    /// Its index in the topology.
+    pub index: u16,
+    /// The index of its component.
+    pub component: usize,
+    /// Its tasks.
+    pub tasks: Range<u32>,
+    /// Its incarnation, modulo 64.
+    pub incarnation: u8,
+}
+
+/// Where an executor of this worker runs.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    /// On which loop.
+    pub at: usize,
+    /// Its place among the executors of that loop.
+    pub place: usize,
+    /// How full its mailbox is.
+    pub gauge: Arc<Gauge>,
+}
+
+/// What a worker runs; fixed for its incarnation.
+pub struct Plan {
+    /// The topology, with the configuration that was chosen at submit.
+    pub topology: Topology,
+    /// Where tasks post what they count.
+    pub board: Arc<Board>,
+    arguments: Args,
+    worker: u32,
+    executors: Vec<OwnExecutor>,
+    /// Where each of them runs, in the same order.
+    seats: Vec<Seat>,
+    /// By task, which of them runs it.
+    owners: BTreeMap<u32, usize>,
+    /// How many loops there are.
+    pub loops: usize,
+}
+
+impl Plan {
+    /// Places the executors on `loops` loops.
+    #[must_use]
+    pub fn new(
+        topology: Topology,
+        arguments: Args,
+        worker: u32,
+        executors: Vec<OwnExecutor>,
+        (loops, board): (usize, Arc<Board>),
+    ) -> Self {
+        let loops = loops.clamp(1, executors.len().max(1));
+        let placed: Vec<PlacedExecutor> = executors
+            .iter()
+            .map(|executor| PlacedExecutor { index: executor.index, component: executor.component })
+            .collect();
+        let ats = place(&placed, &joined(&topology), loops);
+        let mut places = vec![0; loops];
+        // Downstream components first: what waits the longest way in moves on first.
+        let mut order: Vec<usize> = (0..executors.len()).collect();
+        order.sort_by_key(|own| std::cmp::Reverse(executors[*own].component));
+        let mut seats = vec![None; executors.len()];
+        for own in order {
+            let at = ats[own];
+            seats[own] = Some(Seat { at, place: places[at], gauge: Arc::default() });
+            places[at] += 1;
+        }
+        let owners = executors
+            .iter()
+            .enumerate()
+            .flat_map(|(own, executor)| executor.tasks.clone().map(move |task| (task, own)))
+            .collect();
+        let seats = seats.into_iter().flatten().collect();
+        Self { topology, board, arguments, worker, executors, seats, owners, loops }
+    }
+
+    /// The executor of this worker with this index in the topology.
+    ///
+    /// # Panics
+    ///
+    /// If it is not one of this worker's.
+    #[must_use]
+    pub fn executor(&self, index: u16) -> &OwnExecutor {
+        self.executors
+            .iter()
+            .find(|executor| executor.index == index)
+            .expect("a loop is given executors of its own worker")
+    }
+
+    /// The executors with their seats.
+    pub fn seated(&self) -> impl Iterator<Item = (&OwnExecutor, &Seat)> {
+        self.executors.iter().zip(&self.seats)
+    }
+
+    /// Where a task of this worker runs.
+    #[must_use]
+    pub fn seat_of(&self, task: u32) -> Option<&Seat> {
+        self.owners.get(&task).map(|own| &self.seats[*own])
+    }
+
+    /// The component of a task, by index.
+    #[must_use]
+    pub fn component_of(&self, task: u32) -> Option<usize> {
+        (0..self.topology.components().len())
+            .find(|component| self.topology.tasks(*component).contains(&task))
+    }
+
+    /// The longest that tuples may be held on purpose, over all components.
+    #[must_use]
+    pub fn holds(&self) -> Duration {
+        self.topology.components().iter().map(|component| component.holds).sum()
+    }
+
+    /// Makes the context of one of this worker's tasks.
+    #[must_use]
+    pub fn context(&self, task: u32) -> Context {
+        let components = self.topology.components();
+        let component = self.component_of(task).expect("every task belongs to a component");
+        Context::new(TaskFacts {
+            topology: self.topology.name().to_owned(),
+            component: components[component].name.clone(),
+            task,
+            tasks: self.topology.tasks(component),
+            worker: self.worker,
+            arguments: self.arguments.clone(),
+            config: self.topology.config().clone(),
+            outputs: components[component]
+                .outputs
+                .iter()
+                .map(|output| OutputName { name: output.name.clone(), tuple: output.tuple })
+                .collect(),
+            peers: components
+                .iter()
+                .enumerate()
+                .map(|(at, other)| (other.name.clone(), self.topology.tasks(at)))
+                .collect(),
+            reporter: Arc::clone(&self.board) as Arc<dyn Reporter>,
+        })
+    }
+}
+
+/// Pairs of components whose edge may stay on one loop.
+fn joined(topology: &Topology) -> Vec<(usize, usize)> {
+    let mut joined = Vec::new();
+    for (reader, component) in topology.components().iter().enumerate() {
+        for input in &component.inputs {
+            if matches!(input.grouping, Grouping::Shuffle | Grouping::LocalOrShuffle) {
+                joined.push((input.component, reader));
+            }
+        }
+    }
+    joined
+}

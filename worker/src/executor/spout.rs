@@ -1,0 +1,385 @@
+//! The executor of a spout: asks for tuples while there is room, opens their trees, and gives the
+//! verdicts back.
+//!
+//! The ledger of the trees lives here. Folding a contribution into it never waits; only verdicts
+//! wait for the spout to take them.
+
+use std::time::{Duration, Instant};
+
+use topology_api::runtime::SpoutTask;
+use topology_api::{Context, FailReason as Reason, Next};
+
+use crate::engine::acking::{AckBatch, FailReason, Ledger, Outcome, Verdict};
+use crate::executor::anchoring::Anchoring;
+use crate::executor::counters::{Board, TaskCounters};
+use crate::executor::exits::Exits;
+use crate::executor::inbox::Desired;
+use crate::executor::outbox::{BATCH_TUPLES, Outbox};
+use crate::executor::plan::Plan;
+use crate::executor::task_state::{TaskState, guarded};
+
+/// First pause after a spout had nothing.
+const IDLE_FIRST: Duration = Duration::from_millis(1);
+
+/// Longest pause of a spout that has nothing.
+const IDLE_MAX: Duration = Duration::from_millis(10);
+
+/// Most calls of `next` rounds in one turn.
+const ROUNDS_A_TURN: usize = 4;
+
+/// Slots from here on name message ids whose tree could not be opened.
+const NO_TREE: u32 = 1 << 20;
+
+/// One task of the executor.
+struct Cell {
+    task: Box<dyn SpoutTask>,
+    cx: Context,
+    state: TaskState,
+    counters: TaskCounters,
+    /// It said that nothing will ever come again, and no tuple failed since.
+    finished: bool,
+    /// It has nothing before this.
+    idle_until: Instant,
+    idle: Duration,
+    active: bool,
+}
+
+/// Runs the tasks of one spout that one executor has.
+pub struct SpoutExecutor {
+    /// Its index in the topology: the first part of its root ids.
+    pub index: u16,
+    ledger: Ledger,
+    cells: Vec<Cell>,
+    outbox: Outbox,
+    desired: Desired,
+    acking: bool,
+    max_pending: u32,
+    timeout_ns: u64,
+    tick: Option<Duration>,
+    next_tick: Instant,
+    streams: usize,
+    /// Room for roots and the ids given for them, reused.
+    roots: Vec<u64>,
+    given: Vec<u64>,
+}
+
+impl SpoutExecutor {
+    /// Makes the executor with its tasks, none of them open yet.
+    pub fn new(plan: &Plan, index: u16, outbox: Outbox, now: Instant) -> Self {
+        let executor = plan.executor(index);
+        let component = &plan.topology.components()[executor.component];
+        let config = plan.topology.config();
+        let cell = |task: u32| Cell {
+            task: component.spout_task().expect("a spout makes spout tasks"),
+            cx: plan.context(task),
+            state: TaskState::new(now),
+            counters: TaskCounters::new(task, index, &component.name),
+            finished: false,
+            idle_until: now,
+            idle: IDLE_FIRST,
+            active: false,
+        };
+        let cells: Vec<Cell> = executor.tasks.clone().map(cell).collect();
+        // One call may emit more than there is room for: the ledger takes one more batch a task.
+        let roots = config.max_pending().saturating_add(NO_TREE / 256);
+        let roots = roots.saturating_mul(u32::try_from(cells.len()).unwrap_or(1));
+        let waits = config.message_timeout() + plan.holds();
+        Self {
+            index,
+            ledger: Ledger::new(index, executor.incarnation, roots),
+            cells,
+            outbox,
+            desired: Desired::Inactive,
+            acking: config.acking(),
+            max_pending: config.max_pending(),
+            timeout_ns: u64::try_from(waits.as_nanos()).unwrap_or(u64::MAX),
+            tick: component.tick,
+            next_tick: component.tick.map_or(now, |tick| now + tick),
+            streams: component.outputs.len(),
+            roots: Vec::new(),
+            given: Vec::new(),
+        }
+    }
+
+    /// Gives the executor its turn; tells whether it got something done.
+    pub fn turn(&mut self, plan: &Plan, exits: &mut Exits) -> bool {
+        let mut worked = self.open_due(plan, exits);
+        worked |= self.settle(plan, exits);
+        self.tick_if_due(plan, exits);
+        for at in 0..self.cells.len() {
+            for _ in 0..ROUNDS_A_TURN {
+                if !self.ask(at, plan, exits) {
+                    break;
+                }
+                worked = true;
+            }
+        }
+        self.outbox.flush(self.source(), exits);
+        self.end_finished();
+        self.outbox.flush(self.source(), exits);
+        worked
+    }
+
+    fn source(&self) -> u32 {
+        self.cells[0].counters.task
+    }
+
+    /// Takes contributions from wherever; never waits.
+    pub fn apply(&mut self, batch: &AckBatch) {
+        self.ledger.apply(batch);
+    }
+
+    /// Fails what no knowledge explains: trees open for longer than the timeout, and the time that
+    /// the oldest tuple waits in queues.
+    pub fn expire(&mut self, waiting_ns: u64, exits: &Exits) {
+        self.ledger.expire(exits.now_ns(), self.timeout_ns, waiting_ns);
+    }
+
+    /// Says what the spout may do from now on.
+    pub fn desire(&mut self, desired: Desired) {
+        self.desired = desired;
+    }
+
+    /// Adopts a routing table: if a worker was lost in it, open trees may have lost a tuple and fail.
+    pub fn adopt(
+        &mut self,
+        retired_at: Option<u64>,
+        restarted: &dyn Fn(u32) -> bool,
+        exits: &Exits,
+    ) {
+        self.ledger.adopt(retired_at);
+        self.outbox.place_away(exits);
+        let over: Vec<u32> =
+            self.cells.iter().filter(|cell| cell.state.ended).map(|c| c.counters.task).collect();
+        self.outbox.end_again(&over, restarted);
+    }
+
+    fn open_due(&mut self, plan: &Plan, exits: &Exits) -> bool {
+        let mut opened = false;
+        for cell in self.cells.iter_mut().filter(|cell| cell.state.is_due(exits.now)) {
+            let text = match guarded(|| cell.task.open(&cell.cx)) {
+                Ok(Ok(())) => {
+                    cell.state.opened();
+                    cell.active = false;
+                    opened = true;
+                    continue;
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(panic) => format!("panicked: {panic}"),
+            };
+            cell.state.failed(exits.now);
+            plan.board.show(cell.counters.task, "factory", text);
+        }
+        opened
+    }
+
+    /// Gives verdicts back to the spout.
+    fn settle(&mut self, plan: &Plan, exits: &Exits) -> bool {
+        let mut settled = false;
+        while let Some(verdict) = self.ledger.verdicts() {
+            settled = true;
+            let Verdict { slot, task, outcome, opened_ns } = verdict;
+            let Some(cell) = self.cells.iter_mut().find(|cell| cell.counters.task == task) else {
+                continue;
+            };
+            cell.counters.pending = cell.counters.pending.saturating_sub(1);
+            let failure = match outcome {
+                Outcome::Acked => {
+                    cell.counters.acked += 1;
+                    let took = exits.now_ns().saturating_sub(opened_ns);
+                    cell.counters.complete.record(took.max(1)).ok();
+                    None
+                }
+                Outcome::Failed(reason) => {
+                    cell.counters.fail(reason);
+                    Some(reason)
+                }
+            };
+            give(cell, slot, failure, plan);
+        }
+        settled
+    }
+
+    /// Asks a task for tuples once; false if it must not be asked now, or had nothing.
+    fn ask(&mut self, at: usize, plan: &Plan, exits: &mut Exits) -> bool {
+        let over_share = self.outbox.is_over_share(exits);
+        let cell = &mut self.cells[at];
+        let active = self.desired == Desired::Active;
+        if cell.state.open && cell.active != active {
+            cell.active = active;
+            if let Err(text) = guarded(|| cell.task.set_active(active)) {
+                plan.board.show(cell.counters.task, "panic", text);
+            }
+        }
+        let room = u64::from(self.max_pending).saturating_sub(cell.counters.pending);
+        let room = usize::try_from(room).unwrap_or(usize::MAX).min(BATCH_TUPLES);
+        if !active
+            || !cell.state.open
+            || over_share
+            || cell.finished
+            || room == 0
+            || exits.now < cell.idle_until
+        {
+            return false;
+        }
+        let next = guarded(|| cell.task.next(room));
+        let emitted = self.route(at, plan, exits);
+        let cell = &mut self.cells[at];
+        match next {
+            Ok(Ok(Next::Emitted)) => {
+                cell.idle = IDLE_FIRST;
+                cell.state.works();
+                return emitted;
+            }
+            Ok(Ok(Next::Idle)) => {
+                cell.idle_until = exits.now + cell.idle;
+                cell.idle = (cell.idle * 2).min(IDLE_MAX);
+            }
+            Ok(Ok(Next::Finished)) => cell.finished = true,
+            Ok(Err(error)) => {
+                plan.board.show(cell.counters.task, "error", error.to_string());
+                // The instance stays: its source and its pending tuples are in it.
+                cell.idle_until = exits.now + cell.state.failed(exits.now);
+                cell.state.opened();
+            }
+            Err(panic) => {
+                plan.board.show(cell.counters.task, "panic", panic);
+                cell.idle_until = exits.now + cell.state.failed(exits.now);
+                cell.state.opened();
+            }
+        }
+        false
+    }
+
+    /// Opens the trees of what was emitted, routes it, and seals them; tells whether there was any.
+    fn route(&mut self, at: usize, plan: &Plan, exits: &mut Exits) -> bool {
+        let cell = &mut self.cells[at];
+        let task = cell.counters.task;
+        self.roots.clear();
+        self.given.clear();
+        let ids = cell.task.id_count();
+        if self.acking && ids > 0 {
+            let now_ns = exits.now_ns();
+            let ledger = &mut self.ledger;
+            let opened = (0..ids).map(|_| ledger.open(task, now_ns));
+            let opened: Vec<_> = opened.collect();
+            let slots: Vec<u32> = opened
+                .iter()
+                .zip(NO_TREE..)
+                .map(|(root, no_tree)| root.map_or(no_tree, |root| root.slot()))
+                .collect();
+            cell.task.file_ids(&slots);
+            self.roots.extend(opened.iter().map(|root| root.map_or(0, |root| root.bits())));
+            self.given.resize(ids, 0);
+            cell.counters.pending += opened.iter().flatten().count() as u64;
+            for slot in slots.into_iter().filter(|slot| *slot >= NO_TREE) {
+                cell.counters.fail(FailReason::TooMuchOutput);
+                give(cell, slot, Some(FailReason::TooMuchOutput), plan);
+            }
+        }
+        let mut any = false;
+        for stream in 0..self.streams {
+            let Some(emitted) = cell.task.take(stream) else { continue };
+            any = true;
+            cell.counters.emitted += emitted.rows.len() as u64;
+            let mut anchoring = if self.roots.is_empty() {
+                Anchoring::Off
+            } else {
+                Anchoring::Roots { roots: &self.roots, given: &mut self.given }
+            };
+            self.outbox.route((task, stream), emitted, &mut anchoring, exits);
+        }
+        if !self.acking && ids > 0 && guarded(|| cell.task.ack_ids()).is_err() {
+            plan.board.show(task, "panic", "in `ack`".to_owned());
+        }
+        for (root, given) in self.roots.iter().zip(&self.given) {
+            if let Some(root) = crate::engine::acking::RootId::from_bits(*root) {
+                self.ledger.seal(root, *given);
+            }
+        }
+        any
+    }
+
+    fn tick_if_due(&mut self, plan: &Plan, exits: &mut Exits) {
+        let Some(period) = self.tick else { return };
+        if exits.now < self.next_tick || self.desired != Desired::Active {
+            return;
+        }
+        self.next_tick = exits.now + period;
+        for at in 0..self.cells.len() {
+            let cell = &mut self.cells[at];
+            if !cell.state.open {
+                continue;
+            }
+            if let Err(text) = guarded(|| cell.task.tick()) {
+                plan.board.show(cell.counters.task, "panic", format!("in `tick`: {text}"));
+            }
+            self.route(at, plan, exits);
+        }
+    }
+
+    /// Closes the tasks that are finished and have no open trees, and tells their targets.
+    fn end_finished(&mut self) {
+        for cell in &mut self.cells {
+            let over = cell.finished && cell.counters.pending == 0 && cell.state.open;
+            if over && self.outbox.is_empty() {
+                drop(guarded(|| cell.task.close()));
+                cell.state.open = false;
+                cell.state.ended = true;
+                self.outbox.end(cell.counters.task);
+            }
+        }
+    }
+
+    /// When it wants a turn without having been sent anything.
+    pub fn wakes_at(&self) -> Option<Instant> {
+        let active = self.desired == Desired::Active;
+        let wakes = self.cells.iter().filter_map(|cell| {
+            if !cell.state.open {
+                return (!cell.state.ended).then_some(cell.state.retry_at);
+            }
+            let asks = active && !cell.finished && cell.counters.pending < self.max_pending.into();
+            asks.then_some(cell.idle_until)
+        });
+        let tick = self.tick.filter(|_| active).map(|_| self.next_tick);
+        wakes.chain(tick).min()
+    }
+
+    /// What its tasks counted, brought up to date.
+    pub fn counters(&mut self) -> impl Iterator<Item = &TaskCounters> {
+        let busy = !self.outbox.is_empty();
+        let late = self.ledger.late();
+        self.cells.iter_mut().map(move |cell| {
+            cell.counters.ended = cell.state.ended && !busy;
+            cell.counters.busy = busy;
+            cell.counters.counters.insert("late-verdicts", late);
+            &cell.counters
+        })
+    }
+
+    /// Tells whether trees are open: their timeout must be watched.
+    pub fn has_open_trees(&self) -> bool {
+        self.ledger.open_count() > 0
+    }
+
+    /// Closes its components; the worker ends.
+    pub fn close(&mut self, board: &Board) {
+        for cell in self.cells.iter_mut().filter(|cell| cell.state.open) {
+            if let Err(text) = guarded(|| cell.task.close()) {
+                board.show(cell.counters.task, "panic", format!("in `close`: {text}"));
+            }
+            cell.state.open = false;
+        }
+    }
+}
+
+/// Calls the author's `ack` or `fail`; after a failure the spout may have something again.
+fn give(cell: &mut Cell, slot: u32, failure: Option<FailReason>, plan: &Plan) {
+    let reason = failure.map(|reason| Reason::new(reason.name(), reason.own_fault()));
+    if let Err(text) = guarded(|| cell.task.settle(slot, reason)) {
+        plan.board.show(cell.counters.task, "panic", format!("in `ack` or `fail`: {text}"));
+    }
+    if failure.is_some() {
+        cell.finished = false;
+    }
+}

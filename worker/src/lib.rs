@@ -1,0 +1,32 @@
+//! The runtime that a topology binary links: the life of a tuple, with the module that plays each
+//! part.
+//!
+//! A binary hands its topology to [`main`] (`entry`). Run by hand it runs here and now (`local`);
+//! started by a supervisor it is a worker (`remote`), told what to run over a Unix socket
+//! (`control`). A spout's executor asks the spout for tuples and opens a tree for each
+//! ([`executor`], [`engine::acking`]); groupings choose the target tasks ([`engine::routing`]);
+//! batches go to mailboxes, or in numbered frames under credit to other workers ([`transport`],
+//! [`engine::links`], [`engine::flow`]); bolts' executors call `execute` and settle with the
+//! ledger that opened the tree.
+
+mod control;
+pub mod engine;
+mod entry;
+pub mod executor;
+mod launch;
+mod local;
+mod remote;
+mod report;
+pub mod transport;
+
+pub use entry::main;
+pub use local::{Finished, run_here};
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The code of the README, compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,0 +1,203 @@
+//! The whole topology in this process: the same loops and executors, no gRPC and no store.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use daemon::Clock;
+use topology_api::{Args, Topology};
+
+use crate::engine::routing::{Epoch, ExecutorPlace, Route, Table};
+use crate::entry::{complain, say};
+use crate::executor::core_loop::{CoreLoop, LoopStart};
+use crate::executor::counters::{Board, Snapshot};
+use crate::executor::inbox::{Desired, Inbox, Message};
+use crate::executor::plan::{OwnExecutor, Plan};
+use crate::executor::routes::Routes;
+use crate::transport::Transport;
+
+/// How long open trees may take to end after ctrl-c.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The loops of a worker, each on its thread.
+pub(crate) struct Loops {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) inboxes: Arc<[Arc<Inbox>]>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Loops {
+    /// Starts the loops; their spouts wait to be told to emit.
+    pub(crate) fn start(
+        plan: Plan,
+        transport: Option<&Transport>,
+        clock: &Clock,
+    ) -> std::io::Result<Self> {
+        let plan = Arc::new(plan);
+        let inboxes: Arc<[Arc<Inbox>]> = (0..plan.loops).map(|_| Arc::default()).collect();
+        let epoch = clock.now();
+        let threads = (0..plan.loops)
+            .map(|at| {
+                let start = LoopStart {
+                    at,
+                    plan: Arc::clone(&plan),
+                    loops: Arc::clone(&inboxes),
+                    transport: transport.cloned(),
+                    clock: clock.clone(),
+                    epoch,
+                };
+                std::thread::Builder::new()
+                    .name(format!("loop-{at}"))
+                    .spawn(move || CoreLoop::new(start).run())
+            })
+            .collect::<std::io::Result<_>>()?;
+        Ok(Self { plan, inboxes, threads })
+    }
+
+    /// Tells every loop.
+    pub(crate) fn tell(&self, message: impl Fn() -> Message) {
+        self.inboxes.iter().for_each(|inbox| inbox.send(message()));
+    }
+
+    /// Closes all components and ends the loops.
+    pub(crate) fn stop(self) {
+        self.tell(|| Message::Stop);
+        for thread in self.threads {
+            // A loop that panicked has said so on standard error.
+            drop(thread.join());
+        }
+    }
+}
+
+/// How many loops to run when nobody says.
+pub(crate) fn cores(asked: usize, topology: &Topology) -> usize {
+    let configured = topology.config().worker_cores() as usize;
+    match (configured, asked) {
+        (0, 0) => std::thread::available_parallelism().map_or(1, usize::from),
+        (0, asked) => asked,
+        (configured, _) => configured,
+    }
+}
+
+/// What a topology that ran here left.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// What its tasks counted, with results and errors.
+    pub snapshot: Snapshot,
+    /// It ended by itself: all spouts were finished and all trees had ended.
+    pub complete: bool,
+}
+
+/// Runs a topology in this process until its spouts are done or the process is asked to end.
+///
+/// # Errors
+///
+/// If threads cannot be started.
+pub fn run_here(topology: Topology, arguments: Args) -> std::io::Result<Finished> {
+    let clock = Clock::system();
+    let board = Arc::new(Board::new(clock.clone()));
+    let executors: Vec<OwnExecutor> = topology
+        .describe()
+        .executors()
+        .map(|executor| OwnExecutor {
+            index: u16::try_from(executor.index).expect("build() limits the executors"),
+            component: executor.component,
+            tasks: executor.tasks,
+            incarnation: 0,
+        })
+        .collect();
+    let table = own_table(&topology, &executors);
+    let loops = cores(0, &topology);
+    let plan = Plan::new(topology, arguments, 0, executors, (loops, Arc::clone(&board)));
+    let loops = Loops::start(plan, None, &clock)?;
+    let routes = Arc::new(Routes { table, links: std::collections::BTreeMap::new() });
+    loops.tell(|| Message::Routes(Arc::clone(&routes)));
+    loops.tell(|| Message::Desired(Desired::Active));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let complete = runtime.block_on(async {
+        let complete = tokio::select! {
+            () = until(&board, Snapshot::is_ended) => true,
+            _ = daemon::signals::terminate() => false,
+        };
+        if !complete {
+            loops.tell(|| Message::Desired(Desired::Draining));
+            drop(tokio::time::timeout(DRAIN, until(&board, Snapshot::is_quiet)).await);
+        }
+        complete
+    });
+    loops.stop();
+    Ok(Finished { snapshot: board.snapshot(), complete })
+}
+
+/// Waits until the board shows something.
+pub(crate) async fn until(board: &Board, holds: impl Fn(&Snapshot) -> bool) {
+    while !holds(&board.snapshot()) {
+        // Not all that is waited for wakes: counters are posted every 100 ms.
+        drop(tokio::time::timeout(Duration::from_millis(50), board.changed.notified()).await);
+    }
+}
+
+fn own_table(topology: &Topology, executors: &[OwnExecutor]) -> Table {
+    let executors = executors
+        .iter()
+        .map(|executor| ExecutorPlace {
+            index: executor.index,
+            component: topology.components()[executor.component].name.clone(),
+            tasks: executor.tasks.clone(),
+            incarnation: executor.incarnation,
+            ownership: 0,
+        })
+        .collect();
+    let epoch = Epoch { revision: 1, restarts: 0 };
+    Table::new(
+        1,
+        vec![Route { worker: 0, epoch, address: String::new(), since_version: 1, executors }],
+    )
+}
+
+/// Runs a topology here and prints a summary.
+pub(crate) fn run_and_tell(
+    topology: Topology,
+    arguments: Args,
+) -> Result<ExitCode, super::entry::Problem> {
+    daemon::logging::init_default();
+    let clock = Clock::system();
+    let started = clock.now();
+    let name = topology.name().to_owned();
+    let finished = run_here(topology, arguments).map_err(|error| super::entry::Problem {
+        code: 71,
+        text: format!("the topology cannot run here: {error}"),
+    })?;
+    let seconds = clock.now().saturating_duration_since(started).as_secs_f64();
+    let how = if finished.complete { "finished" } else { "was stopped" };
+    say(&format!("{name} {how} after {seconds:.1} s"));
+    say(&summary(&finished.snapshot));
+    for (task, json) in &finished.snapshot.results {
+        say(&format!("result of task {task}: {json}"));
+    }
+    for error in &finished.snapshot.errors {
+        complain(&format!("task {}: {}: {}", error.task, error.reason, error.text));
+    }
+    Ok(if finished.complete { ExitCode::SUCCESS } else { ExitCode::from(130) })
+}
+
+fn summary(snapshot: &Snapshot) -> String {
+    let mut components: Vec<(String, [u64; 4])> = Vec::new();
+    for task in &snapshot.tasks {
+        let failed = task.failed.values().sum();
+        let counts = [task.emitted, task.executed, task.acked, failed];
+        match components.iter_mut().find(|(name, _)| *name == task.component) {
+            None => components.push((task.component.clone(), counts)),
+            Some((_, sums)) => sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count),
+        }
+    }
+    let mut lines = vec![format!(
+        "{:<20}{:>12}{:>12}{:>12}{:>10}",
+        "component", "emitted", "executed", "acked", "failed"
+    )];
+    for (name, [emitted, executed, acked, failed]) in components {
+        lines.push(format!("{name:<20}{emitted:>12}{executed:>12}{acked:>12}{failed:>10}"));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,385 @@
+//! A worker of a cluster: listens for its peers, attaches to its supervisor, and runs the executors
+//! it is assigned until it is told to stop.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use daemon::{Clock, Shutdown};
+use proto::store::{AssignmentRecord, Epoch as WireEpoch};
+use proto::supervisor::desired_state::State;
+use proto::supervisor::to_worker::Kind as Told;
+use proto::supervisor::{DesiredState, RoutingTable, WorkerHello};
+use topology_api::{Args, Topology};
+
+use crate::control::Control;
+use crate::engine::acking::FailReason;
+use crate::engine::routing::{Epoch, ExecutorPlace, Route, Table, incarnation_of};
+use crate::executor::counters::{Board, Snapshot};
+use crate::executor::inbox::{Desired, Inbox, Message};
+use crate::executor::mailbox::{Delivery, Item, Payload, StreamRef};
+use crate::executor::plan::{OwnExecutor, Plan};
+use crate::executor::routes::Routes;
+use crate::launch::Launch;
+use crate::local::{Loops, cores, until};
+use crate::report::{Facts, report};
+use crate::transport::{Config, Item as FrameItem, Listen, Receiver, Transport};
+
+/// How often the worker reports when nothing changes.
+const REPORT_EVERY: Duration = Duration::from_millis(250);
+
+/// How long open trees may take to end after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// How long tokio tasks may take to end.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Why a worker could not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The machine refused threads or sockets.
+    #[error("the machine refused: {0}")]
+    Io(#[from] std::io::Error),
+    /// It cannot listen where its supervisor said.
+    #[error(transparent)]
+    Listen(#[from] crate::transport::ListenError),
+    /// As above.
+    #[error(transparent)]
+    Transport(#[from] crate::transport::Error),
+}
+
+/// Runs a worker until its supervisor, or a signal, tells it to stop.
+pub(crate) fn run(launch: Launch, topology: Topology, arguments: Args) -> Result<(), Error> {
+    daemon::logging::init_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(launch, topology, arguments))
+}
+
+async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<(), Error> {
+    let clock = Clock::system();
+    let shutdown = Shutdown::new();
+    let door = Arc::new(Door { clock: clock.clone(), state: Mutex::default() });
+    let config = Config {
+        cluster: launch.cluster.clone(),
+        topology: launch.topology.clone(),
+        worker: launch.worker,
+        epoch: launch.epoch,
+        listen: launch.listen.parse::<Listen>()?,
+        advertise: launch.advertise.clone(),
+    };
+    let receiver = Arc::clone(&door) as Arc<dyn Receiver>;
+    let transport = Transport::start(config, receiver, clock.clone(), shutdown.clone()).await?;
+    let hello = WorkerHello {
+        topology: launch.topology.clone(),
+        worker: launch.worker,
+        token: launch.token.clone(),
+        epoch: Some(WireEpoch { revision: launch.epoch.revision, restarts: launch.epoch.restarts }),
+        pid: std::process::id(),
+        address: transport.address(),
+    };
+    let control = Control::start(launch.socket.clone(), hello, &shutdown);
+    let board = Arc::new(Board::new(clock.clone()));
+    let worker = Worker {
+        transport,
+        door,
+        board,
+        clock,
+        loops: None,
+        table: Table::default(),
+        desired: Desired::Inactive,
+        sequence: 0,
+        launch,
+    };
+    worker.obey(control, topology, arguments).await?;
+    shutdown.ask();
+    if let Err(stuck) = shutdown.wait(GRACE).await {
+        tracing::warn!(%stuck, "ends all the same");
+    }
+    Ok(())
+}
+
+struct Worker {
+    launch: Launch,
+    transport: Transport,
+    door: Arc<Door>,
+    board: Arc<Board>,
+    clock: Clock,
+    loops: Option<Loops>,
+    table: Table,
+    desired: Desired,
+    sequence: u64,
+}
+
+impl Worker {
+    /// Does what it is told, and reports, until it is told to stop.
+    async fn obey(
+        mut self,
+        mut control: Control,
+        topology: Topology,
+        arguments: Args,
+    ) -> Result<(), Error> {
+        let terminate = daemon::signals::terminate();
+        tokio::pin!(terminate);
+        let mut unbuilt = Some((topology, arguments));
+        let board = Arc::clone(&self.board);
+        loop {
+            tokio::select! {
+                told = control.told.recv() => match told {
+                    None => break,
+                    Some(Told::Stop(stop)) => {
+                        tracing::info!(reason = %stop.reason, "told to stop");
+                        break;
+                    }
+                    Some(Told::Assignment(assignment)) => {
+                        if let Some((topology, arguments)) = unbuilt.take() {
+                            self.start(&assignment, topology, arguments)?;
+                        }
+                    }
+                    Some(Told::Table(table)) => {
+                        if !self.adopt(&table) {
+                            tracing::info!("another incarnation has taken over");
+                            break;
+                        }
+                    }
+                    Some(Told::State(state)) => self.desire(state),
+                },
+                _ = &mut terminate => {
+                    self.drain().await;
+                    break;
+                }
+                () = board.changed.notified() => {}
+                () = tokio::time::sleep(REPORT_EVERY) => {}
+            }
+            self.report(&control);
+        }
+        if let Some(loops) = self.loops.take() {
+            loops.stop();
+        }
+        Ok(())
+    }
+
+    fn start(
+        &mut self,
+        assignment: &AssignmentRecord,
+        topology: Topology,
+        arguments: Args,
+    ) -> Result<(), Error> {
+        let components = topology.components();
+        let executors: Vec<OwnExecutor> = assignment
+            .executors
+            .iter()
+            .filter_map(|record| {
+                Some(OwnExecutor {
+                    index: u16::try_from(record.index).ok()?,
+                    component: components.iter().position(|c| c.name == record.component)?,
+                    tasks: record.first_task..record.end_task,
+                    incarnation: incarnation_of(record.incarnation, self.launch.epoch.restarts),
+                })
+            })
+            .collect();
+        let loops = cores(self.launch.cores, &topology);
+        let board = Arc::clone(&self.board);
+        let plan = Plan::new(topology, arguments, self.launch.worker, executors, (loops, board));
+        let loops = Loops::start(plan, Some(&self.transport), &self.clock)?;
+        self.door.open(Arc::clone(&loops.plan), Arc::clone(&loops.inboxes));
+        self.loops = Some(loops);
+        self.tell_routes();
+        Ok(())
+    }
+
+    /// Adopts a routing table; false if this incarnation is retired in it.
+    fn adopt(&mut self, wire: &RoutingTable) -> bool {
+        let table = table_of(wire);
+        if table.version() < self.table.version() {
+            return true;
+        }
+        if table.worker(self.launch.worker).is_some_and(|own| own.epoch > self.launch.epoch) {
+            return false;
+        }
+        self.transport.adopt(&table);
+        self.table = table;
+        self.tell_routes();
+        true
+    }
+
+    fn tell_routes(&self) {
+        let Some(loops) = &self.loops else { return };
+        let links: BTreeMap<_, _> = self
+            .table
+            .workers()
+            .iter()
+            .filter_map(|route| Some((route.worker, self.transport.link(route.worker)?)))
+            .collect();
+        let routes = Arc::new(Routes { table: self.table.clone(), links });
+        loops.tell(|| Message::Routes(Arc::clone(&routes)));
+        let desired = self.desired;
+        loops.tell(|| Message::Desired(desired));
+    }
+
+    fn desire(&mut self, state: DesiredState) {
+        self.desired = match state.state() {
+            State::Active => Desired::Active,
+            State::Draining => Desired::Draining,
+            State::Inactive | State::Unspecified => Desired::Inactive,
+        };
+        let desired = self.desired;
+        if let Some(loops) = &self.loops {
+            loops.tell(|| Message::Desired(desired));
+        }
+    }
+
+    async fn drain(&mut self) {
+        if let Some(loops) = &self.loops {
+            loops.tell(|| Message::Desired(Desired::Draining));
+            drop(tokio::time::timeout(DRAIN, until(&self.board, Snapshot::is_quiet)).await);
+        }
+    }
+
+    fn report(&mut self, control: &Control) {
+        let Some(loops) = &self.loops else { return };
+        let waiting = self.board.waiting_ns();
+        loops.tell(|| Message::Waiting(waiting));
+        self.sequence += 1;
+        let facts = Facts {
+            sequence: self.sequence,
+            draining: self.desired != Desired::Active,
+            table_version: self.table.version(),
+        };
+        let report = report(&loops.plan, &self.board.snapshot(), &self.transport, &facts);
+        control.report.send_replace(report);
+    }
+}
+
+fn table_of(wire: &RoutingTable) -> Table {
+    let routes = wire
+        .workers
+        .iter()
+        .map(|route| {
+            let epoch = route.epoch.unwrap_or_default();
+            let place = |record: &proto::store::ExecutorRecord| ExecutorPlace {
+                index: u16::try_from(record.index).unwrap_or(u16::MAX),
+                component: record.component.clone(),
+                tasks: record.first_task..record.end_task,
+                incarnation: incarnation_of(record.incarnation, epoch.restarts),
+                ownership: record.ownership,
+            };
+            Route {
+                worker: route.worker,
+                epoch: Epoch { revision: epoch.revision, restarts: epoch.restarts },
+                address: route.address.clone(),
+                since_version: route.since_version,
+                executors: route.executors.iter().map(place).collect(),
+            }
+        })
+        .collect();
+    Table::new(wire.version, routes)
+}
+
+/// Where frames of other workers come in: hands their items to the loops.
+struct Door {
+    clock: Clock,
+    state: Mutex<DoorState>,
+}
+
+#[derive(Default)]
+struct DoorState {
+    inside: Option<Inside>,
+    /// What came before the loops were there; bounded by the credit of the peers.
+    early: Vec<(u32, Vec<FrameItem>)>,
+}
+
+struct Inside {
+    plan: Arc<Plan>,
+    inboxes: Arc<[Arc<Inbox>]>,
+}
+
+impl Door {
+    fn lock(&self) -> std::sync::MutexGuard<'_, DoorState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, plan: Arc<Plan>, inboxes: Arc<[Arc<Inbox>]>) {
+        let inside = Inside { plan, inboxes };
+        let mut state = self.lock();
+        for (from, items) in std::mem::take(&mut state.early) {
+            inside.hand_over(from, items, &self.clock);
+        }
+        state.inside = Some(inside);
+    }
+}
+
+impl Inside {
+    fn hand_over(&self, peer: u32, items: Vec<FrameItem>, clock: &Clock) {
+        let since = clock.now();
+        for item in items {
+            match item {
+                FrameItem::Batch { head, tracking, rows } => {
+                    let from = self.stream(head.source_task, head.stream);
+                    let seat = self.plan.seat_of(head.target_task);
+                    let (Some(from), Some(seat)) = (from, seat) else {
+                        let refused = vec![FrameItem::Batch { head, tracking, rows }];
+                        self.inboxes[0].send(Message::Lost(refused, FailReason::Refused));
+                        continue;
+                    };
+                    let (tuples, bytes) = (u64::from(head.count), rows.len() as u64);
+                    seat.gauge.put(tuples, bytes);
+                    let delivery = Delivery {
+                        target: head.target_task,
+                        from,
+                        payload: Payload::Encoded { bytes: rows, count: head.count },
+                        tracking,
+                        tuples,
+                        bytes,
+                        peer: Some(peer),
+                        since,
+                    };
+                    let item = Item::Batch(delivery);
+                    self.inboxes[seat.at].send(Message::Item { executor: seat.place, item });
+                }
+                FrameItem::Acks { executor, batch } => {
+                    let seat = self.plan.seated().find(|(own, _)| own.index == executor);
+                    let at = seat.map_or(0, |(_, seat)| seat.at);
+                    self.inboxes[at].send(Message::Acks(executor, batch));
+                }
+                FrameItem::EndOfStream { target_task, source_task, stream } => {
+                    let from = self.stream(source_task, stream);
+                    let seat = self.plan.seat_of(target_task);
+                    if let (Some(from), Some(seat)) = (from, seat) {
+                        let item = Item::End { target: target_task, source: source_task, from };
+                        self.inboxes[seat.at].send(Message::Item { executor: seat.place, item });
+                    }
+                }
+            }
+        }
+    }
+
+    fn stream(&self, source: u32, stream: u16) -> Option<StreamRef> {
+        let component = self.plan.component_of(source)?;
+        let stream = usize::from(stream);
+        let known = stream < self.plan.topology.components()[component].outputs.len();
+        known.then_some(StreamRef { component, stream })
+    }
+}
+
+impl Receiver for Door {
+    fn frame(&self, from: u32, items: Vec<FrameItem>) {
+        let mut state = self.lock();
+        match &state.inside {
+            Some(inside) => inside.hand_over(from, items, &self.clock),
+            None => state.early.push((from, items)),
+        }
+    }
+
+    fn lost(&self, peer: u32, items: Vec<FrameItem>, reason: FailReason) {
+        tracing::debug!(peer, items = items.len(), reason = reason.name(), "frames abandoned");
+        if let Some(inside) = &self.lock().inside {
+            inside.inboxes[0].send(Message::Lost(items, reason));
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(inside) = &self.lock().inside {
+            inside.inboxes.iter().for_each(|inbox| inbox.wake());
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What a worker tells its supervisor: the board, as a wire message.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use proto::store::TaskResult;
+use proto::supervisor::{ErrorReport, Latency, LinkReport, TaskReport, WorkerReport};
+
+use crate::executor::counters::{Snapshot, TaskCounters};
+use crate::executor::mailbox::MAILBOX_TUPLES;
+use crate::executor::plan::Plan;
+use crate::transport::Transport;
+
+/// What of a report is not on the board.
+pub(crate) struct Facts {
+    pub(crate) sequence: u64,
+    pub(crate) draining: bool,
+    pub(crate) table_version: u64,
+}
+
+/// Makes a report.
+pub(crate) fn report(
+    plan: &Plan,
+    snapshot: &Snapshot,
+    transport: &Transport,
+    facts: &Facts,
+) -> WorkerReport {
+    let on_the_way = transport.pending();
+    let component = |task: u32| {
+        let component = plan.component_of(task).map(|at| &plan.topology.components()[at]);
+        component.map_or_else(String::new, |component| component.name.clone())
+    };
+    WorkerReport {
+        sequence: facts.sequence,
+        tasks: snapshot.tasks.iter().map(task_report).collect(),
+        finished: snapshot.is_ended() && !on_the_way,
+        drained: facts.draining && snapshot.is_quiet() && !on_the_way,
+        errors: snapshot
+            .errors
+            .iter()
+            .map(|error| ErrorReport {
+                sequence: error.sequence,
+                at_ms: error.at_ms,
+                component: component(error.task),
+                task: error.task,
+                reason: error.reason.to_owned(),
+                text: error.text.clone(),
+            })
+            .collect(),
+        results: snapshot
+            .results
+            .iter()
+            .map(|(task, json)| TaskResult {
+                task: *task,
+                component: component(*task),
+                json: json.clone(),
+            })
+            .collect(),
+        links: transport
+            .reports()
+            .into_iter()
+            .map(|link| LinkReport {
+                peer: link.peer,
+                connected: link.connected,
+                frames_sent: link.frames_sent,
+                bytes_sent: link.bytes_sent,
+                frames_unacknowledged: link.frames_unacknowledged,
+                reconnects: link.reconnects,
+            })
+            .collect(),
+        table_version: facts.table_version,
+        rss_bytes: resident_bytes().unwrap_or(0),
+    }
+}
+
+fn task_report(task: &TaskCounters) -> TaskReport {
+    let named = |counts: &BTreeMap<&'static str, u64>| {
+        counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+    };
+    TaskReport {
+        task: task.task,
+        component: task.component.clone(),
+        executor: u32::from(task.executor),
+        emitted: task.emitted,
+        executed: task.executed,
+        acked: task.acked,
+        failed: named(&task.failed),
+        counters: named(&task.counters),
+        pending: task.pending,
+        execute: Some(latency(&task.execute)),
+        complete: Some(latency(&task.complete)),
+        queued: task.queued,
+        queue_capacity: MAILBOX_TUPLES,
+    }
+}
+
+fn latency(histogram: &Histogram<u64>) -> Latency {
+    let mut latency = Latency::default();
+    for bucket in histogram.iter_recorded() {
+        latency.bounds_ns.push(bucket.value_iterated_to());
+        latency.counts.push(bucket.count_since_last_iteration());
+    }
+    latency
+}
+
+/// The memory this process has in use, where the system tells.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}

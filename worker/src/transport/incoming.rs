@@ -1,0 +1,267 @@
+//! The receiving ends of all links: which incarnation of each worker is the one, which of its
+//! frames are here, and what it may send.
+//!
+//! Two locks a peer. `order` is held while a frame is handed on, so that frames stay in order and
+//! none of a retired incarnation comes after the table that retired it was adopted. `grants` is
+//! held for moments, because executors take it with every batch.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use proto::transport::{Frame, FromReceiver};
+use tokio::sync::Notify;
+use tracing::{error, info};
+
+use super::codec::items;
+use super::link::lock;
+use super::{Receiver, wire};
+use crate::engine::flow::Windows;
+use crate::engine::links::handshake::{Hello, Identity, Known, Refusal, admit};
+use crate::engine::links::sequence::Arrival;
+use crate::engine::routing::Epoch;
+
+/// Most peers that are remembered because they said hello, and not because a table named them: a
+/// bound for what strangers on the port can make us keep.
+const PEERS_MAX: usize = 1 << 14;
+
+/// What comes in, from all peers.
+pub(super) struct Incoming {
+    me: Arc<Identity>,
+    receiver: Arc<dyn Receiver>,
+    /// Version of the adopted table.
+    version: AtomicU64,
+    peers: RwLock<HashMap<u32, Arc<Peer>>>,
+}
+
+impl Incoming {
+    pub(super) fn new(me: Arc<Identity>, receiver: Arc<dyn Receiver>) -> Self {
+        Self { me, receiver, version: AtomicU64::new(0), peers: RwLock::default() }
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
+    }
+
+    /// Adopts the version of a table, after [`Incoming::learn`] for each of its workers.
+    pub(super) fn adopted(&self, version: u64) {
+        self.version.fetch_max(version, Ordering::Relaxed);
+    }
+
+    /// Takes note of an incarnation that a table names; one before it is fenced from now on.
+    pub(super) fn learn(&self, worker: u32, epoch: Epoch) {
+        if let Some(peer) = self.peer_or_insert(worker, epoch, usize::MAX) {
+            peer.learn(epoch);
+        }
+    }
+
+    /// Counts a batch that an executor took, for the credits of its sender.
+    pub(super) fn consumed(&self, worker: u32, task: u32, tuples: u64, bytes: u64) {
+        if let Some(peer) = self.peer(worker) {
+            let mut grants = lock(&peer.grants);
+            if grants.windows.consumed(task, tuples, bytes)
+                && let Some(session) = &grants.session
+            {
+                session.news.notify_one();
+            }
+        }
+    }
+
+    /// Answers a hello: with the session that its frames belong to, or why there is none.
+    pub(super) fn meet(&self, hello: &Hello) -> Result<(Arc<Session>, FromReceiver), Refusal> {
+        admit(&self.me, hello)?;
+        let worker = hello.sender.worker;
+        let peer = self.peer_or_insert(worker, hello.sender.epoch, PEERS_MAX);
+        let peer = peer.ok_or(Refusal::Foreign)?;
+        let mut order = lock(&peer.order);
+        if order.known.learn(hello.sender.epoch) {
+            peer.restart(&mut order, Some(Refusal::Retired));
+        }
+        order.known.meet(hello)?;
+        if hello.starts_over() {
+            // It gave up what was under way, and counts its credits from zero.
+            lock(&peer.grants).windows.reset();
+        }
+        let next = order.known.link.next();
+        let session = Arc::new(Session::new(Arc::clone(&peer), next));
+        order.session = Some(Arc::clone(&session));
+        let mut grants = lock(&peer.grants);
+        if let Some(before) = grants.session.replace(Arc::clone(&session)) {
+            before.news.notify_one();
+        }
+        let welcome = wire::welcome(next, grants.windows.announce_all());
+        drop((grants, order));
+        Ok((session, welcome))
+    }
+
+    /// Takes in a frame of a session, and tells whether the session goes on.
+    pub(super) fn take(&self, session: &Arc<Session>, frame: &Frame) -> bool {
+        let peer = &session.peer;
+        let mut order = lock(&peer.order);
+        if !is(&order.session, session) {
+            return false;
+        }
+        let due = frame.sequence == order.known.link.next();
+        let items = if due { items(&frame.payload) } else { Ok(Vec::new()) };
+        let items = match items {
+            Ok(items) => items,
+            Err(problem) => {
+                error!(peer = peer.worker, %problem, "frame cannot be read");
+                peer.end(&mut order, Some(Refusal::CannotResume));
+                return false;
+            }
+        };
+        match order.known.link.accept(frame.sequence) {
+            Arrival::Fresh => {
+                lock(&peer.grants).received(&items);
+                self.receiver.frame(peer.worker, items);
+            }
+            Arrival::Duplicate => {}
+            Arrival::Gap => {
+                error!(peer = peer.worker, sequence = frame.sequence, "frames are missing");
+                peer.end(&mut order, None);
+                return false;
+            }
+        }
+        session.next.store(order.known.link.next(), Ordering::Relaxed);
+        session.news.notify_one();
+        true
+    }
+
+    fn peer(&self, worker: u32) -> Option<Arc<Peer>> {
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
+        peers.get(&worker).map(Arc::clone)
+    }
+
+    /// Returns what is known of a worker; none if it is new and there are `max` already.
+    fn peer_or_insert(&self, worker: u32, epoch: Epoch, max: usize) -> Option<Arc<Peer>> {
+        if let Some(peer) = self.peer(worker) {
+            return Some(peer);
+        }
+        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+        if peers.len() >= max && !peers.contains_key(&worker) {
+            return None;
+        }
+        let peer = peers.entry(worker).or_insert_with(|| Arc::new(Peer::new(worker, epoch)));
+        Some(Arc::clone(peer))
+    }
+}
+
+/// One worker that sends to us.
+struct Peer {
+    worker: u32,
+    order: Mutex<Order>,
+    grants: Mutex<Grants>,
+}
+
+struct Order {
+    known: Known,
+    /// The stream whose frames count.
+    session: Option<Arc<Session>>,
+}
+
+#[derive(Default)]
+struct Grants {
+    windows: Windows,
+    /// As in `Order`.
+    session: Option<Arc<Session>>,
+}
+
+impl Grants {
+    fn received(&mut self, items: &[super::Item]) {
+        for item in items {
+            if let super::Item::Batch { head, rows, .. } = item {
+                let bytes = rows.len() as u64;
+                self.windows.received(head.target_task, u64::from(head.count), bytes);
+            }
+        }
+    }
+}
+
+impl Peer {
+    fn new(worker: u32, epoch: Epoch) -> Self {
+        let order = Order { known: Known::new(epoch), session: None };
+        Self { worker, order: Mutex::new(order), grants: Mutex::default() }
+    }
+
+    fn learn(&self, epoch: Epoch) {
+        let mut order = lock(&self.order);
+        if order.known.learn(epoch) {
+            self.restart(&mut order, Some(Refusal::Retired));
+        }
+    }
+
+    /// Forgets what belonged to the incarnation before.
+    fn restart(&self, order: &mut Order, refusal: Option<Refusal>) {
+        info!(peer = self.worker, epoch = ?order.known.epoch, "new incarnation of a worker");
+        self.end(order, refusal);
+        lock(&self.grants).windows.reset();
+    }
+
+    fn end(&self, order: &mut Order, refusal: Option<Refusal>) {
+        if let Some(session) = order.session.take() {
+            *lock(&session.refusal) = refusal;
+            lock(&self.grants).session = None;
+            session.news.notify_one();
+        }
+    }
+}
+
+/// One stream of one peer, from its welcome until another takes its place.
+pub(super) struct Session {
+    peer: Arc<Peer>,
+    /// Wakes the answering side: there are frames to acknowledge or credits to grant.
+    pub(super) news: Notify,
+    /// Every frame below this is here.
+    next: AtomicU64,
+    /// As far as the sender was told.
+    said: AtomicU64,
+    /// Last words to the sender.
+    refusal: Mutex<Option<Refusal>>,
+}
+
+/// What a session has to say.
+pub(super) enum News {
+    Progress(FromReceiver),
+    Nothing,
+    /// The session is over, for this reason if there is one.
+    Over(Option<Refusal>),
+}
+
+impl Session {
+    fn new(peer: Arc<Peer>, next: u64) -> Self {
+        Self {
+            peer,
+            news: Notify::new(),
+            next: AtomicU64::new(next),
+            said: AtomicU64::new(next),
+            refusal: Mutex::default(),
+        }
+    }
+
+    /// Gathers all there is to say into one message.
+    pub(super) fn news(self: &Arc<Self>) -> News {
+        let mut grants = lock(&self.peer.grants);
+        if !is(&grants.session, self) {
+            return News::Over(lock(&self.refusal).take());
+        }
+        let next = self.next.load(Ordering::Relaxed);
+        let said = self.said.swap(next, Ordering::Relaxed);
+        if next == said && !grants.windows.is_due() {
+            return News::Nothing;
+        }
+        News::Progress(wire::progress(next, grants.windows.announce_due()))
+    }
+
+    /// Ends the session because its stream did.
+    pub(super) fn leave(self: &Arc<Self>) {
+        let mut order = lock(&self.peer.order);
+        if is(&order.session, self) {
+            self.peer.end(&mut order, None);
+        }
+    }
+}
+
+fn is(held: &Option<Arc<Session>>, session: &Arc<Session>) -> bool {
+    held.as_ref().is_some_and(|held| Arc::ptr_eq(held, session))
+}

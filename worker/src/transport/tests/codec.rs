@@ -1,0 +1,188 @@
+//! The layout of frames.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use crate::engine::acking::{AckBatch, Contribution, Edge, FailReason, Failure, Tracking};
+use crate::transport::codec::{BatchHead, CodecError, FRAME_TUPLES_MAX, FrameWriter, Item, items};
+
+/// An item as plain values, to write and to compare.
+#[derive(Clone, Debug, PartialEq)]
+enum Plain {
+    Batch { head: BatchHead, edges: Vec<Vec<Edge>>, rows: Vec<u8> },
+    Acks { executor: u16, batch: AckBatch },
+    EndOfStream(u32, u32, u16),
+}
+
+impl Plain {
+    fn write(&self, writer: &mut FrameWriter) {
+        match self {
+            Self::Batch { head, edges, rows } => {
+                let mut tracking = Tracking::new();
+                tracking.push_untracked();
+                edges.iter().for_each(|edges| tracking.push_many(edges));
+                // The batch is a part of a column, as when it is cut to size.
+                let range = 1..tracking.len();
+                let bytes = writer.batch(*head, &tracking, range, |out| out.extend(rows));
+                assert_eq!(bytes, rows.len(), "credits count the rows");
+            }
+            Self::Acks { executor, batch } => writer.acks(*executor, batch),
+            Self::EndOfStream(target, source, stream) => {
+                writer.end_of_stream(*target, *source, *stream);
+            }
+        }
+    }
+
+    fn of(item: &Item) -> Self {
+        match item {
+            Item::Batch { head, tracking, rows } => {
+                let edges = (0..tracking.len()).map(|tuple| tracking.of(tuple).to_vec());
+                Self::Batch { head: *head, edges: edges.collect(), rows: rows.to_vec() }
+            }
+            Item::Acks { executor, batch } => {
+                Self::Acks { executor: *executor, batch: batch.clone() }
+            }
+            Item::EndOfStream { target_task, source_task, stream } => {
+                Self::EndOfStream(*target_task, *source_task, *stream)
+            }
+        }
+    }
+}
+
+fn edge() -> impl Strategy<Value = Edge> {
+    // Few roots, so that some tuples follow each other in a run.
+    (1_u64..4, any::<u64>()).prop_map(|(root, id)| Edge { root: root << 40, id })
+}
+
+fn batch() -> impl Strategy<Value = Plain> {
+    let edges = (0_usize..4).prop_flat_map(|edges_max| {
+        proptest::collection::vec(proptest::collection::vec(edge(), 0..=edges_max), 0..40)
+    });
+    let ids = (any::<u32>(), any::<u32>(), any::<u16>(), any::<u64>());
+    let rows = proptest::collection::vec(any::<u8>(), 0..300);
+    (ids, edges, rows).prop_map(|((target_task, source_task, stream, ownership), edges, rows)| {
+        let count = edges.len() as u32;
+        let head = BatchHead { target_task, source_task, stream, ownership, count };
+        Plain::Batch { head, edges, rows }
+    })
+}
+
+fn acks() -> impl Strategy<Value = Plain> {
+    let contribution =
+        (1_u64.., any::<u64>()).prop_map(|(root, edges)| Contribution { root, edges });
+    let reason = proptest::sample::select(&FailReason::ALL[..]);
+    let failure = (1_u64.., reason).prop_map(|(root, reason)| Failure { root, reason });
+    let contributions = proptest::collection::vec(contribution, 0..40);
+    let failures = proptest::collection::vec(failure, 0..10);
+    (any::<u16>(), any::<u64>(), contributions, failures).prop_map(
+        |(executor, stamp, contributions, failures)| Plain::Acks {
+            executor,
+            batch: AckBatch { stamp, contributions, failures },
+        },
+    )
+}
+
+fn item() -> impl Strategy<Value = Plain> {
+    let end = (any::<u32>(), any::<u32>(), any::<u16>());
+    prop_oneof![
+        batch(),
+        acks(),
+        end.prop_map(|(target, source, stream)| Plain::EndOfStream(target, source, stream)),
+    ]
+}
+
+fn frame() -> impl Strategy<Value = Vec<Plain>> {
+    proptest::collection::vec(item(), 1..8)
+}
+
+fn write(plain: &[Plain], writer: &mut FrameWriter) -> Bytes {
+    plain.iter().for_each(|item| item.write(writer));
+    writer.finish()
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(first in frame(), second in frame()) {
+        let mut writer = FrameWriter::new();
+        for plain in [first, second] {
+            let payload = write(&plain, &mut writer);
+            let read: Vec<_> = items(&payload).unwrap().iter().map(Plain::of).collect();
+            prop_assert_eq!(read, plain);
+            prop_assert!(writer.is_empty(), "a finished frame leaves nothing behind");
+        }
+    }
+
+    #[test]
+    fn a_frame_that_was_cut_off_is_refused(plain in frame(), keep in 0.0..1.0_f64) {
+        let payload = write(&plain, &mut FrameWriter::new());
+        let cut = payload.slice(..(payload.len() as f64 * keep) as usize);
+        // A cut between two items cannot be seen: gRPC's length does not allow it.
+        if let Ok(read) = items(&cut) {
+            let whole = read.len();
+            let read: Vec<_> = read.iter().map(Plain::of).collect();
+            prop_assert_eq!(&read[..], &plain[..whole]);
+        }
+    }
+
+    #[test]
+    fn damaged_bytes_never_panic(plain in frame(), at in any::<prop::sample::Index>(), to: u8) {
+        let mut payload = write(&plain, &mut FrameWriter::new()).to_vec();
+        let at = at.index(payload.len());
+        payload[at] = to;
+        drop(items(&payload.into()));
+    }
+
+    #[test]
+    fn garbage_never_panics(mut garbage in proptest::collection::vec(any::<u8>(), 0..200), tag in 0_u8..5) {
+        drop(items(&Bytes::copy_from_slice(&garbage)));
+        garbage.splice(0..0, [1, tag]);
+        drop(items(&garbage.into()));
+    }
+}
+
+#[test]
+fn an_empty_payload_is_not_a_frame() {
+    assert_eq!(items(&Bytes::new()).unwrap_err(), CodecError::Truncated);
+}
+
+#[test]
+fn another_format_is_named() {
+    assert_eq!(items(&Bytes::from_static(&[2])).unwrap_err(), CodecError::Format(2));
+    assert_eq!(items(&Bytes::from_static(&[1, 9])).unwrap_err(), CodecError::Tag(9));
+}
+
+#[test]
+fn a_truncated_writer_forgets_the_last_item() {
+    let mut writer = FrameWriter::new();
+    writer.end_of_stream(1, 2, 3);
+    let len = writer.len();
+    writer.end_of_stream(4, 5, 6);
+    writer.truncate(len);
+    let read: Vec<_> = items(&writer.finish()).unwrap().iter().map(Plain::of).collect();
+    assert_eq!(read, [Plain::EndOfStream(1, 2, 3)], "the second was taken back");
+}
+
+#[test]
+fn lengths_beyond_the_frame_take_no_memory() {
+    let huge = [0xff, 0xff, 0xff, 0xff, 0x7f];
+    let acks = [&[1, 2, 0][..], &[0; 8], &huge].concat();
+    assert_eq!(items(&acks.into()).unwrap_err(), CodecError::Truncated, "2³⁵ contributions");
+    let batch = [&[1, 1, 0, 0, 0, 0][..], &[0xff, 0xff, 0xff, 0xff, 0x0f], &[0]].concat();
+    let too_many = CodecError::Invalid("a frame has too many tuples");
+    assert_eq!(items(&batch.into()).unwrap_err(), too_many, "2³² tuples of no bytes");
+    let number = [1, 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+    let over = CodecError::Invalid("a number is over 64 bits");
+    assert_eq!(items(&Bytes::copy_from_slice(&number)).unwrap_err(), over, "70 bits");
+}
+
+#[test]
+fn the_most_tuples_of_no_bytes_are_read() {
+    let mut tracking = Tracking::new();
+    (0..FRAME_TUPLES_MAX).for_each(|_| tracking.push_untracked());
+    let count = FRAME_TUPLES_MAX as u32;
+    let head = BatchHead { target_task: 0, source_task: 0, stream: 0, ownership: 0, count };
+    let mut writer = FrameWriter::new();
+    writer.batch(head, &tracking, 0..FRAME_TUPLES_MAX, |_| ());
+    let read = items(&writer.finish()).unwrap();
+    assert!(matches!(&read[0], Item::Batch { tracking, .. } if tracking.len() == FRAME_TUPLES_MAX));
+}
