@@ -150,6 +150,10 @@ impl Worker {
                 () = board.changed.notified() => {}
                 () = tokio::time::sleep(REPORT_EVERY) => {}
             }
+            if let Some(version) = self.transport.retired() {
+                tracing::info!(version, "a peer knows a newer incarnation of this worker");
+                break;
+            }
             self.report(&control);
         }
         if let Some(loops) = self.loops.take() {
@@ -181,7 +185,8 @@ impl Worker {
         let board = Arc::clone(&self.board);
         let plan = Plan::new(topology, arguments, self.launch.worker, executors, (loops, board));
         let loops = Loops::start(plan, Some(&self.transport), &self.clock)?;
-        self.door.open(Arc::clone(&loops.plan), Arc::clone(&loops.inboxes));
+        let transport = self.transport.clone();
+        self.door.open(transport, Arc::clone(&loops.plan), Arc::clone(&loops.inboxes));
         self.loops = Some(loops);
         self.tell_routes();
         Ok(())
@@ -289,6 +294,7 @@ struct DoorState {
 }
 
 struct Inside {
+    transport: Transport,
     plan: Arc<Plan>,
     inboxes: Arc<[Arc<Inbox>]>,
 }
@@ -298,8 +304,8 @@ impl Door {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open(&self, plan: Arc<Plan>, inboxes: Arc<[Arc<Inbox>]>) {
-        let inside = Inside { plan, inboxes };
+    fn open(&self, transport: Transport, plan: Arc<Plan>, inboxes: Arc<[Arc<Inbox>]>) {
+        let inside = Inside { transport, plan, inboxes };
         let mut state = self.lock();
         for (from, items) in std::mem::take(&mut state.early) {
             inside.hand_over(from, items, &self.clock);
@@ -316,12 +322,13 @@ impl Inside {
                 FrameItem::Batch { head, tracking, rows } => {
                     let from = self.stream(head.source_task, head.stream);
                     let seat = self.plan.seat_of(head.target_task);
+                    let (tuples, bytes) = (u64::from(head.count), rows.len() as u64);
                     let (Some(from), Some(seat)) = (from, seat) else {
+                        self.transport.consumed(peer, head.target_task, tuples, bytes);
                         let refused = vec![FrameItem::Batch { head, tracking, rows }];
                         self.inboxes[0].send(Message::Lost(refused, FailReason::Refused));
                         continue;
                     };
-                    let (tuples, bytes) = (u64::from(head.count), rows.len() as u64);
                     seat.gauge.put(tuples, bytes);
                     let delivery = Delivery {
                         target: head.target_task,

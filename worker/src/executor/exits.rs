@@ -18,9 +18,6 @@ use crate::executor::mailbox::{Delivery, Gauge, Item, Mailbox, Payload, StreamRe
 use crate::executor::routes::Routes;
 use crate::transport::{BatchHead, FrameWriter, Item as FrameItem, Link, Transport};
 
-/// A frame is sent when it has this many bytes, or when its loop has nothing else to do.
-const FRAME_BYTES: usize = 64 * 1024;
-
 /// Where a task is, seen from a loop.
 #[derive(Clone, Debug)]
 pub enum Place {
@@ -217,15 +214,14 @@ impl Exits {
                     count: u32::try_from(tuples).unwrap_or(u32::MAX),
                 };
                 let range = 0..out.rows.len();
-                let Some((_, writer)) = self.frame(*worker) else { return };
+                let Some((_, writer)) = self.frame(*worker) else {
+                    return self.fail_all(&out.tracking, FailReason::NoTarget);
+                };
                 // Credit is counted in encoded bytes: the receiver sees no others.
-                let mut encoded = 0;
-                writer.batch(head, &out.tracking, range.clone(), |buffer| {
-                    let before = buffer.len();
+                let encoded = writer.batch(head, &out.tracking, range.clone(), |buffer| {
                     out.rows.encode(range, buffer);
-                    encoded = buffer.len() - before;
                 });
-                let full = writer.len() >= FRAME_BYTES;
+                let full = writer.is_full();
                 gate.took(tuples, encoded as u64);
                 if full {
                     self.flush_frame(*worker);
@@ -344,6 +340,9 @@ impl Exits {
                 FrameItem::Acks { batch, .. } => {
                     for contribution in &batch.contributions {
                         self.fail(contribution.root, reason);
+                    }
+                    for failure in &batch.failures {
+                        self.fail(failure.root, failure.reason);
                     }
                 }
                 FrameItem::EndOfStream { .. } => {}

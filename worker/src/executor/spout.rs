@@ -55,6 +55,8 @@ pub struct SpoutExecutor {
     acking: bool,
     max_pending: u32,
     timeout_ns: u64,
+    /// How long components hold tuples on purpose.
+    holds_ns: u64,
     tick: Option<Duration>,
     next_tick: Instant,
     streams: usize,
@@ -83,7 +85,7 @@ impl SpoutExecutor {
         // One call may emit more than there is room for: the ledger takes one more batch a task.
         let roots = config.max_pending().saturating_add(NO_TREE / 256);
         let roots = roots.saturating_mul(u32::try_from(cells.len()).unwrap_or(1));
-        let waits = config.message_timeout() + plan.holds();
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Self {
             index,
             ledger: Ledger::new(index, executor.incarnation, roots),
@@ -92,7 +94,8 @@ impl SpoutExecutor {
             desired: Desired::Inactive,
             acking: config.acking(),
             max_pending: config.max_pending(),
-            timeout_ns: u64::try_from(waits.as_nanos()).unwrap_or(u64::MAX),
+            timeout_ns: nanoseconds(config.message_timeout()),
+            holds_ns: nanoseconds(plan.holds()),
             tick: component.tick,
             next_tick: component.tick.map_or(now, |tick| now + tick),
             streams: component.outputs.len(),
@@ -132,6 +135,7 @@ impl SpoutExecutor {
     /// Fails what no knowledge explains: trees open for longer than the timeout, and the time that
     /// the oldest tuple waits in queues.
     pub fn expire(&mut self, waiting_ns: u64, exits: &Exits) {
+        let waiting_ns = waiting_ns.saturating_add(self.holds_ns);
         self.ledger.expire(exits.now_ns(), self.timeout_ns, waiting_ns);
     }
 
@@ -212,6 +216,7 @@ impl SpoutExecutor {
             }
         }
         let room = u64::from(self.max_pending).saturating_sub(cell.counters.pending);
+        let room = room.min(self.ledger.room().into());
         let room = usize::try_from(room).unwrap_or(usize::MAX).min(BATCH_TUPLES);
         if !active
             || !cell.state.open

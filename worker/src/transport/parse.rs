@@ -15,7 +15,7 @@ use crate::engine::acking::{AckBatch, Contribution, Edge, FailReason, Failure, T
 ///
 /// # Errors
 ///
-/// The payload is not what a [`FrameWriter`] of this version makes.
+/// The payload is not what a [`FrameWriter`](super::codec::FrameWriter) of this version makes.
 pub fn items(payload: &Bytes) -> Result<Vec<Item>, CodecError> {
     let mut reader = Reader { payload, at: 0, tuples_left: FRAME_TUPLES_MAX };
     match reader.byte()? {

@@ -1,0 +1,158 @@
+//! From the engine's plans to guarded transactions.
+//!
+//! Every transaction carries two guards: that this nimbus still leads, and that the topology's
+//! record is the one that was decided on. So a leader that slept, or a write whose answer was
+//! lost, can undo nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordination::{
+    Error, Guard, Keys, Leadership, LeaseId, OPERATIONS_MAX, Operation, Revision, Store,
+    Transaction, put,
+};
+use proto::store::ResultRecord;
+use tracing::{info, warn};
+
+use crate::engine::command::{Plan, Write};
+use crate::engine::event::WriteFailure;
+
+/// How long the store may take for one call.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long answers are remembered for the repetition of a request.
+const REQUEST_TTL: Duration = Duration::from_secs(3_600);
+
+/// Carries plans out.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keys: Keys,
+}
+
+impl Writer {
+    /// Carries a plan out, in as few transactions as the store's limits allow.
+    pub(crate) async fn write(
+        &self,
+        plan: &Plan,
+        leadership: &Leadership,
+    ) -> Result<Revision, WriteFailure> {
+        let written = self.transact(plan, leadership).await;
+        let Plan { topology, purpose, .. } = plan;
+        match &written {
+            Ok(revision) => info!(%topology, purpose, revision, "wrote"),
+            Err(error) => warn!(%topology, purpose, %error, "failed to write"),
+        }
+        written.map_err(|error| match error {
+            Error::Conflict => WriteFailure::Conflict,
+            Error::Refused(_) | Error::Malformed { .. } => WriteFailure::Refused(error.to_string()),
+            Error::Unavailable(_) | Error::Compacted(_) | Error::LeaseLost(_) => {
+                WriteFailure::Unavailable(error.to_string())
+            }
+        })
+    }
+
+    async fn transact(&self, plan: &Plan, leadership: &Leadership) -> Result<Revision, Error> {
+        let guards = self.guards(plan, leadership);
+        let lease = match &plan.request {
+            Some(_) => Some(within(self.store.grant(REQUEST_TTL)).await?),
+            None => None,
+        };
+        for transaction in self.transactions(plan, &guards, lease) {
+            let more = within(self.store.commit(transaction.transaction));
+            let revision = more.await?;
+            if transaction.last {
+                return Ok(revision);
+            }
+        }
+        Err(Error::Refused("there is nothing to write".to_owned()))
+    }
+
+    fn guards(&self, plan: &Plan, leadership: &Leadership) -> Vec<Guard> {
+        let record = self.keys.topology(&plan.topology);
+        let mut guards = vec![leadership.guard()];
+        match plan.expected {
+            Some(revision) => guards.push(Guard::ModifiedAt(record, revision)),
+            None => {
+                guards.push(Guard::Absent(record));
+                let names = plan.decide.iter().filter_map(|write| match write {
+                    Write::Name(name) => Some(Guard::Absent(self.keys.name(name))),
+                    _ => None,
+                });
+                guards.extend(names);
+            }
+        }
+        guards
+    }
+
+    /// Puts everything into one transaction if that is allowed; else what prepares comes first.
+    fn transactions(&self, plan: &Plan, guards: &[Guard], lease: Option<LeaseId>) -> Vec<Numbered> {
+        let operations = |writes: &[Write]| -> Vec<Operation> {
+            writes.iter().flat_map(|write| self.operations(&plan.topology, write)).collect()
+        };
+        let prepare = operations(&plan.prepare);
+        let mut decide = operations(&plan.decide);
+        if let Some((id, record)) = &plan.request {
+            decide.push(put(self.keys.request(id), record, lease));
+        }
+        let together = [prepare.clone(), decide.clone()].concat();
+        let mut transactions = Transaction::split(guards, together);
+        if transactions.len() > 1 {
+            transactions = Transaction::split(guards, prepare);
+            debug_assert!(decide.len() <= OPERATIONS_MAX, "a decision is one transaction");
+            transactions.push(Transaction { guards: guards.to_vec(), operations: decide });
+        }
+        let count = transactions.len();
+        let number = |(at, transaction)| Numbered { transaction, last: at + 1 == count };
+        transactions.into_iter().enumerate().map(number).collect()
+    }
+
+    fn operations(&self, topology: &str, write: &Write) -> Vec<Operation> {
+        let keys = &self.keys;
+        match write {
+            Write::Topology(record) => vec![put(keys.topology(topology), &**record, None)],
+            Write::Name(name) => {
+                let value = topology.as_bytes().to_vec();
+                vec![Operation::Put { key: keys.name(name), value, lease: None }]
+            }
+            Write::Assignment(record) => {
+                let key = keys.assignment(topology, record.generation, record.worker);
+                vec![put(key, record, None)]
+            }
+            Write::Assigned(record) => vec![put(keys.assigned(topology), record, None)],
+            Write::DropGeneration(generation) => {
+                vec![Operation::DeletePrefix(keys.generation(topology, *generation))]
+            }
+            Write::Release => vec![
+                Operation::Delete(keys.assigned(topology)),
+                Operation::DeletePrefix(keys.assignments_of(topology)),
+            ],
+            Write::Result(result) => {
+                let record = ResultRecord { result: Some(result.clone()) };
+                vec![put(keys.result(topology, result.task), &record, None)]
+            }
+            Write::Forget(name) => vec![
+                Operation::Delete(keys.topology(topology)),
+                Operation::Delete(keys.name(name)),
+                Operation::Delete(keys.assigned(topology)),
+                Operation::DeletePrefix(keys.assignments_of(topology)),
+                Operation::DeletePrefix(keys.workers_of(topology)),
+                Operation::DeletePrefix(keys.results(topology)),
+            ],
+        }
+    }
+}
+
+/// A transaction, and whether it is the one that counts.
+struct Numbered {
+    transaction: Transaction,
+    last: bool,
+}
+
+/// Waits for the store, but not for ever.
+async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::Unavailable(format!("no answer within {CALL_TIMEOUT:?}"))),
+    }
+}

@@ -1,0 +1,391 @@
+//! Topology binaries, by the SHA-256 of what they hold.
+//!
+//! A binary comes in as chunks into a file of its own, is checked (size, digest, made for this
+//! platform) and only then gets its name, so a file under a digest is always whole. Nothing a
+//! client says becomes a path: names are digests, and what is no digest is refused.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sha2::{Digest, Sha256};
+use tokio::fs::{self, File};
+use tokio::io::AsyncWriteExt;
+use tracing::{info, warn};
+
+/// Why a binary cannot be taken or given.
+#[derive(Debug, thiserror::Error)]
+pub enum BinaryError {
+    /// It is larger than allowed.
+    #[error("the binary has {bytes} bytes and {max} are allowed; strip it, or raise the limit")]
+    TooLarge {
+        /// What it has, or is said to have.
+        bytes: u64,
+        /// What is allowed.
+        max: u64,
+    },
+    /// What was sent is not what was announced.
+    #[error("the binary did not arrive whole: {0}; submit it again")]
+    Damaged(String),
+    /// It cannot run here.
+    #[error("the binary cannot run on this cluster: {0}")]
+    Foreign(String),
+    /// The name is not a digest.
+    #[error("{0:?} is not a SHA-256 in lower-case hexadecimal")]
+    NotADigest(String),
+    /// There is no such binary.
+    #[error("there is no binary {0}")]
+    Missing(String),
+    /// The disk says no.
+    #[error("cannot keep binaries in {folder}: {source}")]
+    Disk {
+        /// The folder.
+        folder: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+/// The binaries that this nimbus holds. A cheap handle.
+#[derive(Clone, Debug)]
+pub(crate) struct Binaries {
+    folder: Arc<Path>,
+    bytes_max: u64,
+    /// How many submissions are using a binary that no topology may name yet.
+    pins: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+impl Binaries {
+    /// Opens the folder of binaries below `data_dir`, for this user alone, and clears what an
+    /// upload left behind that was cut off.
+    pub(crate) async fn open(data_dir: &Path, bytes_max: u64) -> Result<Self, BinaryError> {
+        let folder = data_dir.join("binaries");
+        let disk = |source| BinaryError::Disk { folder: folder.clone(), source };
+        fs::create_dir_all(&folder).await.map_err(disk)?;
+        let private = std::fs::Permissions::from_mode(0o700);
+        fs::set_permissions(&folder, private).await.map_err(disk)?;
+        let mut entries = fs::read_dir(&folder).await.map_err(disk)?;
+        while let Some(entry) = entries.next_entry().await.map_err(disk)? {
+            if entry.file_name().to_string_lossy().ends_with(".part") {
+                fs::remove_file(entry.path()).await.map_err(disk)?;
+            }
+        }
+        Ok(Self { folder: folder.into(), bytes_max, pins: Arc::default() })
+    }
+
+    /// Starts to take a binary that is said to have this digest and size. The pin keeps it until
+    /// the topology that uses it is in the store.
+    pub(crate) async fn upload(&self, digest: &str, bytes: u64) -> Result<Upload, BinaryError> {
+        check_digest(digest)?;
+        if bytes > self.bytes_max {
+            return Err(BinaryError::TooLarge { bytes, max: self.bytes_max });
+        }
+        let pin = self.pin(digest);
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        let part = self.folder.join(format!("{:032x}.part", rand::random::<u128>()));
+        let file = fs::OpenOptions::from(options).open(&part).await;
+        let file = file.map_err(|source| self.disk(source))?;
+        Ok(Upload {
+            binaries: self.clone(),
+            part: Part(part),
+            file,
+            hash: Sha256::new(),
+            head: Vec::new(),
+            expected: bytes,
+            received: 0,
+            pin,
+        })
+    }
+
+    /// Opens a binary for reading.
+    pub(crate) async fn read(&self, digest: &str) -> Result<File, BinaryError> {
+        check_digest(digest)?;
+        match File::open(self.folder.join(digest)).await {
+            Ok(file) => Ok(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(BinaryError::Missing(digest.to_owned()))
+            }
+            Err(source) => Err(self.disk(source)),
+        }
+    }
+
+    /// Removes a binary, unless a submission is using it.
+    pub(crate) fn remove_unused(&self, digest: &str) {
+        let pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        if check_digest(digest).is_err() || pins.contains_key(digest) {
+            return;
+        }
+        // One system call, under the lock, so that no submission can begin to use it meanwhile.
+        match std::fs::remove_file(self.folder.join(digest)) {
+            Ok(()) => info!(digest, "binary removed"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => warn!(digest, %error, "cannot remove a binary that is not used"),
+        }
+    }
+
+    fn pin(&self, digest: &str) -> Pin {
+        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        *pins.entry(digest.to_owned()).or_default() += 1;
+        Pin { pins: self.pins.clone(), digest: digest.to_owned() }
+    }
+
+    fn disk(&self, source: io::Error) -> BinaryError {
+        BinaryError::Disk { folder: self.folder.to_path_buf(), source }
+    }
+}
+
+/// Keeps a binary from being removed.
+#[derive(Debug)]
+pub(crate) struct Pin {
+    pins: Arc<Mutex<HashMap<String, usize>>>,
+    digest: String,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = pins.get_mut(&self.digest) {
+            *count -= 1;
+            if *count == 0 {
+                pins.remove(&self.digest);
+            }
+        }
+    }
+}
+
+/// A file that vanishes unless it was given its name.
+#[derive(Debug)]
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // It is gone already when the upload went well.
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+/// A binary on its way in.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    binaries: Binaries,
+    part: Part,
+    file: File,
+    hash: Sha256,
+    /// Its first bytes, which say what it is made for.
+    head: Vec<u8>,
+    expected: u64,
+    received: u64,
+    pin: Pin,
+}
+
+impl Upload {
+    /// Takes the next chunk.
+    pub(crate) async fn write(&mut self, chunk: &[u8]) -> Result<(), BinaryError> {
+        self.received += chunk.len() as u64;
+        if self.received > self.expected {
+            let text = format!("more than the {} bytes that were announced", self.expected);
+            return Err(BinaryError::Damaged(text));
+        }
+        let missing = HEAD_BYTES.saturating_sub(self.head.len());
+        self.head.extend(chunk.iter().take(missing));
+        self.hash.update(chunk);
+        self.file.write_all(chunk).await.map_err(|source| self.binaries.disk(source))
+    }
+
+    /// Checks what came and keeps it; the pin guards it from then on.
+    pub(crate) async fn finish(self) -> Result<Pin, BinaryError> {
+        let Self { binaries, part, mut file, hash, head, expected, received, pin } = self;
+        if received != expected {
+            let text = format!("{received} bytes of {expected}");
+            return Err(BinaryError::Damaged(text));
+        }
+        let digest = hex(&hash.finalize());
+        if digest != pin.digest {
+            let text = format!("its SHA-256 is {digest}, and {} was announced", pin.digest);
+            return Err(BinaryError::Damaged(text));
+        }
+        check_platform(&head).map_err(BinaryError::Foreign)?;
+        let kept = async {
+            file.flush().await?;
+            file.sync_all().await?;
+            fs::rename(&part.0, binaries.folder.join(&digest)).await?;
+            File::open(&binaries.folder).await?.sync_all().await
+        };
+        kept.await.map_err(|source| binaries.disk(source))?;
+        info!(digest, bytes = received, "binary kept");
+        Ok(pin)
+    }
+}
+
+fn check_digest(text: &str) -> Result<(), BinaryError> {
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if text.len() == 64 && text.bytes().all(is_hex) {
+        Ok(())
+    } else {
+        Err(BinaryError::NotADigest(text.chars().take(80).collect()))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+        text
+    })
+}
+
+/// How much of a binary says what it is made for.
+const HEAD_BYTES: usize = 20;
+
+/// Says why a file that begins like this cannot run here, as far as its header tells.
+#[cfg(target_os = "linux")]
+fn check_platform(head: &[u8]) -> Result<(), String> {
+    const LITTLE_ENDIAN: u8 = 1;
+    const CLASS_64: u8 = 2;
+    const EXECUTABLE: u16 = 2;
+    const POSITION_INDEPENDENT: u16 = 3;
+    let [0x7f, b'E', b'L', b'F', class, order, _, _, _, _, _, _, _, _, _, _, rest @ ..] = head
+    else {
+        return Err("it is not a program for Linux (no ELF header)".to_owned());
+    };
+    if *class != CLASS_64 || *order != LITTLE_ENDIAN {
+        return Err("it is not a 64-bit little-endian program".to_owned());
+    }
+    let &[kind_low, kind_high, machine_low, machine_high, ..] = rest else {
+        return Err("its ELF header is cut off".to_owned());
+    };
+    let kind = u16::from_le_bytes([kind_low, kind_high]);
+    if kind != EXECUTABLE && kind != POSITION_INDEPENDENT {
+        return Err("it is an object file or a core dump, not a program".to_owned());
+    }
+    let machine = u16::from_le_bytes([machine_low, machine_high]);
+    if machine != MACHINE {
+        return Err(format!(
+            "it is made for {}, and this cluster runs on {}; build it for {}-unknown-linux-gnu",
+            machine_name(machine),
+            machine_name(MACHINE),
+            std::env::consts::ARCH,
+        ));
+    }
+    Ok(())
+}
+
+/// Says why a file that begins like this cannot run here, as far as its header tells.
+#[cfg(not(target_os = "linux"))]
+fn check_platform(head: &[u8]) -> Result<(), String> {
+    const MACH_O_64: [u8; 4] = [0xcf, 0xfa, 0xed, 0xfe];
+    const MACH_O_UNIVERSAL: [u8; 4] = [0xca, 0xfe, 0xba, 0xbe];
+    if head.starts_with(&MACH_O_64) || head.starts_with(&MACH_O_UNIVERSAL) {
+        Ok(())
+    } else {
+        Err(format!("it is not a program for {}", std::env::consts::OS))
+    }
+}
+
+/// The machine of this platform, as ELF numbers them.
+#[cfg(target_os = "linux")]
+const MACHINE: u16 = if cfg!(target_arch = "aarch64") { 183 } else { 62 };
+
+#[cfg(target_os = "linux")]
+fn machine_name(machine: u16) -> String {
+    match machine {
+        3 => "x86".to_owned(),
+        40 => "arm".to_owned(),
+        62 => "x86_64".to_owned(),
+        183 => "aarch64".to_owned(),
+        243 => "riscv".to_owned(),
+        other => format!("machine {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn program() -> Vec<u8> {
+        std::fs::read(std::env::current_exe().unwrap()).unwrap()
+    }
+
+    fn digest_of(bytes: &[u8]) -> String {
+        hex(&Sha256::digest(bytes))
+    }
+
+    async fn send(
+        binaries: &Binaries,
+        digest: &str,
+        bytes: u64,
+        content: &[u8],
+    ) -> Result<Pin, BinaryError> {
+        let mut upload = binaries.upload(digest, bytes).await?;
+        for chunk in content.chunks(1 << 20) {
+            upload.write(chunk).await?;
+        }
+        upload.finish().await
+    }
+
+    fn files(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder.join("binaries")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_binary_is_kept_under_its_digest_and_removed_when_nobody_uses_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let binaries = Binaries::open(folder.path(), 1 << 30).await.unwrap();
+        let (program, digest) = (program(), digest_of(&program()));
+        let pin = send(&binaries, &digest, program.len() as u64, &program).await.unwrap();
+        assert_eq!(files(folder.path()), [digest.as_str()], "and nothing else");
+        let mode = std::fs::metadata(folder.path().join("binaries")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "for this user alone");
+        binaries.remove_unused(&digest);
+        assert!(binaries.read(&digest).await.is_ok(), "a submission is using it");
+        drop(pin);
+        binaries.remove_unused(&digest);
+        let gone = binaries.read(&digest).await;
+        assert!(matches!(gone, Err(BinaryError::Missing(_))), "{gone:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_what_was_announced_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let binaries = Binaries::open(folder.path(), 1_000).await.unwrap();
+        let (content, digest) = (b"not a program".as_slice(), digest_of(b"not a program"));
+        let table = [
+            (digest.as_str(), 13, "no ELF header"),
+            (digest.as_str(), 14, "13 bytes of 14"),
+            (digest.as_str(), 12, "more than the 12 bytes"),
+            (digest.as_str(), 1_001, "1000 are allowed"),
+            (&"0".repeat(64), 13, "was announced"),
+            ("../../etc/passwd", 13, "not a SHA-256"),
+        ];
+        for (digest, bytes, expected) in table {
+            let error = send(&binaries, digest, bytes, content).await.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert!(files(folder.path()).is_empty(), "after {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_was_cut_off_is_cleared_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        Binaries::open(folder.path(), 1_000).await.unwrap();
+        std::fs::write(folder.path().join("binaries/00.part"), "half").unwrap();
+        Binaries::open(folder.path(), 1_000).await.unwrap();
+        assert!(files(folder.path()).is_empty());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_binary_for_another_machine_is_named() {
+        let mut head = program()[..HEAD_BYTES].to_vec();
+        assert_eq!(check_platform(&head), Ok(()));
+        head[18..20].copy_from_slice(&243_u16.to_le_bytes());
+        assert!(check_platform(&head).unwrap_err().contains("made for riscv"));
+        head[4] = 1;
+        assert!(check_platform(&head).unwrap_err().contains("64-bit"));
+        assert!(check_platform(&head[..10]).unwrap_err().contains("no ELF header"));
+    }
+}

@@ -1,0 +1,57 @@
+//! What a nimbus is told when it starts.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::engine::liveness::Patience;
+
+/// Settings of a nimbus.
+///
+/// ```
+/// let config = nimbus::Config::new("nimbus-1", "/var/lib/squall");
+/// assert_eq!(config.listen.to_string(), "127.0.0.1:6627");
+/// assert_eq!(config.http.to_string(), "127.0.0.1:8080");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which nimbus of the cluster this is: the same after a restart.
+    pub id: String,
+    /// Which cluster it belongs to.
+    pub cluster: String,
+    /// Where it keeps binaries.
+    pub data_dir: PathBuf,
+    /// Where its gRPC endpoint listens.
+    pub listen: SocketAddr,
+    /// Where its status endpoint listens.
+    pub http: SocketAddr,
+    /// The host others reach it by, if that is not the address it listens on.
+    pub advertise: Option<String>,
+    /// Whether it may listen on addresses that others can reach.
+    pub insecure: bool,
+    /// The largest binary that may be submitted, in bytes.
+    pub binary_bytes_max: u64,
+    /// How long its leadership outlives it when it is killed. Stores may have a least of their own.
+    pub leader_ttl: Duration,
+    /// How long supervisors may be silent.
+    pub patience: Patience,
+}
+
+impl Config {
+    /// Starts from the defaults: the cluster `default`, on loopback, with Storm's ports.
+    #[must_use]
+    pub fn new(id: impl Into<String>, data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            id: id.into(),
+            cluster: "default".to_owned(),
+            data_dir: data_dir.into(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 6627)),
+            http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            advertise: None,
+            insecure: false,
+            binary_bytes_max: 512 << 20,
+            leader_ttl: Duration::from_secs(2),
+            patience: Patience::default(),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What the engine wants done.
+
+use coordination::Revision;
+use proto::nimbus::{Done, SubmitReply};
+use proto::store::{AssignedRecord, AssignmentRecord, RequestRecord, TaskResult, TopologyRecord};
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Write to the store, and tell how that went. There is never more than one at a time.
+    Write(Box<Plan>),
+    /// Answer a request.
+    Answer {
+        /// The request's ticket.
+        ticket: u64,
+        /// What to say.
+        answer: Result<Reply, Refusal>,
+    },
+    /// Remove a binary that no topology uses any more.
+    RemoveBinary {
+        /// Its digest.
+        digest: String,
+    },
+}
+
+/// Writes to the records of one topology.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// What it is for, for logs.
+    pub purpose: &'static str,
+    /// The topology's id.
+    pub topology: String,
+    /// Revision of the topology's record that was decided on; `None`: there is no record yet, nor
+    /// another topology of its name.
+    pub expected: Option<Revision>,
+    /// Written first, in several transactions if there is much of it: nothing acts on it before
+    /// `decide` is written, so it does no harm if that never happens.
+    pub prepare: Vec<Write>,
+    /// Written in one transaction: all of it counts or nothing.
+    pub decide: Vec<Write>,
+    /// The answer to remember along with `decide`: the request's id and its record.
+    pub request: Option<(String, RequestRecord)>,
+}
+
+/// One write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Sets the topology's record.
+    Topology(Box<TopologyRecord>),
+    /// Takes a name for the topology.
+    Name(String),
+    /// Sets what a worker runs.
+    Assignment(AssignmentRecord),
+    /// Puts a generation in force.
+    Assigned(AssignedRecord),
+    /// Removes a generation that is not in force.
+    DropGeneration(u64),
+    /// Removes the generation in force and all assignments: its workers are to stop.
+    Release,
+    /// Keeps what a task left.
+    Result(TaskResult),
+    /// Removes the topology, its name (given here) and all that is left of it.
+    Forget(String),
+}
+
+/// The answer to a request that was carried out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// To `submit`.
+    Submitted(SubmitReply),
+    /// To everything else.
+    Done(Done),
+}
+
+/// The answer to a request that was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What the caller can do about it.
+    pub kind: RefusalKind,
+    /// What failed.
+    pub what: String,
+    /// Why.
+    pub why: String,
+    /// What to do.
+    pub fix: String,
+}
+
+/// Kinds of refusals, by what the caller can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// Ask the leader, if its address is known.
+    NotLeader(Option<String>),
+    /// Choose another name.
+    AlreadyExists,
+    /// Look what there is.
+    NotFound,
+    /// Correct the request.
+    Invalid,
+    /// Wait for another status, or change it.
+    NotNow,
+    /// Try again, with the same request id.
+    Unavailable,
+    /// Ask less often.
+    Exhausted,
+}
+
+impl Refusal {
+    /// Says no: `what` failed because of `why`; do `fix`.
+    pub fn new(
+        kind: RefusalKind,
+        what: impl Into<String>,
+        why: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self { kind, what: what.into(), why: why.into(), fix: fix.into() }
+    }
+
+    /// Says that another nimbus has to be asked.
+    #[must_use]
+    pub fn not_leader(address: Option<String>) -> Self {
+        let fix = match &address {
+            Some(address) => format!("ask the leader at {address}"),
+            None => "try again in a moment".to_owned(),
+        };
+        let why = if address.is_some() { "another one leads" } else { "no leader is known yet" };
+        Self::new(RefusalKind::NotLeader(address), "this nimbus cannot answer", why, fix)
+    }
+}

@@ -1,0 +1,201 @@
+//! Which supervisors are lost, and which are merely not heard of.
+//!
+//! A lease or a key that vanished is a hint and never counts here: evidence is what supervisors
+//! report, and what workers on other machines say of their links. A machine that is wrongly held
+//! for lost costs a restart of its workers and never a tuple, because its old workers are fenced;
+//! one that is found lost too late costs time. So:
+//!
+//! | silent for | and peers say of its workers | verdict |
+//! |---|---|---|
+//! | less than `silent` | anything | alive |
+//! | `silent` | all links to them are down | lost |
+//! | less than `alone` | nothing | silent |
+//! | `alone` | nothing | lost |
+//! | less than `away` | some link to them is up | away: its supervisor may come back and adopt them |
+//! | `away` | some link to them is up | lost |
+//!
+//! Nobody is lost before reports had time to arrive: not right after this nimbus became leader, and
+//! not right after it noticed that it had itself stood still.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How long a silence may last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Silence that is more than a late report.
+    pub silent: Duration,
+    /// Silence after which a supervisor is lost if no peer can say anything of its workers.
+    pub alone: Duration,
+    /// Silence after which it is lost though its workers live.
+    pub away: Duration,
+    /// Time for reports to arrive, after this nimbus became leader or stood still.
+    pub grace: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            silent: Duration::from_millis(1_500),
+            alone: Duration::from_secs(5),
+            away: Duration::from_secs(30),
+            grace: Duration::from_secs(3),
+        }
+    }
+}
+
+/// What workers on other machines say of the workers of a supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// At least one of them is connected.
+    Living,
+    /// There are links to them, and all are down.
+    Gone,
+    /// Nobody can tell.
+    Nothing,
+}
+
+/// What to think of a supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It reports.
+    Alive,
+    /// It does not report; too early to say more.
+    Silent,
+    /// It does not report, but its workers live: nothing moves.
+    Away,
+    /// It is gone, with its workers: they are to run elsewhere.
+    Lost,
+}
+
+impl Verdict {
+    /// What it is called by people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::Silent => "silent",
+            Self::Away => "away",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// Remembers when each supervisor was last heard of.
+#[derive(Clone, Debug)]
+pub struct Liveness {
+    patience: Patience,
+    /// Since when silence counts.
+    since: Instant,
+    heard: BTreeMap<String, Instant>,
+}
+
+impl Liveness {
+    /// Starts to listen.
+    #[must_use]
+    pub fn new(patience: Patience, now: Instant) -> Self {
+        Self { patience, since: now, heard: BTreeMap::new() }
+    }
+
+    /// Starts over: whoever was silent so far is given the time to report.
+    pub fn forgive(&mut self, now: Instant) {
+        self.since = now;
+    }
+
+    /// Notes that `supervisor` reported, or registered.
+    pub fn heard(&mut self, supervisor: &str, now: Instant) {
+        match self.heard.get_mut(supervisor) {
+            Some(at) => *at = now,
+            None => drop(self.heard.insert(supervisor.to_owned(), now)),
+        }
+    }
+
+    /// Forgets a supervisor that nothing refers to any more.
+    pub fn forget(&mut self, supervisor: &str) {
+        self.heard.remove(supervisor);
+    }
+
+    /// Returns how long `supervisor` has been silent.
+    #[must_use]
+    pub fn silence(&self, supervisor: &str, now: Instant) -> Duration {
+        let heard = self.heard.get(supervisor).copied().unwrap_or(self.since).max(self.since);
+        now.saturating_duration_since(heard)
+    }
+
+    /// Tells whether what `supervisor` reported last is recent.
+    #[must_use]
+    pub fn is_fresh(&self, supervisor: &str, now: Instant) -> bool {
+        self.silence(supervisor, now) < self.patience.silent
+    }
+
+    /// Judges `supervisor`, given what peers say of its workers.
+    #[must_use]
+    pub fn judge(&self, supervisor: &str, evidence: Evidence, now: Instant) -> Verdict {
+        let silence = self.silence(supervisor, now);
+        if silence < self.patience.silent {
+            return Verdict::Alive;
+        }
+        let (limit, until_then) = match evidence {
+            Evidence::Gone => (self.patience.silent, Verdict::Silent),
+            Evidence::Nothing => (self.patience.alone, Verdict::Silent),
+            Evidence::Living => (self.patience.away, Verdict::Away),
+        };
+        let early = now.saturating_duration_since(self.since) < self.patience.grace;
+        if silence < limit || early { until_then } else { Verdict::Lost }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daemon::Clock;
+
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_silence_is_judged_by_what_peers_say() {
+        use Evidence::{Gone, Living, Nothing};
+        use Verdict::{Alive, Away, Lost, Silent};
+        let clock = Clock::manual();
+        let mut liveness = Liveness::new(Patience::default(), clock.now());
+        clock.advance(Duration::from_secs(60));
+        liveness.heard("a", clock.now());
+        let table = [
+            (1_499, [Alive, Alive, Alive]),
+            (1_500, [Lost, Silent, Away]),
+            (4_999, [Lost, Silent, Away]),
+            (5_000, [Lost, Lost, Away]),
+            (29_999, [Lost, Lost, Away]),
+            (30_000, [Lost, Lost, Lost]),
+        ];
+        for (silence, expected) in table {
+            let now = clock.now() + ms(silence);
+            let verdicts = [Gone, Nothing, Living].map(|said| liveness.judge("a", said, now));
+            assert_eq!(verdicts, expected, "after {silence} ms");
+        }
+    }
+
+    #[test]
+    fn nobody_is_lost_before_reports_had_time_to_arrive() {
+        let clock = Clock::manual();
+        let liveness = Liveness::new(Patience::default(), clock.now());
+        let judge = |after| liveness.judge("a", Evidence::Gone, clock.now() + ms(after));
+        assert_eq!(judge(2_999), Verdict::Silent, "its stream may not be here yet");
+        assert_eq!(judge(3_000), Verdict::Lost);
+    }
+
+    #[test]
+    fn a_nimbus_that_stood_still_blames_nobody() {
+        let clock = Clock::manual();
+        let mut liveness = Liveness::new(Patience::default(), clock.now());
+        liveness.heard("a", clock.now());
+        clock.advance(Duration::from_secs(600));
+        liveness.forgive(clock.now());
+        assert_eq!(liveness.judge("a", Evidence::Nothing, clock.now()), Verdict::Alive);
+        clock.advance(ms(5_000));
+        assert_eq!(liveness.judge("a", Evidence::Nothing, clock.now()), Verdict::Lost);
+    }
+}

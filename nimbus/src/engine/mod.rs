@@ -1,0 +1,347 @@
+//! The engine: decides what runs where, and never acts.
+//!
+//! [`Engine::handle`] takes an event and the time, and returns what is to be done. It believes what
+//! the store shows ([`View`]) and what supervisors report ([`Reports`]), and nothing else: a write
+//! it asked for counts when the store shows it. There is never more than one write on its way, so
+//! every decision is made on a view that holds all decisions before it.
+//!
+//! | module | knows |
+//! |---|---|
+//! | `view` | what the store says |
+//! | `reports`, `counters` | what supervisors and workers report |
+//! | `liveness` | who is lost |
+//! | `lifecycle` | what may happen to a topology when |
+//! | `requests` | what people ask for |
+//! | `reconcile` | what has to happen by itself |
+//! | `parallelism`, `scheduler`, `generation` | which executors there are, where they go, and how that is written down |
+
+pub mod command;
+pub mod counters;
+pub mod event;
+mod generation;
+pub mod lifecycle;
+pub mod liveness;
+pub mod parallelism;
+mod placing;
+mod reconcile;
+pub mod reports;
+mod requests;
+pub mod scheduler;
+mod shown;
+mod suggest;
+pub mod view;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use coordination::Revision;
+use proto::store::{SupervisorRecord, TopologyStatus};
+
+use command::{Command, Plan, Refusal, RefusalKind, Reply};
+use event::{Event, Now, Request, WriteFailure};
+use liveness::{Liveness, Patience, Verdict};
+use reports::Reports;
+use view::View;
+
+/// Requests that wait for the write before them.
+const WAITING_MAX: usize = 1_000;
+
+/// A gap between two ticks that means that this process stood still.
+const STANDSTILL: Duration = Duration::from_secs(1);
+
+/// How long to let the store be after it failed.
+const HOLD: Duration = Duration::from_millis(250);
+
+/// How long to leave a topology alone whose records the store refused.
+const QUARANTINE: Duration = Duration::from_secs(30);
+
+/// Decides what runs where.
+#[derive(Debug)]
+pub struct Engine {
+    view: View,
+    reports: Reports,
+    liveness: Liveness,
+    /// Every supervisor that is registered, or was and is not lost yet.
+    supervisors: BTreeMap<String, SupervisorRecord>,
+    /// Revision of this nimbus's election, while it leads.
+    elected: Option<Revision>,
+    /// Why the store does not answer, while it does not.
+    store_problem: Option<String>,
+    /// The write on its way.
+    writing: Option<Writing>,
+    /// No write before this.
+    hold_until: Option<Instant>,
+    /// Requests, in the order they came.
+    waiting: VecDeque<(u64, Request)>,
+    /// The highest generation this engine has tried to write, by topology.
+    attempted: BTreeMap<String, u64>,
+    /// What each topology is going through.
+    phases: BTreeMap<String, Phase>,
+    /// Why a topology has no workers, where that is so.
+    unplaced: BTreeMap<String, String>,
+    /// Topologies whose records the store refused: left alone until then, for the sake of others.
+    quarantined: BTreeMap<String, Instant>,
+    last_tick: Instant,
+}
+
+/// A write on its way, and what follows it.
+#[derive(Debug)]
+struct Writing {
+    topology: String,
+    /// Who asked for it, and what to answer.
+    reply: Option<(u64, Reply)>,
+    /// The binary that may be no longer used.
+    freed: Option<String>,
+    /// The revision that shows it; `None` while it is not done.
+    done: Option<Revision>,
+}
+
+/// What a topology is going through, and since when this engine knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Phase {
+    status: TopologyStatus,
+    /// The generation in force.
+    generation: Option<u64>,
+    since: Instant,
+}
+
+/// A decision: what to write, and what follows.
+struct Decision {
+    plan: Plan,
+    reply: Option<Reply>,
+    freed: Option<String>,
+}
+
+impl Engine {
+    /// Knows nothing yet: the first event is to be a snapshot.
+    #[must_use]
+    pub fn new(patience: Patience, now: Now) -> Self {
+        Self {
+            view: View::default(),
+            reports: Reports::default(),
+            liveness: Liveness::new(patience, now.at),
+            supervisors: BTreeMap::new(),
+            elected: None,
+            store_problem: None,
+            writing: None,
+            hold_until: None,
+            waiting: VecDeque::new(),
+            attempted: BTreeMap::new(),
+            phases: BTreeMap::new(),
+            unplaced: BTreeMap::new(),
+            quarantined: BTreeMap::new(),
+            last_tick: now.at,
+        }
+    }
+
+    /// Takes in what happened and returns what to do, in this order.
+    pub fn handle(&mut self, event: Event, now: Now) -> Vec<Command> {
+        let mut commands = Vec::new();
+        if self.take(event, now, &mut commands) {
+            self.decide(now, &mut commands);
+        }
+        commands
+    }
+
+    /// Takes an event in and tells whether there may be something to decide.
+    fn take(&mut self, event: Event, now: Now, commands: &mut Vec<Command>) -> bool {
+        match event {
+            Event::Snapshot { facts, revision } => {
+                self.view.replace(facts, revision);
+                self.store_problem = None;
+                self.look(now);
+            }
+            Event::Changes(facts) => {
+                for fact in facts {
+                    self.view.apply(fact);
+                }
+                self.look(now);
+            }
+            Event::StoreSilent(reason) => self.store_problem = Some(reason),
+            Event::Leads { elected } => self.lead(elected, now),
+            Event::Follows => self.follow(commands),
+            Event::Report(report) => {
+                let supervisor = report.supervisor.clone();
+                if !self.supervisors.contains_key(&supervisor) {
+                    return false;
+                }
+                let was_fresh = self.liveness.is_fresh(&supervisor, now.at);
+                self.liveness.heard(&supervisor, now.at);
+                return self.reports.take(*report, &self.view, now.at) || !was_fresh;
+            }
+            Event::Asked { ticket, request } => self.ask(ticket, request, commands),
+            Event::Written { revision } => {
+                if let Some(writing) = &mut self.writing {
+                    writing.done = Some(revision);
+                }
+            }
+            Event::NotWritten(failure) => self.not_written(failure, now, commands),
+            Event::Tick => {
+                let gap = now.at.saturating_duration_since(self.last_tick);
+                self.last_tick = now.at;
+                if gap > STANDSTILL {
+                    self.liveness.forgive(now.at);
+                }
+            }
+        }
+        true
+    }
+
+    /// Becomes leader: whoever was silent gets time to report, and every wait starts anew.
+    fn lead(&mut self, elected: Revision, now: Now) {
+        self.elected = Some(elected);
+        self.liveness.forgive(now.at);
+        self.last_tick = now.at;
+        for phase in self.phases.values_mut() {
+            phase.since = now.at;
+        }
+    }
+
+    /// Stops leading: another nimbus hears the reports now.
+    fn follow(&mut self, commands: &mut Vec<Command>) {
+        self.elected = None;
+        self.reports = Reports::default();
+        self.unplaced.clear();
+        let asked = self.writing.take().and_then(|writing| writing.reply);
+        let tickets = asked.map(|(ticket, _)| ticket).into_iter();
+        for ticket in tickets.chain(self.waiting.drain(..).map(|(ticket, _)| ticket)) {
+            let answer = Err(Refusal::not_leader(None));
+            commands.push(Command::Answer { ticket, answer });
+        }
+    }
+
+    fn ask(&mut self, ticket: u64, request: Request, commands: &mut Vec<Command>) {
+        let refusal = if self.elected.is_none() {
+            Refusal::not_leader(self.leader_elsewhere())
+        } else if let Some(reason) = &self.store_problem {
+            let fix = "what runs keeps running; try again when the store answers";
+            Refusal::new(RefusalKind::Unavailable, "nothing was done", reason.as_str(), fix)
+        } else if self.waiting.len() >= WAITING_MAX {
+            let what = format!("failed to {}", request.verb.word());
+            let why = format!("{WAITING_MAX} requests are waiting already");
+            Refusal::new(RefusalKind::Exhausted, what, why, "try again later")
+        } else {
+            self.waiting.push_back((ticket, request));
+            return;
+        };
+        commands.push(Command::Answer { ticket, answer: Err(refusal) });
+    }
+
+    fn not_written(&mut self, failure: WriteFailure, now: Now, commands: &mut Vec<Command>) {
+        self.hold_until = Some(now.at + HOLD);
+        let Some(writing) = self.writing.take() else { return };
+        if let WriteFailure::Refused(reason) = &failure {
+            self.quarantined.insert(writing.topology.clone(), now.at + QUARANTINE);
+            self.unplaced.insert(writing.topology, format!("the store refuses it: {reason}"));
+        }
+        let Some((ticket, _)) = writing.reply else { return };
+        let refusal = match failure {
+            WriteFailure::Conflict => {
+                let why = "the cluster changed at the same moment";
+                Refusal::new(RefusalKind::Unavailable, "nothing was done", why, "try again")
+            }
+            WriteFailure::Unavailable(reason) => Refusal::new(
+                RefusalKind::Unavailable,
+                "it is not known whether it was done",
+                reason,
+                "repeat the request, under the same id, when the store answers",
+            ),
+            WriteFailure::Refused(reason) => {
+                let fix = "make the topology or the request smaller";
+                Refusal::new(RefusalKind::Invalid, "nothing was done", reason, fix)
+            }
+        };
+        commands.push(Command::Answer { ticket, answer: Err(refusal) });
+    }
+
+    /// Looks at what the store shows now: new supervisors, and topologies in new phases.
+    fn look(&mut self, now: Now) {
+        for (id, record) in &self.view.supervisors {
+            let known = self.supervisors.insert(id.clone(), record.clone());
+            if known.is_none_or(|known| known.incarnation != record.incarnation) {
+                self.liveness.heard(id, now.at);
+            }
+        }
+        let (view, old) = (&self.view, std::mem::take(&mut self.phases));
+        for (id, topology) in &view.topologies {
+            let phase = Phase {
+                status: view::status(&topology.record),
+                generation: view.assigned.get(id).map(|assigned| assigned.generation),
+                since: now.at,
+            };
+            let before = old.get(id).filter(|before| {
+                (before.status, before.generation) == (phase.status, phase.generation)
+            });
+            self.phases.insert(id.clone(), before.copied().unwrap_or(phase));
+        }
+        self.attempted.retain(|id, _| view.topologies.contains_key(id));
+        self.unplaced.retain(|id, _| view.topologies.contains_key(id));
+        self.quarantined.retain(|_, until| *until > now.at);
+        self.reports.prune(view);
+    }
+
+    /// Makes the next decision, if there is one to make and none on its way.
+    fn decide(&mut self, now: Now, commands: &mut Vec<Command>) {
+        self.settle(commands);
+        let Some(elected) = self.elected else { return };
+        let held = self.hold_until.is_some_and(|until| now.at < until);
+        if self.writing.is_some() || held || self.view.revision < elected {
+            return;
+        }
+        self.forget_supervisors(now);
+        while let Some((ticket, request)) = self.waiting.pop_front() {
+            match self.request(&request, now) {
+                Ok(decision) => return self.write(decision, Some(ticket), commands),
+                Err(answer) => commands.push(Command::Answer { ticket, answer }),
+            }
+        }
+        if let Some(decision) = self.reconcile(now) {
+            self.write(decision, None, commands);
+        }
+    }
+
+    /// Ends the write on its way once the store shows it.
+    fn settle(&mut self, commands: &mut Vec<Command>) {
+        let shown = |writing: &mut Writing| {
+            writing.done.is_some_and(|revision| self.view.revision >= revision)
+        };
+        let Some(writing) = self.writing.take_if(|writing| shown(writing)) else { return };
+        if let Some((ticket, reply)) = writing.reply {
+            commands.push(Command::Answer { ticket, answer: Ok(reply) });
+        }
+        if let Some(digest) = writing.freed.filter(|digest| !self.view.uses(digest)) {
+            commands.push(Command::RemoveBinary { digest });
+        }
+    }
+
+    fn write(&mut self, decision: Decision, ticket: Option<u64>, commands: &mut Vec<Command>) {
+        let Decision { plan, reply, freed } = decision;
+        self.writing = Some(Writing {
+            topology: plan.topology.clone(),
+            reply: ticket.zip(reply),
+            freed,
+            done: None,
+        });
+        commands.push(Command::Write(Box::new(plan)));
+    }
+
+    /// Forgets supervisors that are lost, no longer registered, and have nothing assigned.
+    fn forget_supervisors(&mut self, now: Now) {
+        let gone: Vec<String> = self
+            .supervisors
+            .keys()
+            .filter(|id| !self.view.supervisors.contains_key(*id))
+            .filter(|id| self.verdict(id, now) == Verdict::Lost)
+            .filter(|id| self.view.all_in_force().all(|held| held.record.supervisor != **id))
+            .cloned()
+            .collect();
+        for id in gone {
+            self.supervisors.remove(&id);
+            self.reports.supervisors.remove(&id);
+            self.liveness.forget(&id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! Placing a topology: from what the store shows and who is alive to a problem for the scheduler,
+//! and from its answer to what is to be written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proto::store::{AssignedRecord, AssignmentRecord, TopologyRecord};
+use topology_api::ExecutorDescription;
+
+use super::Engine;
+use super::command::{Plan, Write};
+use super::event::Now;
+use super::generation::Draft;
+use super::liveness::{Evidence, Verdict};
+use super::parallelism;
+use super::scheduler::{Offer, Piece, Placement, Problem, Slot, schedule};
+use super::view::Versioned;
+
+impl Engine {
+    /// Plans a new generation that places `record` as it asks for, which is written with it.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be placed at all.
+    pub(super) fn place(
+        &self,
+        mut record: TopologyRecord,
+        respread: bool,
+        now: Now,
+    ) -> Result<Plan, String> {
+        let id = record.id.clone();
+        let spec = record.spec.clone().unwrap_or_default();
+        let executors = parallelism::executors(&spec, &record.executors);
+        let problem = self.problem(&record, &executors, respread, now);
+        let answer = schedule(&problem);
+        if answer.placements.is_empty() {
+            return Err(answer.explanation);
+        }
+        let before: Vec<_> = self.view.in_force(&id).collect();
+        record.generation = self.next_generation(&record);
+        record.reason = answer.explanation;
+        let draft = Draft {
+            record: &record,
+            generation: record.generation,
+            executors: &executors,
+            before: &before,
+            restarts: &self.restarts(&id, &before),
+        };
+        let assignments = draft.assignments(&answer.placements);
+        let workers = u32::try_from(assignments.len()).expect("workers are numbered by u32");
+        let assigned = AssignedRecord { generation: record.generation, workers };
+        Ok(Plan {
+            purpose: "place",
+            expected: self.view.topologies.get(&id).map(|known| known.revision),
+            topology: id,
+            prepare: assignments.into_iter().map(Write::Assignment).collect(),
+            decide: vec![Write::Topology(Box::new(record)), Write::Assigned(assigned)],
+            request: None,
+        })
+    }
+
+    fn problem(
+        &self,
+        record: &TopologyRecord,
+        executors: &[ExecutorDescription],
+        respread: bool,
+        now: Now,
+    ) -> Problem {
+        let piece = |executor: &ExecutorDescription| Piece {
+            executor: executor.index,
+            component: u32::try_from(executor.component).unwrap_or(u32::MAX),
+        };
+        // An executor counts as running where its first task runs, so that a change of the number
+        // of executors moves as few tasks as it must.
+        let placement = |assignment: &AssignmentRecord| Placement {
+            worker: assignment.worker,
+            slot: Slot { supervisor: assignment.supervisor.clone(), slot: assignment.slot },
+            executors: executors
+                .iter()
+                .filter(|executor| {
+                    let holds = |old: &proto::store::ExecutorRecord| {
+                        (old.first_task..old.end_task).contains(&executor.tasks.start)
+                    };
+                    assignment.executors.iter().any(holds)
+                })
+                .map(|executor| executor.index)
+                .collect(),
+        };
+        let (orphaned, current) = self
+            .view
+            .in_force(&record.id)
+            .map(|assignment| placement(&assignment.record))
+            .partition(|placement| self.is_lost(&placement.slot, now));
+        Problem {
+            pieces: executors.iter().map(piece).collect(),
+            workers: record.workers,
+            offers: self.offers(&record.id, now),
+            current,
+            orphaned,
+            respread,
+        }
+    }
+
+    /// Tells whether no worker can run in `slot` any more.
+    pub(super) fn is_lost(&self, slot: &Slot, now: Now) -> bool {
+        match self.verdict(&slot.supervisor, now) {
+            Verdict::Lost => true,
+            Verdict::Alive => self
+                .supervisors
+                .get(&slot.supervisor)
+                .is_some_and(|supervisor| slot.slot >= supervisor.slots),
+            Verdict::Silent | Verdict::Away => false,
+        }
+    }
+
+    /// Lists the supervisors that take new workers, and their slots that are free.
+    fn offers(&self, topology: &str, now: Now) -> Vec<Offer> {
+        let mut used: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
+        let mut busy: BTreeMap<&str, u32> = BTreeMap::new();
+        for assignment in self.view.all_in_force() {
+            let record = &assignment.record;
+            used.entry(&record.supervisor).or_default().insert(record.slot);
+            *busy.entry(&record.supervisor).or_default() += u32::from(record.topology != topology);
+        }
+        // What still runs in a slot that nothing is assigned to is being stopped.
+        for (supervisor, latest) in &self.reports.supervisors {
+            let running = latest.report.slots.iter().filter(|slot| !slot.topology.is_empty());
+            used.entry(supervisor).or_default().extend(running.map(|slot| slot.slot));
+        }
+        self.supervisors
+            .iter()
+            .filter(|(id, _)| self.verdict(id, now) == Verdict::Alive)
+            .map(|(id, record)| {
+                let used = used.get(id.as_str());
+                let is_free = |slot: &u32| used.is_none_or(|used| !used.contains(slot));
+                Offer {
+                    supervisor: id.clone(),
+                    free: (0..record.slots).filter(is_free).collect(),
+                    busy: busy.get(id.as_str()).copied().unwrap_or(0),
+                }
+            })
+            .collect()
+    }
+
+    /// Returns a generation that was never written, nor may yet be written by a lost request.
+    fn next_generation(&self, record: &TopologyRecord) -> u64 {
+        let shown = self.view.stale_generations(&record.id).into_iter().max().unwrap_or(0);
+        let attempted = self.attempted.get(&record.id).copied().unwrap_or(0);
+        record.generation.max(shown).max(attempted) + 1
+    }
+
+    /// Collects how often each worker was restarted under its epoch.
+    fn restarts(
+        &self,
+        topology: &str,
+        before: &[&Versioned<AssignmentRecord>],
+    ) -> BTreeMap<u32, u64> {
+        let known = |assignment: &&Versioned<AssignmentRecord>| {
+            let AssignmentRecord { worker, supervisor, .. } = &assignment.record;
+            let key = (topology.to_owned(), *worker);
+            let stored = self.view.workers.get(&key).and_then(|record| record.epoch.as_ref());
+            let reported = self.reports.slot(supervisor, topology, *worker);
+            let restarts = stored
+                .map_or(0, |epoch| epoch.restarts)
+                .max(reported.map_or(0, |slot| slot.restarts));
+            (*worker, restarts)
+        };
+        before.iter().map(known).collect()
+    }
+
+    /// Judges a supervisor by its silence and by what peers of its workers say.
+    #[must_use]
+    pub fn verdict(&self, supervisor: &str, now: Now) -> Verdict {
+        if self.liveness.is_fresh(supervisor, now.at) {
+            return Verdict::Alive;
+        }
+        self.liveness.judge(supervisor, self.evidence(supervisor, now), now.at)
+    }
+
+    /// Asks the workers on other machines whether they are connected to those of `supervisor`.
+    fn evidence(&self, supervisor: &str, now: Now) -> Evidence {
+        let mut evidence = Evidence::Nothing;
+        for (topology, told) in &self.reports.topologies {
+            let here: BTreeSet<u32> = self
+                .view
+                .in_force(topology)
+                .filter(|assignment| assignment.record.supervisor == supervisor)
+                .map(|assignment| assignment.record.worker)
+                .collect();
+            if here.is_empty() {
+                continue;
+            }
+            let peers = told.live.values().filter(|live| {
+                live.supervisor != supervisor && self.liveness.is_fresh(&live.supervisor, now.at)
+            });
+            let links = peers.flat_map(|live| &live.report.links);
+            for link in links.filter(|link| here.contains(&link.peer)) {
+                if link.connected {
+                    return Evidence::Living;
+                }
+                evidence = Evidence::Gone;
+            }
+        }
+        evidence
+    }
+}

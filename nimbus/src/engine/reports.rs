@@ -1,0 +1,317 @@
+//! What supervisors and their workers report: the newest of each, and what must outlive it.
+//!
+//! Totals of an incarnation that is gone are kept and added to those of the next one, so that
+//! numbers never go down. Only topologies that the store knows are remembered, so nothing that is
+//! reported can fill the memory.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use proto::store::TaskResult;
+use proto::supervisor::{ErrorReport, SlotReport, SupervisorReport, WorkerReport};
+
+use super::counters::Totals;
+use super::view::{View, epoch_revision};
+
+/// Errors that are kept for each topology.
+const ERRORS_MAX: usize = 100;
+
+/// Bytes of an error's text that are kept.
+const ERROR_BYTES_MAX: usize = 4_096;
+
+/// A worker's epoch, as it is compared: revision, then restarts.
+pub type Epoch = (u64, u64);
+
+/// The newest report of a supervisor; what its workers said is in [`Told`].
+#[derive(Clone, Debug)]
+pub struct Latest {
+    /// When it arrived.
+    pub at: Instant,
+    /// The report, without those of the workers.
+    pub report: SupervisorReport,
+}
+
+/// The newest report of a worker.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// Which incarnation says so.
+    pub epoch: Epoch,
+    /// When it arrived.
+    pub at: Instant,
+    /// Its supervisor.
+    pub supervisor: String,
+    /// The report, without errors and results.
+    pub report: WorkerReport,
+    /// The number of the newest error that was seen of it.
+    error_seen: u64,
+}
+
+/// An error, and where it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The worker.
+    pub worker: u32,
+    /// What it said.
+    pub error: ErrorReport,
+}
+
+/// What the workers of one topology have told.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// By worker.
+    pub live: BTreeMap<u32, Live>,
+    /// The newest incarnation of each worker that was heard of: older ones are not listened to.
+    newest: BTreeMap<u32, Epoch>,
+    /// Totals of incarnations that are gone, by component.
+    pub dead: BTreeMap<String, Totals>,
+    /// The newest errors, oldest first.
+    pub errors: VecDeque<Shown>,
+    /// What tasks left, by task.
+    pub results: BTreeMap<u32, TaskResult>,
+}
+
+/// Everything that was reported.
+#[derive(Clone, Debug, Default)]
+pub struct Reports {
+    /// By supervisor.
+    pub supervisors: BTreeMap<String, Latest>,
+    /// By topology.
+    pub topologies: BTreeMap<String, Told>,
+}
+
+impl Reports {
+    /// Takes a report in and tells whether it shows more than new numbers: something to react to.
+    ///
+    /// A report of an older incarnation of its supervisor is ignored.
+    pub fn take(&mut self, mut report: SupervisorReport, view: &View, now: Instant) -> bool {
+        let before = self.supervisors.get(&report.supervisor);
+        if before.is_some_and(|before| before.report.incarnation > report.incarnation) {
+            return false;
+        }
+        let mut news =
+            before.is_none_or(|before| gist(&before.report.slots) != gist(&report.slots));
+        for slot in &mut report.slots {
+            let worker = slot.report.take();
+            if is_assigned(slot, view) {
+                let told = self.topologies.entry(slot.topology.clone()).or_default();
+                news |= told.take(&report.supervisor, slot, worker, now);
+            }
+        }
+        self.supervisors.insert(report.supervisor.clone(), Latest { at: now, report });
+        news
+    }
+
+    /// Forgets topologies that are gone, and retires workers that are no longer assigned.
+    pub fn prune(&mut self, view: &View) {
+        self.topologies.retain(|topology, _| view.topologies.contains_key(topology));
+        for (topology, told) in &mut self.topologies {
+            let assigned: Vec<u32> =
+                view.in_force(topology).map(|assignment| assignment.record.worker).collect();
+            told.retire(|worker| !assigned.contains(&worker));
+        }
+    }
+
+    /// Returns what `supervisor` says of a worker.
+    #[must_use]
+    pub fn slot(&self, supervisor: &str, topology: &str, worker: u32) -> Option<&SlotReport> {
+        let slots = &self.supervisors.get(supervisor)?.report.slots;
+        slots.iter().find(|slot| slot.topology == topology && slot.worker == worker)
+    }
+
+    /// Returns the newest report of a worker.
+    #[must_use]
+    pub fn worker(&self, topology: &str, worker: u32) -> Option<&Live> {
+        self.topologies.get(topology)?.live.get(&worker)
+    }
+}
+
+impl Told {
+    /// Takes in what a supervisor says of one slot; tells whether there is something to react to.
+    fn take(
+        &mut self,
+        supervisor: &str,
+        slot: &SlotReport,
+        report: Option<WorkerReport>,
+        now: Instant,
+    ) -> bool {
+        let epoch = epoch(slot);
+        let known = self.newest.insert(slot.worker, epoch).unwrap_or(epoch);
+        if known > epoch {
+            self.newest.insert(slot.worker, known);
+            return false;
+        }
+        if known < epoch {
+            self.retire(|worker| worker == slot.worker);
+        }
+        let Some(mut report) = report else { return false };
+        let before = self.live.get(&slot.worker);
+        let flags = |report: &WorkerReport| (report.finished, report.drained);
+        let news = before.is_none_or(|before| flags(&before.report) != flags(&report));
+        let seen = before.map_or(0, |before| before.error_seen);
+        let errors = std::mem::take(&mut report.errors);
+        for result in std::mem::take(&mut report.results) {
+            self.results.insert(result.task, result);
+        }
+        let error_seen = self.note(slot.worker, errors, seen);
+        let supervisor = supervisor.to_owned();
+        let live = Live { epoch, at: now, supervisor, report, error_seen };
+        self.live.insert(slot.worker, live);
+        news
+    }
+
+    /// Keeps errors newer than `seen` and returns the number of the newest.
+    fn note(&mut self, worker: u32, errors: Vec<ErrorReport>, seen: u64) -> u64 {
+        let mut newest = seen;
+        for mut error in errors {
+            if error.sequence <= seen {
+                continue;
+            }
+            newest = newest.max(error.sequence);
+            truncate(&mut error.text);
+            if self.errors.len() == ERRORS_MAX {
+                self.errors.pop_front();
+            }
+            self.errors.push_back(Shown { worker, error });
+        }
+        newest
+    }
+
+    /// Moves the totals of the workers that `which` names to those of the dead.
+    fn retire(&mut self, which: impl Fn(u32) -> bool) {
+        for (_, live) in self.live.extract_if(.., |worker, _| which(*worker)) {
+            for task in &live.report.tasks {
+                self.dead.entry(task.component.clone()).or_default().add(task);
+            }
+        }
+    }
+}
+
+fn epoch(slot: &SlotReport) -> Epoch {
+    slot.epoch.as_ref().map_or((0, 0), |epoch| (epoch.revision, epoch.restarts))
+}
+
+/// Tells whether the worker in this slot is what the store assigned, and not what was there before
+/// and is still to be stopped: its totals are counted already.
+fn is_assigned(slot: &SlotReport, view: &View) -> bool {
+    let mut in_force = view.in_force(&slot.topology);
+    in_force.any(|assignment| {
+        assignment.record.worker == slot.worker && epoch_revision(assignment) == epoch(slot).0
+    })
+}
+
+/// What is worth reacting to: which workers are in which state.
+fn gist(slots: &[SlotReport]) -> Vec<(u32, &str, u32, &str)> {
+    slots
+        .iter()
+        .map(|slot| (slot.slot, slot.topology.as_str(), slot.worker, slot.state.as_str()))
+        .collect()
+}
+
+fn truncate(text: &mut String) {
+    if text.len() > ERROR_BYTES_MAX {
+        let cut = (0..=ERROR_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(cut.unwrap_or(0));
+        text.push('…');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daemon::Clock;
+    use proto::store::{AssignedRecord, AssignmentRecord, Epoch as EpochRecord, TopologyRecord};
+    use proto::supervisor::TaskReport;
+
+    use super::super::view::Versioned;
+    use super::*;
+
+    fn view() -> View {
+        let mut view = View::default();
+        let record = TopologyRecord::default();
+        view.topologies.insert("t".to_owned(), Versioned { record, revision: 1 }.into());
+        view.assigned.insert("t".to_owned(), AssignedRecord { generation: 1, workers: 1 });
+        let record = AssignmentRecord { epoch_revision: 5, ..AssignmentRecord::default() };
+        view.assignments.insert(("t".to_owned(), 1, 0), Versioned { record, revision: 5 });
+        view
+    }
+
+    fn report(restarts: u64, emitted: u64, errors: &[u64]) -> SupervisorReport {
+        let task = TaskReport { component: "lines".to_owned(), emitted, ..TaskReport::default() };
+        let error = |sequence: &u64| ErrorReport {
+            sequence: *sequence,
+            text: "é".repeat(ERROR_BYTES_MAX),
+            ..ErrorReport::default()
+        };
+        let report = WorkerReport {
+            tasks: vec![task],
+            errors: errors.iter().map(error).collect(),
+            ..WorkerReport::default()
+        };
+        let slot = SlotReport {
+            topology: "t".to_owned(),
+            state: "running".to_owned(),
+            epoch: Some(EpochRecord { revision: 5, restarts }),
+            report: Some(report),
+            ..SlotReport::default()
+        };
+        SupervisorReport {
+            supervisor: "a".to_owned(),
+            slots: vec![slot],
+            ..SupervisorReport::default()
+        }
+    }
+
+    #[test]
+    fn totals_of_a_dead_incarnation_are_kept_once() {
+        let (mut reports, now) = (Reports::default(), Clock::manual().now());
+        assert!(reports.take(report(0, 10, &[]), &view(), now), "a new worker is news");
+        assert!(!reports.take(report(0, 12, &[]), &view(), now), "new numbers are not");
+        reports.take(report(1, 3, &[]), &view(), now);
+        reports.take(report(0, 99, &[]), &view(), now);
+        let told = &reports.topologies["t"];
+        assert_eq!(told.dead["lines"].emitted, 12, "the last word of the first incarnation");
+        assert_eq!(told.live[&0].report.tasks[0].emitted, 3, "the old one is not listened to");
+    }
+
+    #[test]
+    fn an_error_is_shown_once_and_not_at_any_length() {
+        let (mut reports, now) = (Reports::default(), Clock::manual().now());
+        reports.take(report(0, 0, &[1, 2]), &view(), now);
+        reports.take(report(0, 0, &[2, 3]), &view(), now);
+        reports.take(report(1, 0, &[1]), &view(), now);
+        let errors = &reports.topologies["t"].errors;
+        let sequences: Vec<u64> = errors.iter().map(|shown| shown.error.sequence).collect();
+        assert_eq!(sequences, [1, 2, 3, 1], "the next incarnation counts from 1 again");
+        assert!(errors[0].error.text.len() < ERROR_BYTES_MAX + 4);
+    }
+
+    #[test]
+    fn only_the_newest_errors_are_kept() {
+        let (mut reports, now) = (Reports::default(), Clock::manual().now());
+        let all: Vec<u64> = (1..=250).collect();
+        reports.take(report(0, 0, &all), &view(), now);
+        let errors = &reports.topologies["t"].errors;
+        assert_eq!((errors.len(), errors[0].error.sequence), (ERRORS_MAX, 151));
+    }
+
+    #[test]
+    fn a_worker_that_is_to_stop_is_not_counted_again() {
+        let (mut reports, now) = (Reports::default(), Clock::manual().now());
+        reports.take(report(0, 10, &[]), &view(), now);
+        let mut finished = view();
+        finished.assigned.clear();
+        reports.prune(&finished);
+        reports.take(report(0, 10, &[]), &finished, now);
+        reports.prune(&finished);
+        assert_eq!(reports.topologies["t"].dead["lines"].emitted, 10);
+    }
+
+    #[test]
+    fn a_topology_that_the_store_does_not_know_leaves_no_trace() {
+        let (mut reports, now) = (Reports::default(), Clock::manual().now());
+        reports.take(report(0, 1, &[]), &View::default(), now);
+        assert!(reports.topologies.is_empty());
+        reports.take(report(0, 1, &[]), &view(), now);
+        reports.prune(&View::default());
+        assert!(reports.topologies.is_empty(), "it was killed");
+    }
+}

@@ -1,0 +1,132 @@
+//! Nimbus: decides which tasks run where, and shows what is.
+//!
+//! Several may run; one leads. What the leader knows comes in as events (`observe`, `rpc`), the
+//! [`engine`] decides without acting, and what it decides goes out as guarded transactions
+//! (`apply`). The loop in `daemon` is where they meet. All durable state is in the coordination
+//! store, so a nimbus that is killed and started again, or another one, goes on where it stopped;
+//! workers do not notice.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//!
+//! let clock = daemon::Clock::system();
+//! let shutdown = daemon::Shutdown::new();
+//! let store = Arc::new(coordination::MemoryStore::new(clock.clone()));
+//! let config = nimbus::Config::new("nimbus-1", "/var/lib/squall");
+//! let running = nimbus::start(config, store, clock, shutdown).await?;
+//! println!("supervisors dial {}", running.address);
+//! # Ok(())
+//! # }
+//! ```
+
+mod apply;
+mod binaries;
+mod config;
+mod daemon;
+pub mod engine;
+mod leadership;
+mod observe;
+mod rpc;
+pub mod status;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ::daemon::listen::{ListenError, Security, advertised, bind};
+use ::daemon::{Clock, Shutdown};
+use coordination::{InvalidName, Keys, Store};
+use proto::store::LeaderRecord;
+use tracing::{error, info};
+
+pub use binaries::BinaryError;
+pub use config::Config;
+
+/// The version that is shown and stored.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A nimbus that serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Where its gRPC endpoint listens.
+    pub address: SocketAddr,
+    /// Where its status endpoint listens.
+    pub http_address: SocketAddr,
+}
+
+/// Why a nimbus cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The cluster's name cannot be used.
+    #[error(transparent)]
+    Cluster(#[from] InvalidName),
+    /// It cannot listen where it should.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Its folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] BinaryError),
+}
+
+/// Starts a nimbus; it serves until `shutdown` is asked. The store may come up later.
+///
+/// # Errors
+///
+/// What is wrong with the configuration, or with the ports and the folder it names.
+pub async fn start(
+    config: Config,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    shutdown: Shutdown,
+) -> Result<Running, Error> {
+    let keys = Keys::new(&config.cluster)?;
+    let security = Security::from_flag(config.insecure);
+    let listener = bind(config.listen, security).await?;
+    let http_listener = bind(config.http, security).await?;
+    let local = |listener: &tokio::net::TcpListener, asked: SocketAddr| {
+        listener.local_addr().map_err(|source| ListenError::System { address: asked, source })
+    };
+    let address = local(&listener, config.listen)?;
+    let http_address = local(&http_listener, config.http)?;
+    let record = LeaderRecord {
+        nimbus_id: config.id.clone(),
+        address: advertised(address, config.advertise.as_deref())?,
+        http_address: advertised(http_address, config.advertise.as_deref())?,
+    };
+    let binaries = binaries::Binaries::open(&config.data_dir, config.binary_bytes_max).await?;
+    let context = daemon::Context {
+        cluster: config.cluster.clone(),
+        keys: keys.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        binaries: binaries.clone(),
+        patience: config.patience,
+    };
+    let handle = daemon::start(context, &shutdown);
+    leadership::start(
+        leadership::Candidate { keys, record, store, clock, ttl: config.leader_ttl },
+        handle.clone(),
+        &shutdown,
+    );
+    let api = status::Router::new(handle.clone());
+    let asked = shutdown.clone();
+    shutdown.spawn(async move {
+        let server = axum::serve(http_listener, api.routes());
+        let served = server.with_graceful_shutdown(async move { asked.asked().await }).await;
+        if let Err(error) = served {
+            error!(%error, "status endpoint failed");
+        }
+    });
+    let services = rpc::services(handle, binaries, &shutdown);
+    let asked = shutdown.clone();
+    shutdown.spawn(async move {
+        let server = ::daemon::grpc::server().add_routes(services);
+        let incoming = ::daemon::grpc::incoming(listener);
+        let asked = async move { asked.asked().await };
+        if let Err(error) = server.serve_with_incoming_shutdown(incoming, asked).await {
+            error!(%error, "grpc endpoint failed");
+        }
+    });
+    info!(nimbus = %config.id, %address, %http_address, "nimbus started");
+    Ok(Running { address, http_address })
+}

@@ -1,0 +1,148 @@
+//! The gRPC services: what the CLI asks, what supervisors report, and the binaries.
+//!
+//! Nothing is decided here. A request is checked for its size, turned into an event, and its answer
+//! turned back.
+
+mod binaries;
+mod logs;
+mod reports;
+mod submit;
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use daemon::Shutdown;
+use futures::Stream;
+use proto::nimbus::binaries_server::BinariesServer;
+use proto::nimbus::nimbus_server::{Nimbus, NimbusServer};
+use proto::nimbus::reports_server::ReportsServer;
+use proto::nimbus::{
+    Done, KillRequest, LogsChunk, LogsRequest, RebalanceRequest, StatusReply, StatusRequest,
+    SubmitPart, SubmitReply, TopologyRequest,
+};
+use serde_json::json;
+use tonic::metadata::MetadataMap;
+use tonic::service::Routes;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use crate::binaries::Binaries;
+use crate::daemon::Handle;
+use crate::engine::command::{Refusal, RefusalKind, Reply};
+use crate::engine::event::{self, Verb};
+use crate::status;
+
+/// The largest message a client may send.
+const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// The largest report a supervisor may send: it may hold results of 1 MiB from many tasks.
+const REPORT_BYTES_MAX: usize = 256 << 20;
+
+/// Where the leader's address stands in the metadata of a refusal.
+const LEADER: &str = "squall-leader";
+
+type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Makes the services of a nimbus.
+pub(crate) fn services(handle: Handle, binaries: Binaries, shutdown: &Shutdown) -> Routes {
+    let nimbus =
+        Service { handle: handle.clone(), binaries: binaries.clone(), shutdown: shutdown.clone() };
+    let reports = reports::Service { handle, shutdown: shutdown.clone() };
+    let binaries = binaries::Service { binaries };
+    Routes::new(NimbusServer::new(nimbus).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(ReportsServer::new(reports).max_decoding_message_size(REPORT_BYTES_MAX))
+        .add_service(BinariesServer::new(binaries).max_decoding_message_size(MESSAGE_BYTES_MAX))
+}
+
+/// What the CLI talks to.
+struct Service {
+    handle: Handle,
+    binaries: Binaries,
+    shutdown: Shutdown,
+}
+
+impl Service {
+    async fn change(&self, id: String, verb: Verb) -> Result<Response<Done>, Status> {
+        match self.handle.ask(event::Request { id, verb }).await.map_err(refused)? {
+            Reply::Done(done) => Ok(Response::new(done)),
+            Reply::Submitted(_) => Err(Status::internal("a submission answered this request")),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Nimbus for Service {
+    type LogsStream = BoxStream<LogsChunk>;
+
+    async fn submit(
+        &self,
+        request: Request<Streaming<SubmitPart>>,
+    ) -> Result<Response<SubmitReply>, Status> {
+        let submit = submit::submit(&self.handle, &self.binaries, request.into_inner());
+        submit.await.map(Response::new)
+    }
+
+    async fn activate(&self, request: Request<TopologyRequest>) -> Result<Response<Done>, Status> {
+        let TopologyRequest { request_id, name } = request.into_inner();
+        self.change(request_id, Verb::Activate(name)).await
+    }
+
+    async fn deactivate(
+        &self,
+        request: Request<TopologyRequest>,
+    ) -> Result<Response<Done>, Status> {
+        let TopologyRequest { request_id, name } = request.into_inner();
+        self.change(request_id, Verb::Deactivate(name)).await
+    }
+
+    async fn kill(&self, request: Request<KillRequest>) -> Result<Response<Done>, Status> {
+        let KillRequest { request_id, name, wait_ms } = request.into_inner();
+        self.change(request_id, Verb::Kill { name, wait: Duration::from_millis(wait_ms) }).await
+    }
+
+    async fn rebalance(
+        &self,
+        request: Request<RebalanceRequest>,
+    ) -> Result<Response<Done>, Status> {
+        let RebalanceRequest { request_id, name, workers, executors } = request.into_inner();
+        self.change(request_id, Verb::Rebalance { name, workers, executors }).await
+    }
+
+    async fn status(
+        &self,
+        request: Request<StatusRequest>,
+    ) -> Result<Response<StatusReply>, Status> {
+        let path = request.into_inner().path;
+        let document = status::document(&self.handle, path).await.map_err(refused)?;
+        Ok(Response::new(StatusReply { json: document.to_string() }))
+    }
+
+    async fn logs(
+        &self,
+        request: Request<LogsRequest>,
+    ) -> Result<Response<Self::LogsStream>, Status> {
+        logs::logs(&self.handle, &self.shutdown, request.into_inner()).await.map(Response::new)
+    }
+}
+
+/// Turns a refusal into a gRPC status: its message for people, its details as JSON for programs.
+fn refused(refusal: Refusal) -> Status {
+    let Refusal { kind, what, why, fix } = refusal;
+    let code = match &kind {
+        RefusalKind::NotLeader(_) | RefusalKind::NotNow => Code::FailedPrecondition,
+        RefusalKind::AlreadyExists => Code::AlreadyExists,
+        RefusalKind::NotFound => Code::NotFound,
+        RefusalKind::Invalid => Code::InvalidArgument,
+        RefusalKind::Unavailable => Code::Unavailable,
+        RefusalKind::Exhausted => Code::ResourceExhausted,
+    };
+    let mut metadata = MetadataMap::new();
+    if let RefusalKind::NotLeader(Some(leader)) = &kind
+        && let Ok(leader) = leader.parse()
+    {
+        metadata.insert(LEADER, leader);
+    }
+    let message = format!("{what}: {why}; {fix}");
+    let details = json!({ "what": what, "why": why, "fix": fix }).to_string();
+    Status::with_details_and_metadata(code, message, Bytes::from(details), metadata)
+}

@@ -1,0 +1,11 @@
+//! The status: what runs where, how it does, and why it is as it is.
+//!
+//! `model` makes plain data of the engine's knowledge; the same documents are served as JSON over
+//! HTTP (`rest`), to the CLI, and as metrics (`prometheus`).
+
+pub mod model;
+mod prometheus;
+mod rest;
+mod topology;
+
+pub(crate) use rest::{Router, document};

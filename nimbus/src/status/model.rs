@@ -1,0 +1,381 @@
+//! The status as plain data: these structures are the JSON documents.
+//!
+//! Times that end in `_ms` are milliseconds: since 1970 where something happened (`submitted_ms`,
+//! `at_ms`, ...), else how long something lasted (`up_ms`, `uptime_ms`, `last_report_ms`).
+//! Latencies are in µs, `null` where nothing was measured.
+
+use std::collections::BTreeMap;
+
+use proto::store::TopologyRecord;
+use serde::Serialize;
+
+use crate::engine::Engine;
+use crate::engine::event::Now;
+use crate::engine::liveness::Verdict;
+use crate::engine::{lifecycle, parallelism, view};
+
+pub use super::topology::topology;
+
+/// The cluster as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cluster {
+    /// Its name.
+    pub cluster: String,
+    /// The version of the nimbus that says so.
+    pub version: &'static str,
+    /// The nimbus that leads; `null` while nobody does.
+    pub leader: Option<Leader>,
+    /// Supervisors that are not lost.
+    pub supervisors: usize,
+    /// Their slots.
+    pub slots: u32,
+    /// Slots that workers are assigned to.
+    pub slots_used: usize,
+    /// Topologies, in whatever status.
+    pub topologies: usize,
+    /// Workers that are assigned.
+    pub workers: usize,
+    /// `ok`, or why the coordination store does not answer.
+    pub store: String,
+}
+
+/// The nimbus that leads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Leader {
+    /// Its id.
+    pub id: String,
+    /// Its gRPC endpoint.
+    pub address: String,
+    /// Its status endpoint.
+    pub http: String,
+}
+
+/// A supervisor.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Supervisor {
+    /// Its id.
+    pub id: String,
+    /// `alive`, `silent`, `away` (its workers live) or `lost`.
+    pub status: &'static str,
+    /// Its host.
+    pub host: String,
+    /// Its gRPC endpoint.
+    pub address: String,
+    /// Its slots.
+    pub slots: u32,
+    /// Slots that workers are assigned to.
+    pub slots_used: usize,
+    /// Its version.
+    pub version: String,
+    /// How long it has been up.
+    pub up_ms: u64,
+    /// How long ago it reported; `null` if it has not reported to this nimbus yet.
+    pub last_report_ms: Option<u64>,
+    /// What is in its slots, by its own word.
+    pub workers: Vec<SlotUse>,
+}
+
+/// What is in a slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SlotUse {
+    /// The topology's name (its id, if it is gone already).
+    pub topology: String,
+    /// The worker's number.
+    pub worker: u32,
+    /// The slot's number.
+    pub slot: u32,
+    /// What the slot is doing.
+    pub state: String,
+    /// The process; 0 if there is none.
+    pub pid: u32,
+    /// Where it listens; empty if it does not.
+    pub address: String,
+}
+
+/// A topology in the list of all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// `active`, `inactive`, `rebalancing`, `finished` or `killed`.
+    pub status: &'static str,
+    /// Why it is as it is; empty if there is nothing to say.
+    pub reason: String,
+    /// Workers that are assigned.
+    pub workers: usize,
+    /// Its executors.
+    pub executors: usize,
+    /// Its tasks.
+    pub tasks: u32,
+    /// When it was submitted.
+    pub submitted_ms: u64,
+    /// How long ago that was, or how long it ran until it finished.
+    pub uptime_ms: u64,
+}
+
+/// A topology in full.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Topology {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// `active`, `inactive`, `rebalancing`, `finished` or `killed`.
+    pub status: &'static str,
+    /// Why it is as it is; empty if there is nothing to say.
+    pub reason: String,
+    /// The generation of assignments in force; 0 if none is.
+    pub generation: u64,
+    /// When it was submitted.
+    pub submitted_ms: u64,
+    /// How long ago that was, or how long it ran until it finished.
+    pub uptime_ms: u64,
+    /// How many workers were asked for.
+    pub workers_wanted: u32,
+    /// Its settings, where they are not left at their default.
+    pub config: BTreeMap<String, String>,
+    /// Its workers, by number.
+    pub workers: Vec<Worker>,
+    /// Its components, in the order of its specification.
+    pub components: Vec<Component>,
+    /// All components together.
+    pub totals: Totals,
+    /// The newest errors, newest first.
+    pub errors: Vec<TaskError>,
+    /// What its tasks left, by task.
+    pub results: Vec<TaskValue>,
+}
+
+/// A worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Worker {
+    /// Its number.
+    pub worker: u32,
+    /// Its supervisor.
+    pub supervisor: String,
+    /// Its slot there.
+    pub slot: u32,
+    /// What the slot is doing; `assigned` until its supervisor says more.
+    pub state: String,
+    /// Its process; 0 if there is none.
+    pub pid: u32,
+    /// Where it listens; empty if it does not.
+    pub address: String,
+    /// Which incarnation it is: revision of its assignment, then restarts.
+    pub epoch: String,
+    /// How often it was restarted.
+    pub restarts: u64,
+    /// How its last incarnation ended; empty if this is the first.
+    pub last_exit: String,
+    /// When that was; 0 if this is the first.
+    pub last_exit_ms: u64,
+    /// The last lines of its log, if it keeps ending.
+    pub last_words: String,
+    /// Memory it uses.
+    pub rss_bytes: u64,
+    /// The indices of its executors.
+    pub executors: Vec<u32>,
+}
+
+/// A component.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Component {
+    /// Its name.
+    pub name: String,
+    /// `spout` or `bolt`.
+    pub kind: &'static str,
+    /// Its executors.
+    pub executors: usize,
+    /// Its tasks.
+    pub tasks: u32,
+    /// Tuples emitted.
+    pub emitted: u64,
+    /// Tuples executed.
+    pub executed: u64,
+    /// Tuples acked; for a spout, tuple trees that ended well.
+    pub acked: u64,
+    /// Tuples (for a spout, trees) that failed, by reason.
+    pub failed: BTreeMap<String, u64>,
+    /// All of those.
+    pub failed_total: u64,
+    /// Open tuple trees, or tuples held.
+    pub pending: u64,
+    /// Everything else that is counted.
+    pub counters: BTreeMap<String, u64>,
+    /// Time in `execute`: half of the calls took less.
+    pub execute_p50_us: Option<f64>,
+    /// Time in `execute`: 99 of 100 calls took less.
+    pub execute_p99_us: Option<f64>,
+    /// Time from emit to ack, of a spout: half took less.
+    pub complete_p50_us: Option<f64>,
+    /// Time from emit to ack, of a spout: 99 of 100 took less.
+    pub complete_p99_us: Option<f64>,
+    /// How full the fullest mailbox of its tasks is, from 0 to 1.
+    pub queue_fill: f64,
+    /// What it reads.
+    pub inputs: Vec<Input>,
+    /// What it emits.
+    pub outputs: Vec<Output>,
+}
+
+/// A stream that a component reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Input {
+    /// The component that emits it.
+    pub component: String,
+    /// The stream.
+    pub stream: String,
+    /// How it is split among the tasks.
+    pub grouping: String,
+}
+
+/// A stream that a component emits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Output {
+    /// The stream.
+    pub stream: String,
+    /// What its tuples are called.
+    pub tuple: String,
+    /// The names of their fields.
+    pub fields: Vec<String>,
+}
+
+/// All components together; acked, failed and pending are tuple trees, as the spouts count them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Tuples emitted.
+    pub emitted: u64,
+    /// Tuples executed.
+    pub executed: u64,
+    /// Tuple trees that ended well.
+    pub acked: u64,
+    /// Tuple trees that failed.
+    pub failed: u64,
+    /// Tuple trees that are open.
+    pub pending: u64,
+}
+
+/// Something that went wrong in a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TaskError {
+    /// When.
+    pub at_ms: u64,
+    /// In which component.
+    pub component: String,
+    /// In which task.
+    pub task: u32,
+    /// In which worker.
+    pub worker: u32,
+    /// The kind of failure.
+    pub reason: String,
+    /// What it said.
+    pub text: String,
+}
+
+/// What a task left.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TaskValue {
+    /// The task.
+    pub task: u32,
+    /// Its component.
+    pub component: String,
+    /// What it left.
+    pub value: serde_json::Value,
+}
+
+/// Describes the cluster as a whole.
+#[must_use]
+pub fn cluster(engine: &Engine, name: &str, now: Now) -> Cluster {
+    let view = engine.view();
+    let supervisors: Vec<_> = engine
+        .supervisors()
+        .iter()
+        .filter(|(id, _)| engine.verdict(id, now) != Verdict::Lost)
+        .collect();
+    let assigned = view.all_in_force().count();
+    Cluster {
+        cluster: name.to_owned(),
+        version: crate::VERSION,
+        leader: view.leader.as_ref().map(|leader| Leader {
+            id: leader.nimbus_id.clone(),
+            address: leader.address.clone(),
+            http: leader.http_address.clone(),
+        }),
+        supervisors: supervisors.len(),
+        slots: supervisors.iter().map(|(_, record)| record.slots).sum(),
+        slots_used: assigned,
+        topologies: view.topologies.len(),
+        workers: assigned,
+        store: engine.store_problem().unwrap_or("ok").to_owned(),
+    }
+}
+
+/// Describes every supervisor.
+#[must_use]
+pub fn supervisors(engine: &Engine, now: Now) -> Vec<Supervisor> {
+    let view = engine.view();
+    let topology_name = |id: &str| {
+        view.topologies.get(id).map_or_else(|| id.to_owned(), |known| known.record.name.clone())
+    };
+    let describe = |(id, record): (&String, &proto::store::SupervisorRecord)| {
+        let latest = engine.reports().supervisors.get(id);
+        let slots = latest.into_iter().flat_map(|latest| &latest.report.slots);
+        let in_use = slots.filter(|slot| !slot.topology.is_empty()).map(|slot| SlotUse {
+            topology: topology_name(&slot.topology),
+            worker: slot.worker,
+            slot: slot.slot,
+            state: slot.state.clone(),
+            pid: slot.pid,
+            address: slot.address.clone(),
+        });
+        let here = view.all_in_force().filter(|held| held.record.supervisor == *id);
+        Supervisor {
+            id: id.clone(),
+            status: engine.verdict(id, now).word(),
+            host: record.host.clone(),
+            address: record.address.clone(),
+            slots: record.slots,
+            slots_used: here.count(),
+            version: record.version.clone(),
+            up_ms: now.wall_ms.saturating_sub(record.started_ms),
+            last_report_ms: latest.map(|latest| {
+                let silence = now.at.saturating_duration_since(latest.at).as_millis();
+                u64::try_from(silence).unwrap_or(u64::MAX)
+            }),
+            workers: in_use.collect(),
+        }
+    };
+    engine.supervisors().iter().map(describe).collect()
+}
+
+/// Lists every topology.
+#[must_use]
+pub fn topologies(engine: &Engine, now: Now) -> Vec<Summary> {
+    let summary = |record: &TopologyRecord| {
+        let spec = record.spec.clone().unwrap_or_default();
+        Summary {
+            id: record.id.clone(),
+            name: record.name.clone(),
+            status: lifecycle::word(view::status(record)),
+            reason: reason(engine, record),
+            workers: engine.view().in_force(&record.id).count(),
+            executors: parallelism::executors(&spec, &record.executors).len(),
+            tasks: spec.components.iter().map(|component| component.tasks).sum(),
+            submitted_ms: record.submitted_ms,
+            uptime_ms: uptime_ms(record, now),
+        }
+    };
+    engine.view().topologies.values().map(|topology| summary(&topology.record)).collect()
+}
+
+/// Says why a topology is as it is: first why it has no workers, if it has none.
+pub(super) fn reason(engine: &Engine, record: &TopologyRecord) -> String {
+    engine.unplaced(&record.id).unwrap_or(&record.reason).to_owned()
+}
+
+pub(super) fn uptime_ms(record: &TopologyRecord, now: Now) -> u64 {
+    let end = if record.finished_ms > 0 { record.finished_ms } else { now.wall_ms };
+    end.saturating_sub(record.submitted_ms)
+}

@@ -1,0 +1,203 @@
+//! The status as metrics, in the text format of Prometheus, made of the same documents.
+
+use std::fmt::{Display, Write};
+
+use super::model::{self, Component, Topology};
+use crate::engine::Engine;
+use crate::engine::event::Now;
+
+/// Makes the page. A nimbus that does not lead knows only of itself.
+pub(super) fn page(engine: &Engine, cluster_name: &str, now: Now) -> String {
+    let mut page = Page::default();
+    let leading = u8::from(engine.is_leading());
+    page.gauge("squall_nimbus_leading", "Whether this nimbus leads.", [(labels([]), leading)]);
+    let store_up = u8::from(engine.store_problem().is_none());
+    page.gauge("squall_store_up", "Whether the store answers.", [(labels([]), store_up)]);
+    if !engine.is_leading() {
+        return page.text;
+    }
+    let cluster = model::cluster(engine, cluster_name, now);
+    let alone = |value| [(labels([]), value)];
+    page.gauge("squall_supervisors", "Supervisors not lost.", alone(cluster.supervisors));
+    page.gauge("squall_slots", "Slots of all supervisors.", alone(cluster.slots as usize));
+    page.gauge("squall_slots_used", "Slots with a worker.", alone(cluster.slots_used));
+    page.gauge("squall_topologies", "Topologies.", alone(cluster.topologies));
+    let topologies: Vec<Topology> = model::topologies(engine, now)
+        .iter()
+        .filter_map(|summary| model::topology(engine, &summary.name, now).ok())
+        .collect();
+    page.topologies(&topologies);
+    page.components(&topologies);
+    page.text
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn topologies(&mut self, topologies: &[Topology]) {
+        let of = |topology: &Topology| labels([("topology", topology.name.as_str())]);
+        self.gauge(
+            "squall_topology_active",
+            "Whether the topology is active.",
+            topologies.iter().map(|known| (of(known), u8::from(known.status == "active"))),
+        );
+        self.gauge(
+            "squall_topology_workers",
+            "Workers assigned.",
+            topologies.iter().map(|known| (of(known), known.workers.len())),
+        );
+        let workers = || {
+            topologies.iter().flat_map(|known| {
+                known.workers.iter().map(|worker| {
+                    let number = worker.worker.to_string();
+                    let place = [("topology", known.name.as_str()), ("worker", number.as_str())];
+                    (labels(place), worker)
+                })
+            })
+        };
+        self.counter(
+            "squall_worker_restarts_total",
+            "Restarts of the worker since it was assigned.",
+            workers().map(|(labels, worker)| (labels, worker.restarts)),
+        );
+        self.gauge(
+            "squall_worker_rss_bytes",
+            "Memory the worker uses.",
+            workers().map(|(labels, worker)| (labels, worker.rss_bytes)),
+        );
+    }
+
+    fn components(&mut self, topologies: &[Topology]) {
+        let all = |of: fn(&Component) -> u64| {
+            each(topologies).map(move |(labels, component)| (labels, of(component)))
+        };
+        let emitted = all(|component| component.emitted);
+        self.counter("squall_emitted_total", "Tuples emitted.", emitted);
+        let executed = all(|component| component.executed);
+        self.counter("squall_executed_total", "Tuples executed.", executed);
+        let acked = all(|component| component.acked);
+        self.counter("squall_acked_total", "Tuples, or trees of a spout, acked.", acked);
+        let failed = each(topologies).flat_map(|(labels, component)| {
+            let reasons = component.failed.iter();
+            reasons.map(move |(reason, count)| (with(&labels, "reason", reason), *count))
+        });
+        self.counter("squall_failed_total", "Tuples, or trees of a spout, failed.", failed);
+        let counters = each(topologies).flat_map(|(labels, component)| {
+            let counters = component.counters.iter();
+            counters.map(move |(name, count)| (with(&labels, "counter", name), *count))
+        });
+        self.counter("squall_task_counter_total", "What else tasks count.", counters);
+        let pending = all(|component| component.pending);
+        self.gauge("squall_pending", "Open tuple trees, or tuples held.", pending);
+        let fill = each(topologies).map(|(labels, component)| (labels, component.queue_fill));
+        self.gauge("squall_queue_fill", "How full the fullest mailbox is, 0 to 1.", fill);
+        self.gauge(
+            "squall_execute_latency_seconds",
+            "Time in execute.",
+            quantiles(topologies, |c| [c.execute_p50_us, c.execute_p99_us]),
+        );
+        self.gauge(
+            "squall_complete_latency_seconds",
+            "Time from emit to ack.",
+            quantiles(topologies, |c| [c.complete_p50_us, c.complete_p99_us]),
+        );
+    }
+
+    fn gauge<V: Display>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (String, V)>,
+    ) {
+        self.family(name, "gauge", help, samples);
+    }
+
+    fn counter<V: Display>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (String, V)>,
+    ) {
+        self.family(name, "counter", help, samples);
+    }
+
+    fn family<V: Display>(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (String, V)>,
+    ) {
+        let mut samples = samples.into_iter().peekable();
+        if samples.peek().is_none() {
+            return;
+        }
+        let sure = "writing to a string cannot fail";
+        writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}").expect(sure);
+        for (labels, value) in samples {
+            if labels.is_empty() {
+                writeln!(self.text, "{name} {value}").expect(sure);
+            } else {
+                writeln!(self.text, "{name}{{{labels}}} {value}").expect(sure);
+            }
+        }
+    }
+}
+
+/// Lists every component of every topology, with its labels.
+fn each(topologies: &[Topology]) -> impl Iterator<Item = (String, &Component)> {
+    topologies.iter().flat_map(|topology| {
+        topology.components.iter().map(|component| {
+            let names = [("topology", topology.name.as_str()), ("component", &component.name)];
+            (labels(names), component)
+        })
+    })
+}
+
+fn quantiles(
+    topologies: &[Topology],
+    of: fn(&Component) -> [Option<f64>; 2],
+) -> impl Iterator<Item = (String, f64)> {
+    each(topologies).flat_map(move |(labels, component)| {
+        let quantiles = ["0.5", "0.99"].into_iter().zip(of(component));
+        quantiles.filter_map(move |(quantile, latency)| {
+            Some((with(&labels, "quantile", quantile), latency? / 1e6))
+        })
+    })
+}
+
+fn with(labels: &str, name: &str, value: &str) -> String {
+    format!("{labels},{name}=\"{}\"", escape(value))
+}
+
+fn labels<const N: usize>(labels: [(&str, &str); N]) -> String {
+    labels.map(|(name, value)| format!("{name}=\"{}\"", escape(value))).join(",")
+}
+
+/// Hides what would end a label's value.
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_cannot_break_out_of_its_quotes() {
+        assert_eq!(labels([("a", "x\"} 1\n\\")]), r#"a="x\"} 1\n\\""#);
+        assert_eq!(with("a=\"b\"", "reason", "er\"ror"), r#"a="b",reason="er\"ror""#);
+    }
+
+    #[test]
+    fn a_family_without_samples_is_left_out() {
+        let mut page = Page::default();
+        page.counter::<u64>("squall_nothing_total", "Nothing.", []);
+        assert_eq!(page.text, "");
+        page.gauge("squall_one", "One.", [(labels([]), 1)]);
+        assert_eq!(page.text, "# HELP squall_one One.\n# TYPE squall_one gauge\nsquall_one 1\n");
+    }
+}

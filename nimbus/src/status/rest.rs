@@ -1,0 +1,134 @@
+//! The status over HTTP: JSON documents, metrics, health. Nothing here changes anything.
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use axum::{Json, Router as Routes};
+use serde_json::{Value, json};
+
+use super::{model, prometheus};
+use crate::daemon::Handle;
+use crate::engine::command::{Refusal, RefusalKind};
+
+/// Serves the status.
+pub(crate) struct Router {
+    handle: Handle,
+}
+
+impl Router {
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle }
+    }
+
+    /// Makes the routes, all of them for GET only.
+    pub(crate) fn routes(self) -> Routes {
+        Routes::new()
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(metrics))
+            .route("/api/v1/{*path}", get(api))
+            .fallback(async || {
+                let fix = "there are /api/v1/cluster, /api/v1/supervisors, /api/v1/topologies, \
+                           /api/v1/topologies/NAME, /metrics, /healthz and /readyz";
+                failed(StatusCode::NOT_FOUND, "failed to answer", "there is no such page", fix)
+            })
+            .method_not_allowed_fallback(async || {
+                let why = "the status only answers GET";
+                let fix = "use `squall` to change something";
+                failed(StatusCode::METHOD_NOT_ALLOWED, "failed to answer", why, fix)
+            })
+            .with_state(self.handle)
+    }
+}
+
+/// Makes the JSON document of this path: `cluster`, `supervisors`, `topologies` or
+/// `topologies/NAME`.
+///
+/// # Errors
+///
+/// That this nimbus does not lead, or that there is no such document or topology.
+pub(crate) async fn document(handle: &Handle, path: String) -> Result<Value, Refusal> {
+    let cluster = handle.cluster().to_owned();
+    let look = move |engine: &crate::engine::Engine, now| {
+        if !engine.is_leading() {
+            return Err(Refusal::not_leader(engine.leader_elsewhere()));
+        }
+        match path.trim_matches('/').split_once('/').unwrap_or((path.trim_matches('/'), "")) {
+            ("cluster", "") => Ok(to_value(&model::cluster(engine, &cluster, now))),
+            ("supervisors", "") => Ok(to_value(&model::supervisors(engine, now))),
+            ("topologies", "") => Ok(to_value(&model::topologies(engine, now))),
+            ("topologies", name) => Ok(to_value(&model::topology(engine, name, now)?)),
+            _ => {
+                let shown: String = path.chars().take(128).collect();
+                let fix = "there are cluster, supervisors, topologies and topologies/NAME";
+                let why = "there is no such document";
+                let what = format!("failed to show `{shown}`");
+                Err(Refusal::new(RefusalKind::NotFound, what, why, fix))
+            }
+        }
+    };
+    handle.look(look).await?
+}
+
+fn to_value<T: serde::Serialize>(document: &T) -> Value {
+    serde_json::to_value(document).expect("the documents have text keys and finite numbers")
+}
+
+async fn api(State(handle): State<Handle>, Path(path): Path<String>) -> Response {
+    match document(&handle, path.clone()).await {
+        Ok(document) => Json(document).into_response(),
+        Err(refusal) if refusal.kind == RefusalKind::NotLeader(None) => refused(&refusal),
+        Err(refusal) if matches!(refusal.kind, RefusalKind::NotLeader(_)) => {
+            match handle.role().leader {
+                Some((_, http)) => elsewhere(&http, &path),
+                None => refused(&refusal),
+            }
+        }
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+/// Sends the client to the leader. Only what may stand in a URL is passed on.
+fn elsewhere(http: &str, path: &str) -> Response {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);
+    let path: String = path.bytes().filter(plain).map(char::from).collect();
+    Redirect::temporary(&format!("http://{http}/api/v1/{path}")).into_response()
+}
+
+async fn ready(State(handle): State<Handle>) -> Response {
+    let role = handle.role();
+    let why = match (&role.store_problem, &role.leader) {
+        (Some(problem), _) => format!("the coordination store does not answer: {problem}"),
+        (None, None) => "no nimbus leads yet".to_owned(),
+        (None, Some(_)) => return "ready\n".into_response(),
+    };
+    failed(StatusCode::SERVICE_UNAVAILABLE, "not ready", &why, "wait, or look at its log")
+}
+
+async fn metrics(State(handle): State<Handle>) -> Response {
+    let cluster = handle.cluster().to_owned();
+    let page = handle.look(move |engine, now| prometheus::page(engine, &cluster, now)).await;
+    match page {
+        Ok(page) => {
+            let kind = "text/plain; version=0.0.4; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], page).into_response()
+        }
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let status = match &refusal.kind {
+        RefusalKind::NotFound => StatusCode::NOT_FOUND,
+        RefusalKind::Invalid => StatusCode::BAD_REQUEST,
+        RefusalKind::AlreadyExists | RefusalKind::NotNow => StatusCode::CONFLICT,
+        RefusalKind::NotLeader(_) | RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        RefusalKind::Exhausted => StatusCode::TOO_MANY_REQUESTS,
+    };
+    failed(status, &refusal.what, &refusal.why, &refusal.fix)
+}
+
+fn failed(status: StatusCode, what: &str, why: &str, fix: &str) -> Response {
+    (status, Json(json!({ "error": { "what": what, "why": why, "fix": fix } }))).into_response()
+}

@@ -1,0 +1,183 @@
+//! One topology in full, put together from the store and from what its workers report.
+
+use std::collections::BTreeMap;
+
+use proto::store::{AssignmentRecord, ComponentSpec, TaskResult, TopologyRecord};
+use proto::supervisor::TaskReport;
+
+use super::model::{
+    Component, Input, Output, TaskError, TaskValue, Topology, Totals, Worker, reason, uptime_ms,
+};
+use crate::engine::Engine;
+use crate::engine::command::Refusal;
+use crate::engine::event::Now;
+use crate::engine::reports::Told;
+use crate::engine::view::{Versioned, epoch_revision};
+use crate::engine::{counters, lifecycle, parallelism, view};
+
+/// Describes a topology.
+///
+/// # Errors
+///
+/// That there is none of this name.
+pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refusal> {
+    let record = &engine.topology("describe", name)?.record;
+    let nothing = Told::default();
+    let told = engine.reports().topologies.get(&record.id).unwrap_or(&nothing);
+    let workers = engine.view().in_force(&record.id).map(|held| worker(engine, held));
+    let components = components(record, told);
+    let spouts = || components.iter().filter(|component| component.kind == "spout");
+    let totals = Totals {
+        emitted: components.iter().map(|component| component.emitted).sum(),
+        executed: components.iter().map(|component| component.executed).sum(),
+        acked: spouts().map(|spout| spout.acked).sum(),
+        failed: spouts().map(|spout| spout.failed_total).sum(),
+        pending: spouts().map(|spout| spout.pending).sum(),
+    };
+    let generation = engine.view().assigned.get(&record.id);
+    Ok(Topology {
+        id: record.id.clone(),
+        name: record.name.clone(),
+        status: lifecycle::word(view::status(record)),
+        reason: reason(engine, record),
+        generation: generation.map_or(0, |assigned| assigned.generation),
+        submitted_ms: record.submitted_ms,
+        uptime_ms: uptime_ms(record, now),
+        workers_wanted: record.workers,
+        config: record.spec.as_ref().map(|spec| spec.config.clone()).unwrap_or_default(),
+        workers: workers.collect(),
+        components,
+        totals,
+        errors: errors(told),
+        results: results(engine, &record.id, told),
+    })
+}
+
+fn worker(engine: &Engine, held: &Versioned<AssignmentRecord>) -> Worker {
+    let AssignmentRecord { topology, worker, supervisor, slot, .. } = &held.record;
+    let told = engine.reports().slot(supervisor, topology, *worker).cloned();
+    let stored = engine.view().workers.get(&(topology.clone(), *worker));
+    let state = if told.is_some() { "" } else { "assigned" };
+    let told = told.unwrap_or_else(|| proto::supervisor::SlotReport {
+        state: state.to_owned(),
+        epoch: stored.and_then(|stored| stored.epoch),
+        pid: stored.map_or(0, |stored| stored.pid),
+        address: stored.map(|stored| stored.address.clone()).unwrap_or_default(),
+        ..proto::supervisor::SlotReport::default()
+    });
+    let (revision, restarts) =
+        told.epoch.map_or((epoch_revision(held), 0), |epoch| (epoch.revision, epoch.restarts));
+    let live = engine.reports().worker(topology, *worker);
+    Worker {
+        worker: *worker,
+        supervisor: supervisor.clone(),
+        slot: *slot,
+        state: told.state,
+        pid: told.pid,
+        address: told.address,
+        epoch: format!("{revision}.{restarts}"),
+        restarts: told.restarts.max(restarts),
+        last_exit: told.last_exit,
+        last_exit_ms: told.last_exit_ms,
+        last_words: told.last_words,
+        rss_bytes: live.map_or(0, |live| live.report.rss_bytes),
+        executors: held.record.executors.iter().map(|executor| executor.index).collect(),
+    }
+}
+
+fn components(record: &TopologyRecord, told: &Told) -> Vec<Component> {
+    let Some(spec) = &record.spec else { return Vec::new() };
+    let mut tasks: BTreeMap<&str, Vec<&TaskReport>> = BTreeMap::new();
+    for task in told.live.values().flat_map(|live| &live.report.tasks) {
+        tasks.entry(&task.component).or_default().push(task);
+    }
+    let executors = parallelism::executors(spec, &record.executors);
+    let describe = |(index, spec): (usize, &ComponentSpec)| {
+        let live = tasks.get(spec.name.as_str()).map_or(&[][..], Vec::as_slice);
+        let mut totals = told.dead.get(&spec.name).cloned().unwrap_or_default();
+        for task in live {
+            totals.add(task);
+        }
+        let executors = executors.iter().filter(|executor| executor.component == index);
+        component(spec, executors.count(), totals, live)
+    };
+    spec.components.iter().enumerate().map(describe).collect()
+}
+
+fn component(
+    spec: &ComponentSpec,
+    executors: usize,
+    totals: counters::Totals,
+    live: &[&TaskReport],
+) -> Component {
+    let inputs = spec.inputs.iter().map(|input| Input {
+        component: input.component.clone(),
+        stream: input.stream.clone(),
+        grouping: input.grouping.clone(),
+    });
+    let outputs = spec.outputs.iter().map(|output| Output {
+        stream: output.name.clone(),
+        tuple: output.tuple.clone(),
+        fields: output.fields.iter().map(|field| field.name.clone()).collect(),
+    });
+    Component {
+        name: spec.name.clone(),
+        kind: if spec.spout { "spout" } else { "bolt" },
+        executors,
+        tasks: spec.tasks,
+        emitted: totals.emitted,
+        executed: totals.executed,
+        acked: totals.acked,
+        failed_total: totals.failed_total(),
+        failed: totals.failed,
+        pending: live.iter().map(|task| task.pending).sum(),
+        counters: totals.counters,
+        execute_p50_us: totals.execute.percentile_us(50),
+        execute_p99_us: totals.execute.percentile_us(99),
+        complete_p50_us: totals.complete.percentile_us(50),
+        complete_p99_us: totals.complete.percentile_us(99),
+        queue_fill: live.iter().map(|task| fill(task)).fold(0.0, f64::max),
+        inputs: inputs.collect(),
+        outputs: outputs.collect(),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a mailbox holds far fewer than 2^53 tuples")]
+fn fill(task: &TaskReport) -> f64 {
+    if task.queue_capacity == 0 {
+        return 0.0;
+    }
+    (task.queued as f64 / task.queue_capacity as f64).min(1.0)
+}
+
+fn errors(told: &Told) -> Vec<TaskError> {
+    let describe = |shown: &crate::engine::reports::Shown| TaskError {
+        at_ms: shown.error.at_ms,
+        component: shown.error.component.clone(),
+        task: shown.error.task,
+        worker: shown.worker,
+        reason: shown.error.reason.clone(),
+        text: shown.error.text.clone(),
+    };
+    told.errors.iter().rev().map(describe).collect()
+}
+
+/// Lists what tasks left: what the store keeps, and what was only reported so far.
+fn results(engine: &Engine, topology: &str, told: &Told) -> Vec<TaskValue> {
+    let mut results: BTreeMap<u32, &TaskResult> =
+        told.results.iter().map(|(task, result)| (*task, result)).collect();
+    let first = (topology.to_owned(), 0);
+    let stored = engine.view().results.range(first..=(topology.to_owned(), u32::MAX));
+    results.extend(stored.map(|((_, task), result)| (*task, result)));
+    let value = |json: &str| {
+        serde_json::from_str(json).unwrap_or_else(|_| serde_json::Value::String(json.to_owned()))
+    };
+    results
+        .into_values()
+        .map(|result| TaskValue {
+            task: result.task,
+            component: result.component.clone(),
+            value: value(&result.json),
+        })
+        .collect()
+}

@@ -1,0 +1,224 @@
+//! The conversation with the workers, over one Unix socket.
+//!
+//! A worker dials, proves who it is with its token, and is told what to run: its assignment, the
+//! routing table, what its spouts may do, in this order and again whatever changes. It reports. Who
+//! is not known is told to stop. The socket's path stays the same over restarts of the supervisor,
+//! so a worker that lost it dials again until it is answered.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::Shutdown;
+use daemon::grpc::FRAME_BYTES_MAX;
+use futures::Stream;
+use proto::store::AssignmentRecord;
+use proto::supervisor::worker_control_server::{WorkerControl, WorkerControlServer};
+use proto::supervisor::{
+    DesiredState, FromWorker, Stop, ToWorker, WorkerHello, from_worker, to_worker,
+};
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::daemon::Message;
+use crate::engine::Instructions;
+
+/// Who says nothing for so long after dialling is hung up on.
+const HELLO_MAX: Duration = Duration::from_secs(5);
+
+/// A worker that does not read for so long is hung up on; it dials again.
+const SEND_MAX: Duration = Duration::from_secs(5);
+
+/// A report carries results of up to 1 MiB a task.
+const REPORT_BYTES_MAX: usize = 256 << 20;
+
+/// Messages on their way to one worker.
+const WAITING_MAX: usize = 16;
+
+/// What a worker is to be told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Orders {
+    /// What to run; `None` until the engine has said so.
+    pub(crate) instructions: Option<Instructions>,
+    /// Why to exit.
+    pub(crate) stop: Option<String>,
+}
+
+/// A worker that proved who it is.
+#[derive(Debug)]
+pub(crate) struct Attachment {
+    /// Its slot.
+    pub(crate) slot: u32,
+    /// Which of its conversations this is.
+    pub(crate) number: u64,
+    /// What it is to be told.
+    pub(crate) orders: watch::Receiver<Orders>,
+}
+
+/// A worker that says hello, and where the loop answers.
+#[derive(Debug)]
+pub(crate) struct Knock {
+    /// What it says.
+    pub(crate) hello: WorkerHello,
+    /// Attached, or the reason why not.
+    pub(crate) reply: oneshot::Sender<Result<Attachment, String>>,
+}
+
+/// Serves the workers until `parts` is asked to stop.
+pub(crate) fn serve(listener: UnixListener, messages: mpsc::Sender<Message>, parts: &Shutdown) {
+    let service = Control { messages, parts: parts.clone() };
+    let server = WorkerControlServer::new(service).max_decoding_message_size(REPORT_BYTES_MAX);
+    let asked = parts.clone();
+    parts.spawn(async move {
+        // No pings: the system tells when the other end of such a socket is gone, and silence is
+        // for the engine to judge.
+        let served = tonic::transport::Server::builder()
+            .max_frame_size(FRAME_BYTES_MAX)
+            .add_service(server)
+            .serve_with_incoming_shutdown(UnixListenerStream::new(listener), asked.asked())
+            .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "cannot serve workers any more");
+        }
+    });
+}
+
+struct Control {
+    messages: mpsc::Sender<Message>,
+    parts: Shutdown,
+}
+
+#[tonic::async_trait]
+impl WorkerControl for Control {
+    type AttachStream = Pin<Box<dyn Stream<Item = Result<ToWorker, Status>> + Send>>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<FromWorker>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let (sender, answers) = mpsc::channel(WAITING_MAX);
+        let (messages, asked) = (self.messages.clone(), self.parts.clone());
+        self.parts.spawn(async move {
+            let mut worker = Conversation {
+                heard: request.into_inner(),
+                answers: sender,
+                messages,
+                sent: Sent::default(),
+            };
+            tokio::select! {
+                () = asked.asked() => {}
+                () = worker.hold() => {}
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+    }
+}
+
+/// What a worker was told on this conversation.
+#[derive(Default)]
+struct Sent {
+    assignment: Option<Arc<AssignmentRecord>>,
+    table_version: u64,
+    state: i32,
+    stop: bool,
+}
+
+struct Conversation {
+    heard: Streaming<FromWorker>,
+    answers: mpsc::Sender<Result<ToWorker, Status>>,
+    messages: mpsc::Sender<Message>,
+    sent: Sent,
+}
+
+impl Conversation {
+    async fn hold(&mut self) {
+        let first = tokio::time::timeout(HELLO_MAX, self.heard.message()).await;
+        let Ok(Ok(Some(FromWorker { kind: Some(from_worker::Kind::Hello(hello)) }))) = first else {
+            return;
+        };
+        let (reply, answer) = oneshot::channel();
+        if self.messages.send(Message::Hello(Knock { hello, reply })).await.is_err() {
+            return;
+        }
+        match answer.await {
+            Ok(Ok(attachment)) => self.converse(attachment).await,
+            Ok(Err(reason)) => {
+                tracing::info!(%reason, "refusing a worker");
+                self.say(to_worker::Kind::Stop(Stop { reason })).await;
+            }
+            Err(_) => {}
+        }
+    }
+
+    async fn converse(&mut self, mut attached: Attachment) {
+        let (slot, attachment) = (attached.slot, attached.number);
+        loop {
+            let orders = attached.orders.borrow_and_update().clone();
+            if !self.tell(orders).await {
+                break;
+            }
+            tokio::select! {
+                changed = attached.orders.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                }
+                message = self.heard.message() => {
+                    let Ok(Some(message)) = message else { break };
+                    let Some(from_worker::Kind::Report(report)) = message.kind else { continue };
+                    let report = Message::Report { slot, attachment, report: Box::new(report) };
+                    if self.messages.send(report).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        // Whoever does not take this any more does not care either.
+        drop(self.messages.send(Message::Detached { slot, attachment }).await);
+    }
+
+    /// Sends what the worker was not told yet; false if it does not listen.
+    async fn tell(&mut self, orders: Orders) -> bool {
+        if let Some(instructions) = orders.instructions {
+            let assignment = instructions.assignment;
+            if self.sent.assignment.as_ref() != Some(&assignment) {
+                self.sent.assignment = Some(Arc::clone(&assignment));
+                let record = (*assignment).clone();
+                if !self.say(to_worker::Kind::Assignment(record)).await {
+                    return false;
+                }
+            }
+            if let Some(table) = instructions.table
+                && table.version > self.sent.table_version
+            {
+                self.sent.table_version = table.version;
+                if !self.say(to_worker::Kind::Table((*table).clone())).await {
+                    return false;
+                }
+            }
+            if let Some(state) = instructions.state
+                && state as i32 != self.sent.state
+            {
+                self.sent.state = state.into();
+                let state = DesiredState { state: state.into() };
+                if !self.say(to_worker::Kind::State(state)).await {
+                    return false;
+                }
+            }
+        }
+        match orders.stop {
+            Some(reason) if !std::mem::replace(&mut self.sent.stop, true) => {
+                self.say(to_worker::Kind::Stop(Stop { reason })).await
+            }
+            _ => true,
+        }
+    }
+
+    async fn say(&self, kind: to_worker::Kind) -> bool {
+        let message = ToWorker { kind: Some(kind) };
+        let sent = tokio::time::timeout(SEND_MAX, self.answers.send(Ok(message))).await;
+        matches!(sent, Ok(Ok(())))
+    }
+}

@@ -1,0 +1,262 @@
+//! The loop: everything that happens comes in here, the engine decides, `apply` acts.
+//!
+//! One tokio task owns the engine and all that is known of the slots, so there is nothing to lock
+//! and one order of events. It never waits for anything but the next message.
+
+mod apply;
+mod report;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::Shutdown;
+use proto::supervisor::{SupervisorReport, WorkerReport};
+use tokio::sync::{mpsc, watch};
+
+use crate::adopt::{self, Found};
+use crate::control::{Attachment, Knock, Orders};
+use crate::engine::{Engine, Epoch, Event, Exit, Instructions, SlotEvent};
+use crate::launcher::{self, Launcher};
+use crate::process::Process;
+use crate::register::Registrar;
+
+/// Between two reports when nothing happens, and between two looks at the clock.
+const BEAT: Duration = Duration::from_millis(250);
+
+/// A deadline that is due is not looked at more often than this.
+const DEADLINE_MIN: Duration = Duration::from_millis(2);
+
+/// How long the store may take to hear that the supervisor is gone.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+
+/// How long the parts may take to end.
+const PARTS_MAX: Duration = Duration::from_secs(3);
+
+/// What comes into the loop.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// For the engine as it is.
+    Engine(Event),
+    /// A process exists.
+    Launched { slot: u32, epoch: Epoch, process: Process, started_ms: u64 },
+    /// A worker says hello.
+    Hello(Knock),
+    /// A worker reports.
+    Report { slot: u32, attachment: u64, report: Box<WorkerReport> },
+    /// A conversation with a worker broke off.
+    Detached { slot: u32, attachment: u64 },
+}
+
+/// The incarnation of a worker that holds a slot.
+#[derive(Debug)]
+struct Incarnation {
+    epoch: Epoch,
+    token: String,
+    process: Option<Process>,
+    orders: watch::Sender<Orders>,
+    /// Number of its newest conversation.
+    attachment: u64,
+    report: Option<WorkerReport>,
+}
+
+impl Incarnation {
+    fn new(epoch: Epoch, token: String, instructions: Option<Instructions>) -> Self {
+        let (orders, _) = watch::channel(Orders { instructions, stop: None });
+        Self { epoch, token, process: None, orders, attachment: 0, report: None }
+    }
+}
+
+/// The loop's own state.
+pub(crate) struct Daemon {
+    pub(crate) engine: Engine,
+    pub(crate) launcher: Launcher,
+    pub(crate) registrar: Registrar,
+    /// Where what the loop started sends its news.
+    pub(crate) messages: mpsc::Sender<Message>,
+    pub(crate) reports: watch::Sender<Arc<SupervisorReport>>,
+    pub(crate) leader: watch::Sender<Option<String>>,
+    /// What serves and follows; stopped after the workers.
+    pub(crate) parts: Shutdown,
+    incarnations: BTreeMap<u32, Incarnation>,
+    /// What the engine wants the worker of a slot to know, also before there is one.
+    instructions: BTreeMap<u32, Instructions>,
+    sequence: u64,
+}
+
+impl Daemon {
+    pub(crate) fn new(
+        engine: Engine,
+        launcher: Launcher,
+        registrar: Registrar,
+        messages: mpsc::Sender<Message>,
+        parts: Shutdown,
+    ) -> Self {
+        Self {
+            engine,
+            launcher,
+            registrar,
+            messages,
+            reports: watch::Sender::default(),
+            leader: watch::Sender::default(),
+            parts,
+            incarnations: BTreeMap::new(),
+            instructions: BTreeMap::new(),
+            sequence: 0,
+        }
+    }
+
+    /// Takes over workers of an earlier life.
+    pub(crate) fn adopt(&mut self, found: Vec<Found>) {
+        for worker in found {
+            let slot = worker.slot();
+            let Found { remembered, epoch, token, process } = worker;
+            let (topology, number) = (&remembered.placement.topology, remembered.placement.worker);
+            if let Some(process) = process {
+                tracing::info!(%topology, worker = number, pid = process.pid, "worker adopted");
+                let mut incarnation = Incarnation::new(epoch, token, None);
+                incarnation.process = Some(process);
+                self.incarnations.insert(slot, incarnation);
+                let folder = self.launcher.data.worker(topology, number);
+                self.watch_adopted((slot, epoch), process, folder);
+            } else {
+                tracing::warn!(%topology, worker = number, "worker ended in the meantime");
+            }
+            self.decide(Event::Remembered(Box::new(remembered)));
+        }
+    }
+
+    /// Waits for the end of a process that is not our child.
+    fn watch_adopted(&self, who: (u32, Epoch), process: Process, folder: Option<PathBuf>) {
+        let (clock, messages) = (self.launcher.clock.clone(), self.messages.clone());
+        self.parts.spawn_until_asked(async move {
+            adopt::wait(process, &clock).await;
+            let reason = "ended; an earlier supervisor had started it, so how is not known";
+            let at_ms = clock.wall_ms();
+            let exit = Exit { reason: reason.to_owned(), last_words: String::new(), at_ms };
+            apply::report_exit(&messages, who, exit, process.pid, folder).await;
+        });
+    }
+
+    /// Runs until `shutdown` is asked and every worker has ended.
+    pub(crate) async fn run(mut self, mut messages: mpsc::Receiver<Message>, shutdown: Shutdown) {
+        let clock = self.launcher.clock.clone();
+        let mut next_beat = clock.now();
+        let mut asked = false;
+        while !self.engine.is_over() {
+            let soonest = clock.now() + DEADLINE_MIN;
+            let due = self.engine.deadline().map_or(next_beat, |at| at.min(next_beat));
+            tokio::select! {
+                message = messages.recv() => {
+                    self.take(message.expect("the loop holds a sender itself"));
+                }
+                () = clock.sleep_until(due.max(soonest)) => {
+                    self.decide(Event::Tick);
+                    if clock.now() >= next_beat {
+                        next_beat = clock.now() + BEAT;
+                        self.report();
+                    }
+                }
+                () = shutdown.asked(), if !asked => {
+                    asked = true;
+                    tracing::info!("supervisor stops: its workers drain");
+                    self.decide(Event::Shutdown);
+                }
+            }
+        }
+        self.end().await;
+    }
+
+    async fn end(self) {
+        let settled = tokio::time::timeout(FAREWELL_MAX, self.registrar.settled()).await;
+        if settled.is_err() {
+            tracing::warn!("the store did not take the last changes: they go with the lease");
+        }
+        self.parts.ask();
+        if let Err(stuck) = self.parts.wait(PARTS_MAX).await {
+            tracing::warn!(%stuck, "stopping anyway");
+        }
+        self.launcher.data.remove_socket();
+        tracing::info!("supervisor stopped");
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Engine(event) => self.decide(event),
+            Message::Launched { slot, epoch, process, started_ms } => {
+                if let Some(incarnation) = self.incarnation(slot, epoch) {
+                    incarnation.process = Some(process);
+                }
+                let pid = process.pid;
+                self.decide(Event::Slot(slot, SlotEvent::Launched { epoch, pid, started_ms }));
+            }
+            Message::Hello(knock) => self.answer(knock),
+            Message::Report { slot, attachment, report } => {
+                let Some(incarnation) = self.incarnations.get_mut(&slot) else { return };
+                if incarnation.attachment != attachment {
+                    return;
+                }
+                let drained = report.drained;
+                let urgent = report::take(&mut incarnation.report, *report);
+                self.decide(Event::Slot(slot, SlotEvent::Heard { drained }));
+                if urgent {
+                    self.report();
+                }
+            }
+            Message::Detached { slot, attachment } => {
+                let known = self.incarnations.get(&slot);
+                if known.is_some_and(|incarnation| incarnation.attachment == attachment) {
+                    self.decide(Event::Slot(slot, SlotEvent::Detached));
+                }
+            }
+        }
+    }
+
+    /// Tells the engine what happened and does what it says.
+    fn decide(&mut self, event: Event) {
+        let commands = self.engine.handle(event, self.launcher.clock.now());
+        self.leader.send_if_modified(|known| {
+            // While nobody leads, the one who led last may still answer.
+            let Some(leader) = self.engine.leader() else { return false };
+            let changed = known.as_ref() != Some(&leader.address);
+            *known = Some(leader.address.clone());
+            changed
+        });
+        self.apply(commands);
+    }
+
+    /// Checks who says hello, and tells it where its orders come from.
+    fn answer(&mut self, knock: Knock) {
+        let Knock { hello, reply } = knock;
+        let slot = self.engine.slots().find(|slot| {
+            slot.placement()
+                .is_some_and(|p| p.topology == hello.topology && p.worker == hello.worker)
+        });
+        let Some(slot) = slot.map(crate::engine::Slot::number) else {
+            return refuse(reply, "this worker is not assigned here");
+        };
+        let epoch = hello.epoch.map(Epoch::from).unwrap_or_default();
+        let Some(incarnation) = self.incarnation(slot, epoch) else {
+            return refuse(reply, "another incarnation of this worker has taken its place");
+        };
+        if !launcher::same_token(&incarnation.token, &hello.token) {
+            return refuse(reply, "this is not the token the worker was started with");
+        }
+        incarnation.attachment += 1;
+        let number = incarnation.attachment;
+        let attachment = Attachment { slot, number, orders: incarnation.orders.subscribe() };
+        let event = SlotEvent::Attached { pid: hello.pid, address: hello.address };
+        self.decide(Event::Slot(slot, event));
+        // Who hung up in the meantime dials again.
+        drop(reply.send(Ok(attachment)));
+    }
+
+    fn incarnation(&mut self, slot: u32, epoch: Epoch) -> Option<&mut Incarnation> {
+        self.incarnations.get_mut(&slot).filter(|incarnation| incarnation.epoch == epoch)
+    }
+}
+
+fn refuse(reply: tokio::sync::oneshot::Sender<Result<Attachment, String>>, reason: &str) {
+    drop(reply.send(Err(reason.to_owned())));
+}

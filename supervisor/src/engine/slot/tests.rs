@@ -1,0 +1,306 @@
+//! The slot as tables: what happened, at which second, and what follows.
+
+use std::time::Duration;
+
+use super::bench::{Bench, exited, fetched, heard, hello, launched, placement, running, wanted};
+use super::*;
+use crate::engine::SlotEvent as On;
+
+#[test]
+fn a_wanted_worker_is_fetched_started_and_announced() {
+    let mut bench = running();
+    bench.run(vec![
+        (100, wanted(0, 5), "[running]"),
+        (200, heard(), "[running]"),
+        (300, hello(7), "[running]"),
+    ]);
+    assert_eq!((bench.slot.pid(), bench.slot.address()), (Some(7), "h:7"));
+}
+
+#[test]
+fn a_hello_may_overtake_the_news_of_the_start() {
+    let mut bench = Bench::new();
+    bench.run(vec![
+        (0, wanted(0, 5), "[fetching] fetch d"),
+        (0, fetched(), "[starting] launch 5.0"),
+        (1, hello(7), "[running] announce 5.0 \"h:7\""),
+        (2, launched(5, 0, 7), "[running]"),
+    ]);
+}
+
+#[test]
+fn the_first_restart_is_at_once_and_the_next_ones_wait_longer_and_longer() {
+    let mut bench = running();
+    bench.run(vec![
+        (100, exited(5, 0), "[fetching] announce 5.1 \"\" fetch d"),
+        (100, fetched(), "[starting] launch 5.1"),
+        (200, exited(5, 1), "[backing-off] announce 5.2 \"\""),
+        (1_199, On::Tick, "[backing-off]"),
+        (1_200, On::Tick, "[fetching] fetch d"),
+        (1_200, fetched(), "[starting] launch 5.2"),
+        (1_300, exited(5, 2), "[backing-off] announce 5.3 \"\""),
+        (3_299, On::Tick, "[backing-off]"),
+        (3_300, On::Tick, "[fetching] fetch d"),
+    ]);
+}
+
+#[test]
+fn the_wait_never_passes_a_minute() {
+    let mut bench = running();
+    bench.on(0, exited(5, 0));
+    let mut at = 0;
+    for restarts in 1..20 {
+        bench.on(at, fetched());
+        bench.on(at, exited(5, restarts));
+        let wait = bench.slot.deadline().unwrap() - bench.start - Duration::from_millis(at);
+        let expected = Duration::from_secs(1 << (restarts - 1).min(6)).min(Duration::from_mins(1));
+        assert_eq!(wait, expected, "after restart {restarts}");
+        at += u64::try_from(wait.as_millis()).unwrap();
+        bench.on(at, On::Tick);
+    }
+}
+
+#[test]
+fn a_worker_that_ran_for_a_minute_starts_with_a_clean_slate() {
+    let mut bench = running();
+    bench.run(vec![
+        (0, exited(5, 0), "[fetching] announce 5.1 \"\" fetch d"),
+        (0, fetched(), "[starting] launch 5.1"),
+        (0, launched(5, 1, 8), "[starting]"),
+        (0, hello(8), "[running] announce 5.1 \"h:8\""),
+        (60_000, exited(5, 1), "[fetching] announce 5.2 \"\" fetch d"),
+    ]);
+}
+
+#[test]
+fn news_of_an_older_incarnation_change_nothing() {
+    let mut bench = running();
+    bench.run(vec![
+        (10, exited(4, 0), "[running]"),
+        (10, exited(5, 1), "[running]"),
+        (10, exited(5, 0), "[fetching] announce 5.1 \"\" fetch d"),
+        (10, exited(5, 0), "[fetching]"),
+        (10, launched(5, 0, 7), "[fetching]"),
+        (10, On::Fetched { digest: "other".into(), problem: None }, "[fetching]"),
+    ]);
+}
+
+#[test]
+fn a_binary_that_cannot_be_fetched_is_tried_again() {
+    let failed = || On::Fetched { digest: "d".into(), problem: Some("no nimbus leads".into()) };
+    let mut bench = Bench::new();
+    bench.run(vec![
+        (0, wanted(0, 5), "[fetching] fetch d"),
+        (0, failed(), "[fetching]"),
+        (999, On::Tick, "[fetching]"),
+        (1_000, On::Tick, "[fetching] fetch d"),
+        (1_000, failed(), "[fetching]"),
+        (3_000, On::Tick, "[fetching] fetch d"),
+        (3_001, fetched(), "[starting] launch 5.0"),
+    ]);
+    assert!(bench.slot.last_exit().reason.contains("no nimbus leads"), "shown to people");
+}
+
+#[test]
+fn a_worker_that_never_says_hello_is_killed_and_the_reason_says_so() {
+    let mut bench = Bench::new();
+    bench.run(vec![
+        (0, wanted(0, 5), "[fetching] fetch d"),
+        (0, fetched(), "[starting] launch 5.0"),
+        (0, launched(5, 0, 7), "[starting]"),
+        (29_999, On::Tick, "[starting]"),
+        (30_000, On::Tick, "[starting] Kill 7"),
+        (30_001, exited(5, 0), "[fetching] announce 5.1 \"\" fetch d"),
+    ]);
+    assert_eq!(bench.slot.last_exit().reason, "did not say hello: exit code 1");
+}
+
+#[test]
+fn silence_is_a_warning_first_and_a_kill_later() {
+    let mut bench = running();
+    bench.run(vec![
+        (1_999, On::Tick, "[running]"),
+        (2_000, On::Tick, "[running] warn"),
+        (3_000, On::Tick, "[running]"),
+        (3_500, heard(), "[running]"),
+        (5_500, On::Tick, "[running] warn"),
+        (13_499, On::Tick, "[running]"),
+        (13_500, On::Tick, "[running] Kill 7"),
+        (13_501, exited(5, 0), "[fetching] announce 5.1 \"\" fetch d"),
+    ]);
+    assert!(bench.slot.last_exit().reason.starts_with("said nothing for too long"));
+}
+
+#[test]
+fn silence_while_the_supervisor_stood_still_proves_nothing() {
+    let mut bench = running();
+    bench.run(vec![
+        (1_000, heard(), "[running]"),
+        (61_000, On::StoodStill(Duration::from_mins(1)), "[running]"),
+        (61_000, On::Tick, "[running]"),
+        (63_000, On::Tick, "[running] warn"),
+    ]);
+}
+
+#[test]
+fn a_worker_that_is_not_wanted_is_asked_then_told_then_killed() {
+    let mut bench = running();
+    bench.run(vec![
+        (0, On::Wanted(None), "[stopping] ask"),
+        (999, On::Tick, "[stopping]"),
+        (1_000, On::Tick, "[stopping] Terminate 7"),
+        (5_999, On::Tick, "[stopping]"),
+        (6_000, On::Tick, "[stopping] Kill 7"),
+        (6_001, exited(5, 0), "[stopping] withdraw 0 clean 0"),
+        (6_002, On::Cleaned, "[empty]"),
+    ]);
+    assert_eq!(bench.slot.placement(), None, "nothing is left");
+}
+
+#[test]
+fn a_worker_that_does_not_talk_to_us_gets_the_signal_at_once() {
+    let mut bench = running();
+    bench
+        .run(vec![(0, On::Detached, "[running]"), (0, On::Wanted(None), "[stopping] Terminate 7")]);
+}
+
+#[test]
+fn a_new_assignment_of_the_same_worker_keeps_its_folder() {
+    let mut bench = running();
+    bench.run(vec![
+        (0, wanted(0, 9), "[stopping] ask"),
+        (10, exited(5, 0), "[fetching] fetch d"),
+        (10, fetched(), "[starting] launch 9.0"),
+    ]);
+}
+
+#[test]
+fn another_worker_enters_when_the_folder_of_the_last_is_gone() {
+    let mut bench = running();
+    bench.run(vec![
+        (0, wanted(1, 9), "[stopping] ask"),
+        (10, exited(5, 0), "[stopping] withdraw 0 clean 0"),
+        (10, fetched(), "[stopping]"),
+        (20, On::Cleaned, "[fetching] fetch d"),
+        (20, fetched(), "[starting] launch 9.0"),
+    ]);
+}
+
+#[test]
+fn an_incarnation_that_was_stopped_never_comes_back_under_its_epoch() {
+    let mut bench = running();
+    bench.run(vec![
+        (0, On::Wanted(None), "[stopping] ask"),
+        (0, wanted(0, 5), "[stopping]"),
+        (10, exited(5, 0), "[fetching] announce 5.1 \"\" fetch d"),
+        (10, fetched(), "[starting] launch 5.1"),
+    ]);
+}
+
+#[test]
+fn a_worker_that_was_announced_before_counts_on_from_there() {
+    let mut bench = Bench::new();
+    let known = Placement { restarts_min: 3, ..*placement(0, 5) };
+    bench.run(vec![
+        (0, On::Wanted(Some(Box::new(known))), "[fetching] announce 5.3 \"\" fetch d"),
+        (0, fetched(), "[starting] launch 5.3"),
+    ]);
+}
+
+#[test]
+fn what_is_being_started_when_it_is_not_wanted_any_more_is_stopped() {
+    let mut bench = Bench::new();
+    bench.run(vec![
+        (0, wanted(0, 5), "[fetching] fetch d"),
+        (0, fetched(), "[starting] launch 5.0"),
+        (1, On::Wanted(None), "[stopping]"),
+        (2, launched(5, 0, 7), "[stopping] Terminate 7"),
+        (3, exited(5, 0), "[stopping] withdraw 0 clean 0"),
+        (4, On::Cleaned, "[empty]"),
+    ]);
+}
+
+#[test]
+fn what_waits_leaves_at_once() {
+    for waits in ["fetching", "backing-off"] {
+        let mut bench = running();
+        bench.on(0, exited(5, 0));
+        if waits == "backing-off" {
+            bench.on(0, fetched());
+            bench.on(0, exited(5, 1));
+        }
+        assert_eq!(bench.slot.state().name(), waits);
+        assert_eq!(bench.on(1, On::Wanted(None)), "[stopping] withdraw 0 clean 0", "{waits}");
+        assert_eq!(bench.on(1, On::Cleaned), "[empty]", "{waits}");
+    }
+}
+
+#[test]
+fn at_shutdown_a_worker_drains_first() {
+    let mut bench = running();
+    bench.run(vec![
+        (0, On::Shutdown, "[stopping]"),
+        (100, heard(), "[stopping]"),
+        (200, On::Heard { drained: true }, "[stopping] ask"),
+        (300, exited(5, 0), "[stopping] withdraw 0 clean 0"),
+        (300, On::Cleaned, "[empty]"),
+        (300, wanted(0, 5), "[empty]"),
+    ]);
+}
+
+#[test]
+fn at_shutdown_a_worker_that_does_not_drain_is_ended_anyway() {
+    let mut bench = running();
+    bench.run(vec![
+        (0, On::Shutdown, "[stopping]"),
+        (4_999, On::Tick, "[stopping]"),
+        (5_000, On::Tick, "[stopping] ask"),
+        (6_000, On::Tick, "[stopping] Terminate 7"),
+        (7_999, On::Tick, "[stopping]"),
+        (8_000, On::Tick, "[stopping] Kill 7"),
+        (9_000, On::Tick, "[stopping] Kill 7"),
+        (9_001, exited(5, 0), "[stopping] withdraw 0 clean 0"),
+    ]);
+}
+
+fn remembered(pid: Option<u32>) -> Remembered {
+    Remembered { placement: *placement(0, 5), restarts: 2, pid, started_ms: 1, now_ms: 2 }
+}
+
+#[test]
+fn a_living_worker_is_adopted_without_a_restart() {
+    let mut bench = Bench::new();
+    let commands = bench.slot.remember(remembered(Some(7)), bench.start);
+    assert_eq!(bench.show(&commands), "[starting]");
+    bench.run(vec![
+        (100, wanted(0, 5), "[starting]"),
+        (200, hello(7), "[running] announce 5.2 \"h:7\""),
+        (300, wanted(0, 5), "[running]"),
+    ]);
+}
+
+#[test]
+fn an_adopted_worker_that_is_not_wanted_any_more_is_stopped() {
+    let mut bench = Bench::new();
+    bench.slot.remember(remembered(Some(7)), bench.start);
+    bench.run(vec![
+        (1, On::Wanted(None), "[stopping] Terminate 7"),
+        (2, exited(5, 2), "[stopping] withdraw 0 clean 0"),
+    ]);
+}
+
+#[test]
+fn a_worker_found_dead_waits_for_the_store_to_say_that_it_is_wanted() {
+    let mut bench = Bench::new();
+    let commands = bench.slot.remember(remembered(None), bench.start);
+    assert_eq!(bench.show(&commands), "[backing-off] announce 5.3 \"\"");
+    assert_eq!(bench.on(1, wanted(0, 5)), "[fetching] fetch d", "the store has spoken");
+
+    let mut alone = Bench::new();
+    alone.slot.remember(remembered(None), alone.start);
+    alone.run(vec![
+        (1_999, On::Tick, "[backing-off]"),
+        (2_000, On::Tick, "[fetching] fetch d"),
+        (2_000, fetched(), "[starting] launch 5.3"),
+    ]);
+}

@@ -1,0 +1,185 @@
+//! Keeps the workers of one machine running.
+//!
+//! [`start`] registers the machine, follows what the store assigns to it, and brings its slots
+//! there: fetches binaries, starts workers, tells them what to do, restarts them when they die,
+//! stops what is not wanted any more. Workers live on when the supervisor dies; the next one on the
+//! same data folder adopts them.
+//!
+//! `engine` decides and never acts. `daemon` is the loop that feeds it and carries out what it says,
+//! with `launcher` (processes), `binaries` (the cache), `control` (the conversation with workers),
+//! `register` (records in the store), `reports` (news for nimbus) and `logs` beside it.
+
+mod adopt;
+mod binaries;
+mod channel;
+mod config;
+mod control;
+mod daemon;
+pub mod engine;
+mod facts;
+mod launcher;
+mod log_file;
+mod logs;
+mod process;
+mod register;
+mod reports;
+mod retired;
+mod watch;
+mod workdir;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::daemon::listen::{ListenError, Security, advertised, bind};
+use ::daemon::{Clock, Shutdown};
+use coordination::{Keys, Store};
+use proto::store::SupervisorRecord;
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+
+pub use config::Config;
+
+use crate::binaries::Binaries;
+use crate::daemon::Daemon;
+use crate::engine::Engine;
+use crate::launcher::Launcher;
+use crate::register::Registrar;
+use crate::reports::Reporter;
+use crate::workdir::DataDir;
+
+/// How long a supervisor that was asked to stop may take: whoever waits should wait this long.
+pub const STOP_MAX: Duration = Duration::from_secs(20);
+
+/// Messages that wait for the loop; who sends more waits.
+const MESSAGES_MAX: usize = 256;
+
+/// Why a supervisor cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration cannot work: change it.
+    #[error("{0}")]
+    Config(String),
+    /// Another supervisor uses the data folder: stop it, or use another folder.
+    #[error("another supervisor uses {}", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The data folder cannot be used: check its owner and the space left.
+    #[error("cannot use {}: {source}", path.display())]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It cannot listen where it should.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Workers cannot reach it: the socket cannot be made.
+    #[error("cannot listen on {}: {source}", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A supervisor that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Its id: the same after a restart on the same data folder.
+    pub id: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// Starts a supervisor; it runs until `shutdown` is asked, then stops its workers and ends within
+/// [`STOP_MAX`]. The store need not answer: what ran before goes on, the rest waits for it.
+///
+/// # Errors
+///
+/// [`Error`], before anything was started.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use coordination::MemoryStore;
+/// use daemon::{Clock, Shutdown};
+/// use std::sync::Arc;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let data_dir = folder.path();
+/// let clock = Clock::system();
+/// let store = Arc::new(MemoryStore::new(clock.clone()));
+/// let shutdown = Shutdown::new();
+/// let config = supervisor::Config::new("test", data_dir);
+/// let running = supervisor::start(config, store, clock, shutdown.clone()).await.unwrap();
+/// assert!(running.address.ip().is_loopback());
+/// shutdown.ask();
+/// shutdown.wait(supervisor::STOP_MAX).await.unwrap();
+/// # });
+/// ```
+pub async fn start(
+    config: Config,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    shutdown: Shutdown,
+) -> Result<Running, Error> {
+    config.check()?;
+    let keys = Keys::new(&config.cluster).map_err(|error| Error::Config(error.to_string()))?;
+    let data = Arc::new(DataDir::open(&config.data_dir)?);
+    let listener = bind(config.listen, Security::from_flag(config.insecure)).await?;
+    let address = listener
+        .local_addr()
+        .map_err(|source| ListenError::System { address: config.listen, source })?;
+    let advertised = advertised(address, config.advertise.as_deref())?;
+    let workers = listen_for_workers(data.socket())?;
+    let found = adopt::survey(&data, &clock);
+
+    let parts = Shutdown::new();
+    let (messages, received) = mpsc::channel(MESSAGES_MAX);
+    logs::serve(listener, Arc::clone(&data), clock.clone(), &parts);
+    logs::keep_small(Arc::clone(&data), clock.clone(), &parts);
+    control::serve(workers, messages.clone(), &parts);
+    let record = SupervisorRecord {
+        id: data.id.clone(),
+        host: workdir::hostname(),
+        address: advertised,
+        slots: config.slots,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        incarnation: data.incarnation,
+        started_ms: clock.wall_ms(),
+    };
+    let registrar =
+        Registrar::start(Arc::clone(&store), keys.clone(), record, clock.clone(), &parts);
+    watch::follow(store, keys, messages.clone(), &parts);
+
+    let id = data.id.clone();
+    let mut engine = Engine::new(&id, config.slots, config.timings);
+    for (topology, worker, epoch) in data.retired.all() {
+        engine.retire(&topology, worker, epoch);
+    }
+    let binaries = Binaries::open(data.binaries(), config.binaries_bytes_max);
+    let launcher = Launcher { config: Arc::new(config), data, binaries, clock };
+    let mut daemon = Daemon::new(engine, launcher, registrar, messages, parts.clone());
+    daemon.adopt(found);
+    daemon.report();
+    let (reports, leader) = (daemon.reports.subscribe(), daemon.leader.subscribe());
+    Reporter { reports, leader }.start(&parts);
+    let asked = shutdown.clone();
+    shutdown.spawn(daemon.run(received, asked));
+    Ok(Running { id, address })
+}
+
+fn listen_for_workers(socket: &Path) -> Result<UnixListener, Error> {
+    let failed = |source| Error::Socket { path: socket.to_owned(), source };
+    match std::fs::remove_file(socket) {
+        // The folder is locked: whoever listened here is dead.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+        _ => UnixListener::bind(socket).map_err(failed),
+    }
+}

@@ -1,0 +1,162 @@
+//! Serves the logs of the workers, and rotates them.
+//!
+//! A client names a topology and a worker's number, never a path. A reader that goes away is
+//! noticed and freed; the number of readers is limited.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::{Clock, Shutdown, grpc};
+use proto::supervisor::supervisor_server::{Supervisor, SupervisorServer};
+use proto::supervisor::{LogChunk, LogsRequest};
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::log_file;
+use crate::workdir::DataDir;
+
+/// Readers at a time.
+const READERS_MAX: usize = 64;
+
+/// Most of the end of a log that is sent first.
+const TAIL_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes in one message.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// How often a followed log is looked at, and how often logs are measured for rotation.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+const MEASURE_EVERY: Duration = Duration::from_millis(500);
+
+/// Serves logs until `parts` is asked to stop.
+pub(crate) fn serve(listener: TcpListener, data: Arc<DataDir>, clock: Clock, parts: &Shutdown) {
+    let readers = Arc::new(Semaphore::new(READERS_MAX));
+    let logs = Logs { data, clock, readers, parts: parts.clone() };
+    let asked = parts.clone();
+    parts.spawn(async move {
+        let served = grpc::server()
+            .add_service(SupervisorServer::new(logs))
+            .serve_with_incoming_shutdown(grpc::incoming(listener), asked.asked())
+            .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "cannot serve logs any more");
+        }
+    });
+}
+
+/// Rotates the logs of all workers until `parts` is asked to stop.
+pub(crate) fn keep_small(data: Arc<DataDir>, clock: Clock, parts: &Shutdown) {
+    parts.spawn_until_asked(async move {
+        loop {
+            clock.sleep(MEASURE_EVERY).await;
+            let workers = data.workers();
+            // A worker's folder may vanish at any moment: the next round will not see it.
+            drop(tokio::task::spawn_blocking(move || rotate_all(&workers)).await);
+        }
+    });
+}
+
+fn rotate_all(workers: &Path) {
+    let below = |folder: &Path| -> Vec<PathBuf> {
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    };
+    for folder in below(workers).iter().flat_map(|topology| below(topology)) {
+        match log_file::rotate(&folder, log_file::BYTES_MAX) {
+            Ok(true) => tracing::debug!(folder = %folder.display(), "log rotated"),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(folder = %folder.display(), %error, "cannot rotate"),
+        }
+    }
+}
+
+struct Logs {
+    data: Arc<DataDir>,
+    clock: Clock,
+    readers: Arc<Semaphore>,
+    parts: Shutdown,
+}
+
+#[tonic::async_trait]
+impl Supervisor for Logs {
+    type LogsStream = ReceiverStream<Result<LogChunk, Status>>;
+
+    async fn logs(
+        &self,
+        request: Request<LogsRequest>,
+    ) -> Result<Response<Self::LogsStream>, Status> {
+        let request = request.into_inner();
+        let Some(folder) = self.data.worker(&request.topology, request.worker) else {
+            return Err(Status::invalid_argument("this is no id of a topology"));
+        };
+        let Ok(permit) = Arc::clone(&self.readers).try_acquire_owned() else {
+            return Err(Status::resource_exhausted("too many read logs here: try again later"));
+        };
+        let bytes = request.tail_bytes.min(TAIL_BYTES_MAX);
+        let (tail, position) = {
+            let folder = folder.clone();
+            let read = tokio::task::spawn_blocking(move || log_file::tail(&folder, bytes)).await;
+            let read = read.map_err(|error| Status::internal(error.to_string()))?;
+            read.map_err(|error| refusal(&error, &request))?
+        };
+        let (sender, chunks) = mpsc::channel(4);
+        let reader = Reader { folder, sender, clock: self.clock.clone(), _permit: permit };
+        self.parts.spawn_until_asked(async move {
+            if reader.send(&tail).await && request.follow {
+                reader.follow(position).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(chunks)))
+    }
+}
+
+fn refusal(error: &io::Error, request: &LogsRequest) -> Status {
+    let LogsRequest { topology, worker, .. } = request;
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            Status::not_found(format!("worker {worker} of {topology} does not run here"))
+        }
+        _ => Status::internal(format!("cannot read the log: {error}")),
+    }
+}
+
+struct Reader {
+    folder: PathBuf,
+    sender: mpsc::Sender<Result<LogChunk, Status>>,
+    clock: Clock,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Reader {
+    async fn send(&self, bytes: &[u8]) -> bool {
+        for chunk in bytes.chunks(CHUNK_BYTES) {
+            if self.sender.send(Ok(LogChunk { data: chunk.to_vec() })).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Sends what is written from now on, until the reader or the log is gone.
+    async fn follow(&self, mut position: u64) {
+        loop {
+            let folder = self.folder.clone();
+            let read = move || log_file::read_on(&folder, position, CHUNK_BYTES as u64);
+            let Ok(Ok((more, next))) = tokio::task::spawn_blocking(read).await else { return };
+            position = next;
+            if !self.send(&more).await {
+                return;
+            }
+            if more.len() < CHUNK_BYTES {
+                tokio::select! {
+                    () = self.sender.closed() => return,
+                    () = self.clock.sleep(LOOK_EVERY) => {}
+                }
+            }
+        }
+    }
+}

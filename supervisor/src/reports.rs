@@ -1,0 +1,85 @@
+//! Tells the leading nimbus what the slots do: one stream, dialled again whenever it breaks or
+//! another nimbus leads.
+//!
+//! Only the newest report counts: while nobody takes reports, none pile up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::{Backoff, Shutdown};
+use proto::nimbus::reports_client::ReportsClient;
+use proto::supervisor::SupervisorReport;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+
+/// A nimbus that takes no report for so long is dialled anew.
+const SEND_MAX: Duration = Duration::from_secs(2);
+
+/// Where the reports come from and go to.
+pub(crate) struct Reporter {
+    /// The newest report.
+    pub(crate) reports: watch::Receiver<Arc<SupervisorReport>>,
+    /// `host:port` of the leading nimbus.
+    pub(crate) leader: watch::Receiver<Option<String>>,
+}
+
+impl Reporter {
+    /// Reports until `parts` is asked to stop.
+    pub(crate) fn start(mut self, parts: &Shutdown) {
+        parts.spawn_until_asked(async move { self.run().await });
+    }
+
+    async fn run(&mut self) {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+        loop {
+            let leader = self.leader.borrow_and_update().clone();
+            let Some(leader) = leader else {
+                if self.leader.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            };
+            let Err(problem) = self.report_to(&leader, &mut backoff).await else { continue };
+            tracing::debug!(%leader, %problem, "cannot report to nimbus, trying again");
+            tokio::select! {
+                () = tokio::time::sleep(backoff.next(rand::random())) => {}
+                _ = self.leader.changed() => self.leader.mark_changed(),
+            }
+        }
+    }
+
+    /// Reports to this nimbus until another leads (`Ok`) or the stream breaks.
+    async fn report_to(&mut self, leader: &str, backoff: &mut Backoff) -> Result<(), String> {
+        let channel = crate::channel::dial(leader).await?;
+        let (sender, stream) = mpsc::channel(1);
+        // In the stream before it is opened: a server may want to see one before it answers.
+        let first = self.reports.borrow_and_update().as_ref().clone();
+        sender.send(first).await.map_err(|_| "the stream is closed")?;
+        let mut client = ReportsClient::new(channel);
+        let opened = client.report(ReceiverStream::new(stream));
+        let opened = tokio::time::timeout(SEND_MAX, opened).await.map_err(|_| "no answer")?;
+        let mut replies = opened.map_err(|status| status.message().to_owned())?.into_inner();
+        tracing::info!(%leader, "reporting to nimbus");
+        loop {
+            tokio::select! {
+                reply = replies.message() => match reply {
+                    Ok(Some(_)) => backoff.reset(),
+                    Ok(None) => return Err("it ended the stream".to_owned()),
+                    Err(status) => return Err(status.message().to_owned()),
+                },
+                changed = self.leader.changed() => {
+                    let moved = self.leader.borrow_and_update().as_deref() != Some(leader);
+                    if changed.is_err() || moved {
+                        return Ok(());
+                    }
+                }
+                changed = self.reports.changed() => {
+                    changed.map_err(|_| "the supervisor stopped")?;
+                    let report = self.reports.borrow_and_update().as_ref().clone();
+                    let sent = tokio::time::timeout(SEND_MAX, sender.send(report)).await;
+                    sent.map_err(|_| "it takes no reports")?.map_err(|_| "the stream broke")?;
+                }
+            }
+        }
+    }
+}
