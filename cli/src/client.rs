@@ -1,0 +1,318 @@
+//! Asking a nimbus: finds the leader, tries again where that can help, explains where it cannot.
+//!
+//! Every mutation carries a request id made once per command, so that a repetition after a broken
+//! connection gets the first answer instead of acting twice. A nimbus that does not lead names
+//! the one that does; that redirect is followed.
+
+use std::time::Duration;
+
+use daemon::{Backoff, Clock, grpc};
+use proto::nimbus::nimbus_client::NimbusClient;
+use proto::nimbus::{LogsChunk, LogsRequest, StatusRequest};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tonic::transport::Channel;
+use tonic::{Code, Response, Status, Streaming};
+
+use crate::error::{Exit, Failure};
+
+/// How long a nimbus that refuses connections is tried: long enough for a port that is just being
+/// opened, short enough for a person who forgot to start it.
+const UNREACHABLE_PATIENCE: Duration = Duration::from_millis(800);
+
+/// How long anything else that may heal is tried: an election takes a few seconds.
+const TRANSIENT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long one unary call may take.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Redirects followed in a row before we wait: two nimbuses may name each other for a moment.
+const REDIRECTS_MAX: u32 = 4;
+
+/// The status of a large topology with its results is longer than gRPC's usual 4 MiB.
+const REPLY_BYTES_MAX: usize = 256 << 20;
+
+/// The metadata key under which a nimbus names the leader.
+const LEADER_KEY: &str = "squall-leader";
+
+/// A way to the leading nimbus.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    /// Where nimbuses are, as the user said it.
+    ///
+    /// Invariant: not empty.
+    addresses: Vec<String>,
+    /// The leader, once somebody named it and until it stops answering.
+    leader: Option<String>,
+    clock: Clock,
+}
+
+/// What went wrong with one attempt, by what helps.
+#[derive(Debug)]
+enum Trouble {
+    /// Ask this nimbus instead.
+    Redirect(String),
+    /// Nobody listens there.
+    Unreachable(String),
+    /// Wait and try again.
+    Transient(String),
+    /// Trying again gives the same answer.
+    Final(Status),
+}
+
+impl Client {
+    /// Knows where to ask; connects when asked for something.
+    pub(crate) fn new(addresses: Vec<String>) -> Self {
+        assert!(!addresses.is_empty(), "a client needs an address");
+        Self { addresses, leader: None, clock: Clock::system() }
+    }
+
+    /// Calls the leader until it answers, or until trying longer would not help.
+    ///
+    /// `what` is the sentence a failure starts with: "cannot list topologies".
+    pub(crate) async fn call<T>(
+        &mut self,
+        what: &str,
+        mut call: impl AsyncFnMut(NimbusClient<Channel>) -> Result<Response<T>, Status>,
+    ) -> Result<T, Failure> {
+        let started = self.clock.now();
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+        let mut redirects = 0;
+        for attempt in 0_usize.. {
+            let address = self.address(attempt);
+            let trouble = match connect(&address).await {
+                Err(why) => Trouble::Unreachable(why),
+                Ok(nimbus) => match call(nimbus).await {
+                    Ok(response) => return Ok(response.into_inner()),
+                    Err(status) => classify(status),
+                },
+            };
+            let (patience, exit, why) = match trouble {
+                Trouble::Redirect(leader) if redirects < REDIRECTS_MAX => {
+                    redirects += 1;
+                    self.leader = Some(leader);
+                    continue;
+                }
+                Trouble::Redirect(leader) => {
+                    redirects = 0;
+                    let why = format!("{address} says that {leader} leads, which denies it");
+                    (TRANSIENT_PATIENCE, Exit::Temporary, why)
+                }
+                Trouble::Unreachable(why) => {
+                    let why = format!("nimbus at {address} cannot be reached: {why}");
+                    (UNREACHABLE_PATIENCE, Exit::Unavailable, why)
+                }
+                Trouble::Transient(why) => {
+                    let why = format!("nimbus at {address}: {why}");
+                    (TRANSIENT_PATIENCE, Exit::Temporary, why)
+                }
+                Trouble::Final(status) => return Err(explain(what, &status)),
+            };
+            self.leader = None;
+            let waited = self.clock.now().saturating_duration_since(started);
+            let all_tried = attempt + 1 >= self.addresses.len();
+            if all_tried && waited >= patience {
+                return Err(gave_up(what, exit, &why));
+            }
+            if all_tried {
+                tokio::time::sleep(backoff.next(rand::random())).await;
+            }
+        }
+        unreachable!("the loop ends by returning")
+    }
+
+    /// The leader if it is known, else the addresses in turn.
+    fn address(&self, attempt: usize) -> String {
+        match &self.leader {
+            Some(leader) => leader.clone(),
+            None => self.addresses[attempt % self.addresses.len()].clone(),
+        }
+    }
+
+    /// Reads a status document as text.
+    pub(crate) async fn status_text(&mut self, what: &str, path: &str) -> Result<String, Failure> {
+        let reply = self
+            .call(what, async |mut nimbus| {
+                nimbus.status(unary(StatusRequest { path: path.to_owned() })).await
+            })
+            .await?;
+        Ok(reply.json)
+    }
+
+    /// Reads a status document.
+    pub(crate) async fn status<T: DeserializeOwned>(
+        &mut self,
+        what: &str,
+        path: &str,
+    ) -> Result<T, Failure> {
+        let text = self.status_text(what, path).await?;
+        serde_json::from_str(&text).map_err(|error| {
+            let why = format!("nimbus sent a status this client cannot read: {error}");
+            let fix = "use a squall of the same version as the cluster";
+            Failure::new(Exit::Internal, what, why, fix)
+        })
+    }
+
+    /// Opens a stream of log chunks.
+    pub(crate) async fn logs(
+        &mut self,
+        what: &str,
+        request: LogsRequest,
+    ) -> Result<Streaming<LogsChunk>, Failure> {
+        self.call(what, async |mut nimbus| nimbus.logs(request.clone()).await).await
+    }
+}
+
+/// Wraps a message for a call that must answer in time.
+pub(crate) fn unary<T>(message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.set_timeout(CALL_TIMEOUT);
+    request
+}
+
+/// Makes a request id: unique without any coordination.
+pub(crate) fn request_id() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+/// Connects to one nimbus.
+async fn connect(address: &str) -> Result<NimbusClient<Channel>, String> {
+    // Patient pings: a person's link is slower than a cluster's.
+    let endpoint = grpc::endpoint(address)
+        .map_err(|error| format!("not an address: {error}"))?
+        .connect_timeout(Duration::from_secs(3))
+        .http2_keep_alive_interval(Duration::from_secs(5))
+        .keep_alive_timeout(Duration::from_secs(10));
+    let channel = endpoint.connect().await.map_err(|error| root_cause(&error))?;
+    Ok(NimbusClient::new(channel).max_decoding_message_size(REPLY_BYTES_MAX))
+}
+
+/// The innermost cause: "Connection refused" instead of "transport error".
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// Says what helps against a status.
+fn classify(status: Status) -> Trouble {
+    let leader = status.metadata().get(LEADER_KEY).and_then(|value| value.to_str().ok());
+    if let Some(leader) = leader.filter(|leader| !leader.is_empty()) {
+        return Trouble::Redirect(leader.to_owned());
+    }
+    match status.code() {
+        Code::Unavailable | Code::Aborted | Code::Cancelled | Code::DeadlineExceeded => {
+            Trouble::Transient(status.message().to_owned())
+        }
+        // tonic calls a connection that broke under a call "unknown" and keeps the cause.
+        Code::Unknown if std::error::Error::source(&status).is_some() => {
+            Trouble::Transient(root_cause(&status))
+        }
+        _ => Trouble::Final(status),
+    }
+}
+
+/// A failure that trying longer would not help.
+fn gave_up(what: &str, exit: Exit, why: &str) -> Failure {
+    let fix = match exit {
+        Exit::Unavailable => {
+            "start one with `squall nimbus` or `squall dev`, or say where it is with --nimbus \
+             HOST:PORT (or SQUALL_NIMBUS)"
+        }
+        _ => "wait a moment and try again; `squall describe` shows the state of the cluster",
+    };
+    Failure::new(exit, what, why, fix)
+}
+
+/// What a nimbus says of a refusal, in the details of its status.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Details {
+    why: String,
+    fix: String,
+}
+
+/// Turns the final answer of a nimbus into a failure.
+fn explain(what: &str, status: &Status) -> Failure {
+    let (exit, fix) = match status.code() {
+        Code::InvalidArgument | Code::OutOfRange | Code::DataLoss => {
+            (Exit::Data, "correct what was given and try again")
+        }
+        Code::NotFound => (Exit::NoInput, "`squall list` shows the topologies there are"),
+        Code::AlreadyExists => {
+            (Exit::CannotCreate, "choose another name with --name, or `squall kill` the old one")
+        }
+        Code::FailedPrecondition => {
+            (Exit::Temporary, "`squall describe NAME` shows the state of the topology")
+        }
+        Code::ResourceExhausted => (Exit::Temporary, "free some room, or try again later"),
+        Code::Unimplemented => (Exit::Config, "use a squall of the same version as the cluster"),
+        _ => (Exit::Internal, "see the log of nimbus; this may be a bug in squall"),
+    };
+    let details: Details = serde_json::from_slice(status.details()).unwrap_or_default();
+    let or = |said: String, usual: &str| if said.is_empty() { usual.to_owned() } else { said };
+    Failure::new(exit, what, or(details.why, status.message()), or(details.fix, fix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_is_known_by_its_metadata() {
+        let mut status = Status::failed_precondition("not the leader");
+        status.metadata_mut().insert(LEADER_KEY, "10.0.0.2:6627".parse().unwrap());
+        assert!(matches!(classify(status), Trouble::Redirect(it) if it == "10.0.0.2:6627"));
+    }
+
+    #[test]
+    fn what_may_heal_is_tried_again_and_what_cannot_is_not() {
+        assert!(matches!(classify(Status::unavailable("no leader yet")), Trouble::Transient(_)));
+        assert!(matches!(classify(Status::aborted("conflict")), Trouble::Transient(_)));
+        assert!(matches!(classify(Status::invalid_argument("bad")), Trouble::Final(_)));
+        assert!(matches!(classify(Status::unknown("by the server")), Trouble::Final(_)));
+    }
+
+    #[test]
+    fn kinds_of_refusal_have_their_exit_codes() {
+        for (status, exit) in [
+            (Status::invalid_argument("x"), Exit::Data),
+            (Status::not_found("x"), Exit::NoInput),
+            (Status::already_exists("x"), Exit::CannotCreate),
+            (Status::resource_exhausted("x"), Exit::Temporary),
+            (Status::internal("x"), Exit::Internal),
+        ] {
+            assert_eq!(explain("cannot", &status).exit, exit, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn what_nimbus_says_of_a_refusal_is_passed_on() {
+        let details = br#"{"what":"w","why":"the name is taken","fix":"take another"}"#;
+        let details = details.to_vec().into();
+        let status = Status::with_details(Code::AlreadyExists, "w: y; f", details);
+        let failure = explain("cannot submit x", &status);
+        assert_eq!(failure.what, "cannot submit x");
+        assert_eq!(
+            (failure.why.as_str(), failure.fix.as_str()),
+            ("the name is taken", "take another")
+        );
+    }
+
+    #[test]
+    fn request_ids_differ() {
+        assert_ne!(request_id(), request_id());
+        assert_eq!(request_id().len(), 32);
+    }
+
+    #[tokio::test]
+    async fn a_nimbus_that_is_not_there_is_unavailable_soon_and_named() {
+        let mut client = Client::new(vec!["127.0.0.1:1".into()]);
+        let failure = client.status_text("cannot ask", "cluster").await.expect_err("nobody there");
+        assert_eq!(failure.exit, Exit::Unavailable);
+        assert!(failure.why.contains("127.0.0.1:1"), "{}", failure.why);
+        assert!(failure.fix.contains("squall dev"), "{}", failure.fix);
+    }
+}

@@ -1,0 +1,55 @@
+//! `squall list`: the topologies of the cluster.
+
+use clap::Args;
+
+use crate::commands::{Globals, written};
+use crate::error::Failure;
+use crate::output::{self, Format, age};
+use crate::status::TopologySummary;
+use crate::table::{Align, table};
+
+/// Flags of `squall list`.
+#[derive(Debug, Args)]
+#[command(before_help = "Examples:\n  \
+    squall list\n  \
+    squall list -o json | jq '.[].name'")]
+pub(crate) struct List {}
+
+/// Shows one line a topology.
+pub(crate) async fn run(_: List, globals: &Globals) -> Result<(), Failure> {
+    const WHAT: &str = "cannot list the topologies";
+    let mut client = globals.client();
+    if globals.format == Format::Json {
+        return globals.show_document(&client.status_text(WHAT, "topologies").await?);
+    }
+    let topologies: Vec<TopologySummary> = client.status(WHAT, "topologies").await?;
+    if topologies.is_empty() {
+        output::note("no topology runs here; `squall submit BINARY` starts one");
+        return Ok(());
+    }
+    written(output::print(&rows(topologies)))
+}
+
+fn rows(topologies: Vec<TopologySummary>) -> String {
+    let headings = [
+        ("NAME", Align::Left),
+        ("STATUS", Align::Left),
+        ("WORKERS", Align::Right),
+        ("EXECUTORS", Align::Right),
+        ("TASKS", Align::Right),
+        ("AGE", Align::Right),
+        ("REASON", Align::Left),
+    ];
+    let row = |it: TopologySummary| {
+        vec![
+            it.name,
+            it.status,
+            it.workers.to_string(),
+            it.executors.to_string(),
+            it.tasks.to_string(),
+            age(it.uptime_ms),
+            it.reason,
+        ]
+    };
+    table(&headings, topologies.into_iter().map(row).collect())
+}

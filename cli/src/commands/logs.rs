@@ -1,0 +1,159 @@
+//! `squall logs`: what the workers of a topology wrote to standard output and standard error.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use proto::nimbus::{LogsChunk, LogsRequest};
+use serde_json::json;
+
+use crate::args::size;
+use crate::client::Client;
+use crate::commands::{Globals, topology_name, written};
+use crate::error::{Exit, Failure};
+use crate::output::{self, Format};
+
+/// Longest line that is shown in one piece.
+const LINE_BYTES_MAX: usize = 64 << 10;
+
+/// Flags of `squall logs`.
+#[derive(Debug, Args)]
+#[command(before_help = "Examples:\n  \
+    squall logs word-count\n  \
+    squall logs word-count -f --component count\n  \
+    squall logs word-count --tail 1MiB | grep panic")]
+pub(crate) struct Logs {
+    /// The topology
+    #[arg(value_parser = topology_name)]
+    name: String,
+    /// Show what comes until interrupted
+    #[arg(long, short)]
+    follow: bool,
+    /// Only workers that run tasks of this component
+    #[arg(long, value_name = "C")]
+    component: Option<String>,
+    /// How much of the end of each log to show first
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "64KiB")]
+    tail: u64,
+}
+
+/// Shows lines as they come, each with the number of its worker.
+pub(crate) async fn run(logs: Logs, globals: &Globals) -> Result<(), Failure> {
+    let what = format!("cannot show the logs of `{}`", logs.name);
+    let request = LogsRequest {
+        name: logs.name,
+        component: logs.component.unwrap_or_default(),
+        follow: logs.follow,
+        tail_bytes: logs.tail,
+    };
+    let mut client: Client = globals.client();
+    let mut chunks = client.logs(&what, request).await?;
+    let mut lines = Lines::default();
+    loop {
+        let chunk = chunks.message().await.map_err(|status| {
+            let fix = "try again; `squall describe NAME` shows where its workers run";
+            Failure::new(Exit::Temporary, &what, status.message(), fix)
+        })?;
+        let Some(chunk) = chunk else { break };
+        for line in lines.take(&chunk) {
+            show(globals, &line)?;
+        }
+    }
+    for line in lines.rest() {
+        show(globals, &line)?;
+    }
+    Ok(())
+}
+
+fn show(globals: &Globals, line: &Line) -> Result<(), Failure> {
+    written(match globals.format {
+        Format::Table => {
+            output::print(&format!("worker {} | {}", line.worker, output::escape(&line.text)))
+        }
+        Format::Json => output::print_json(&json!({
+            "worker": line.worker, "supervisor": line.supervisor, "line": line.text,
+        })),
+    })
+}
+
+/// One whole line of one worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Line {
+    worker: u32,
+    supervisor: String,
+    text: String,
+}
+
+/// Puts lines together: chunks of several workers come mixed and end anywhere.
+#[derive(Debug, Default)]
+struct Lines {
+    /// The beginning of a line that has not ended, by worker and supervisor.
+    begun: BTreeMap<(u32, String), Vec<u8>>,
+}
+
+impl Lines {
+    /// Takes a chunk and returns the lines that it ends.
+    fn take(&mut self, chunk: &LogsChunk) -> Vec<Line> {
+        let key = (chunk.worker, chunk.supervisor.clone());
+        let begun = self.begun.entry(key).or_default();
+        let mut lines = Vec::new();
+        let line = |bytes: &[u8]| Line {
+            worker: chunk.worker,
+            supervisor: chunk.supervisor.clone(),
+            text: String::from_utf8_lossy(bytes.strip_suffix(b"\r").unwrap_or(bytes)).into_owned(),
+        };
+        for piece in chunk.data.split_inclusive(|byte| *byte == b'\n') {
+            let (piece, ends) = match piece.strip_suffix(b"\n") {
+                Some(piece) => (piece, true),
+                None => (piece, false),
+            };
+            begun.extend_from_slice(piece);
+            if ends || begun.len() >= LINE_BYTES_MAX {
+                lines.push(line(begun));
+                begun.clear();
+            }
+        }
+        lines
+    }
+
+    /// Returns what never ended.
+    fn rest(self) -> Vec<Line> {
+        let unended = self.begun.into_iter().filter(|(_, bytes)| !bytes.is_empty());
+        unended
+            .map(|((worker, supervisor), bytes)| Line {
+                worker,
+                supervisor,
+                text: String::from_utf8_lossy(&bytes).into_owned(),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(worker: u32, data: &[u8]) -> LogsChunk {
+        LogsChunk { worker, supervisor: "s".into(), data: data.to_vec() }
+    }
+
+    fn texts(lines: &[Line]) -> Vec<(u32, &str)> {
+        lines.iter().map(|line| (line.worker, line.text.as_str())).collect()
+    }
+
+    #[test]
+    fn lines_of_mixed_chunks_stay_whole() {
+        let mut lines = Lines::default();
+        assert_eq!(texts(&lines.take(&chunk(0, b"one\ntw"))), [(0, "one")]);
+        assert_eq!(texts(&lines.take(&chunk(1, b"other\r\n"))), [(1, "other")]);
+        assert_eq!(texts(&lines.take(&chunk(0, b"o\n\nthr"))), [(0, "two"), (0, "")]);
+        assert_eq!(texts(&lines.rest()), [(0, "thr")], "what never ended is shown too");
+    }
+
+    #[test]
+    fn a_line_without_an_end_does_not_grow_without_bound() {
+        let mut lines = Lines::default();
+        let pieces: usize =
+            (0..8).map(|_| lines.take(&chunk(0, &vec![b'x'; LINE_BYTES_MAX / 2])).len()).sum();
+        assert_eq!(pieces, 4);
+    }
+}

@@ -1,0 +1,107 @@
+//! The verbs, one a file: its flags, what it asks for, what it shows.
+
+pub(crate) mod activate;
+pub(crate) mod deactivate;
+pub(crate) mod demo;
+pub(crate) mod describe;
+pub(crate) mod dev;
+pub(crate) mod kill;
+pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod nimbus;
+pub(crate) mod rebalance;
+pub(crate) mod submit;
+pub(crate) mod supervisor;
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use proto::nimbus::Done;
+use serde_json::json;
+
+use crate::args::Command;
+use crate::client::Client;
+use crate::config::File;
+use crate::error::{Exit, Failure};
+use crate::output::{self, Format};
+
+/// What every verb has at hand.
+#[derive(Debug)]
+pub(crate) struct Globals {
+    /// How results are written.
+    pub(crate) format: Format,
+    /// Where nimbuses are.
+    pub(crate) nimbus: Vec<String>,
+    /// The configuration file.
+    pub(crate) file: File,
+}
+
+impl Globals {
+    /// A client of the cluster.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.nimbus.clone())
+    }
+
+    /// Shows a result: a sentence for people, a document for programs.
+    pub(crate) fn show(&self, text: &str, document: &serde_json::Value) -> Result<(), Failure> {
+        written(match self.format {
+            Format::Table => output::print(text),
+            Format::Json => output::print_json(document),
+        })
+    }
+
+    /// Shows what a nimbus did.
+    pub(crate) fn show_done(&self, done: &Done) -> Result<(), Failure> {
+        self.show(&output::escape(&done.text), &json!({ "done": done.text }))
+    }
+
+    /// Passes a status document through, as it is, for programs.
+    pub(crate) fn show_document(&self, json: &str) -> Result<(), Failure> {
+        written(output::print(json))
+    }
+}
+
+/// Explains why a result could not be written.
+pub(crate) fn written(result: std::io::Result<()>) -> Result<(), Failure> {
+    result.map_err(|error| {
+        if error.kind() == ErrorKind::BrokenPipe {
+            return Failure::early_end(Exit::Unread);
+        }
+        let fix = "check where standard output goes (a full disk?)";
+        Failure::new(Exit::CannotCreate, "cannot write the result", error, fix)
+    })
+}
+
+/// Carries out a verb.
+pub(crate) async fn run(command: Command, globals: &Globals) -> Result<(), Failure> {
+    match command {
+        Command::Demo(demo) => demo::run(demo, globals).await,
+        Command::Dev(dev) => dev::run(dev, globals).await,
+        Command::Nimbus(nimbus) => nimbus::run(nimbus, globals).await,
+        Command::Supervisor(supervisor) => supervisor::run(supervisor, globals).await,
+        Command::Submit(submit) => submit::run(submit, globals).await,
+        Command::List(list) => list::run(list, globals).await,
+        Command::Describe(describe) => describe::run(describe, globals).await,
+        Command::Activate(activate) => activate::run(activate, globals).await,
+        Command::Deactivate(deactivate) => deactivate::run(deactivate, globals).await,
+        Command::Kill(kill) => kill::run(kill, globals).await,
+        Command::Rebalance(rebalance) => rebalance::run(rebalance, globals).await,
+        Command::Logs(logs) => logs::run(logs, globals).await,
+    }
+}
+
+/// How often a verb that waits looks again.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Names the status document of a topology.
+pub(crate) fn topology_path(name: &str) -> String {
+    format!("topologies/{name}")
+}
+
+/// Refuses what cannot be the name of a topology before anybody is asked.
+pub(crate) fn topology_name(name: &str) -> Result<String, String> {
+    match topology_api::check_name("topology", name) {
+        Ok(()) => Ok(name.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}

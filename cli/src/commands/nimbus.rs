@@ -1,0 +1,121 @@
+//! `squall nimbus`: the daemon that decides which tasks run where.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use topology_api::check_name;
+
+use crate::args::size;
+use crate::commands::Globals;
+use crate::config::{File, HTTP_PORT, NIMBUS_PORT, loopback, required, size_in_file};
+use crate::daemons::{self, StoreFlags};
+use crate::embedded::data_dir;
+use crate::error::{Exit, Failure};
+use crate::output;
+
+/// Flags of `squall nimbus`.
+#[derive(Debug, Args)]
+#[command(before_help = "Examples:\n  \
+    squall nimbus --etcd http://127.0.0.1:2379 --data-dir /var/lib/squall/nimbus\n  \
+    squall nimbus --etcd http://db1:2379,http://db2:2379 --data-dir /data/nimbus \\\n    \
+        --listen 0.0.0.0:6627 --advertise nimbus1 --insecure")]
+pub(crate) struct Nimbus {
+    /// The coordination store, and what both daemons share.
+    #[command(flatten)]
+    store: StoreFlags,
+    /// Name of this nimbus [default: made once and kept in its data folder]
+    #[arg(long, value_name = "ID", env = "SQUALL_NIMBUS_ID", hide_env_values = true)]
+    id: Option<String>,
+    /// Where binaries are kept
+    #[arg(long, value_name = "DIR", env = "SQUALL_NIMBUS_DATA_DIR", hide_env_values = true)]
+    data_dir: Option<PathBuf>,
+    /// Where clients and supervisors reach it [default: 127.0.0.1:6627]
+    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_LISTEN", hide_env_values = true)]
+    listen: Option<SocketAddr>,
+    /// Where its status endpoint is [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_HTTP", hide_env_values = true)]
+    http: Option<SocketAddr>,
+    /// The name others reach it under [default: the listen address]
+    #[arg(long, value_name = "HOST", env = "SQUALL_NIMBUS_ADVERTISE", hide_env_values = true)]
+    advertise: Option<String>,
+    /// The largest binary that may be submitted [default: 512MiB]
+    #[arg(long, value_name = "SIZE", env = "SQUALL_NIMBUS_BINARY_MAX", hide_env_values = true,
+        value_parser = size)]
+    binary_max: Option<u64>,
+}
+
+/// Runs it until it is asked to stop.
+pub(crate) async fn run(nimbus: Nimbus, globals: &Globals) -> Result<(), Failure> {
+    let config = config(&nimbus, &globals.file)?;
+    daemons::log(globals.format)?;
+    daemons::run("nimbus", &nimbus.store.etcd(&globals.file)?, async |store, clock, shutdown| {
+        let running = ::nimbus::start(config, store, clock, shutdown)
+            .await
+            .map_err(|error| daemons::nimbus_failure(&error))?;
+        output::note(&format!(
+            "nimbus listens on {}, its status is at http://{}",
+            running.address, running.http_address
+        ));
+        Ok(())
+    })
+    .await
+}
+
+fn config(nimbus: &Nimbus, file: &File) -> Result<::nimbus::Config, Failure> {
+    let section = &file.nimbus;
+    let dir = nimbus.data_dir.clone().or(section.data_dir.clone());
+    let dir = required(dir, "--data-dir", "SQUALL_NIMBUS_DATA_DIR", "nimbus.data-dir")?;
+    let binary_max = match nimbus.binary_max {
+        None => size_in_file("nimbus.binary-max", section.binary_max.as_deref())?,
+        given => given,
+    };
+    let data_dir = data_dir(&dir)?;
+    let id = match nimbus.id.clone().or(section.id.clone()) {
+        Some(id) => id,
+        None => kept_id(&data_dir)?,
+    };
+    let defaults = ::nimbus::Config::new(id, data_dir);
+    Ok(::nimbus::Config {
+        cluster: nimbus.store.cluster(file),
+        listen: nimbus.listen.or(section.listen).unwrap_or(loopback(NIMBUS_PORT)),
+        http: nimbus.http.or(section.http).unwrap_or(loopback(HTTP_PORT)),
+        advertise: nimbus.advertise.clone().or(section.advertise.clone()),
+        insecure: nimbus.store.insecure(file),
+        binary_bytes_max: binary_max.unwrap_or(defaults.binary_bytes_max),
+        ..defaults
+    })
+}
+
+/// The id in the data folder; the first start makes it up from the name of the machine.
+fn kept_id(data_dir: &Path) -> Result<String, Failure> {
+    let path = data_dir.join("id");
+    let made = match std::fs::read_to_string(&path) {
+        Ok(id) => return Ok(id.trim().to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            let host = Some(host.trim()).filter(|host| check_name("nimbus", host).is_ok());
+            let id = format!("{}-{:06x}", host.unwrap_or("nimbus"), rand::random::<u32>() >> 8);
+            std::fs::write(&path, format!("{id}\n")).map(|()| id)
+        }
+        Err(error) => Err(error),
+    };
+    made.map_err(|error| {
+        let what = format!("cannot keep the id of this nimbus in {}", path.display());
+        Failure::new(Exit::CannotCreate, what, error, "choose another --data-dir, or give --id")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_made_once_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = kept_id(folder.path()).expect("it can be made");
+        assert!(check_name("nimbus", &first).is_ok(), "{first}");
+        assert_eq!(kept_id(folder.path()).expect("it can be read"), first);
+    }
+}

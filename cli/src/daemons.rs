@@ -1,0 +1,184 @@
+//! What `squall nimbus` and `squall supervisor` share: flags, store, logs, the wait for a signal.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use coordination::{EtcdStore, Store};
+use daemon::listen::ListenError;
+use daemon::signals::{self, Signal};
+use daemon::{Clock, Shutdown, logging};
+use tokio::signal::unix::{self, SignalKind};
+
+use crate::config::{CLUSTER, File, required};
+use crate::error::{Exit, Failure};
+use crate::output::{self, Format};
+
+/// How long a daemon may take to end: a supervisor stops its workers first.
+pub(crate) const GRACE: Duration = supervisor::STOP_MAX.saturating_add(Duration::from_secs(2));
+
+/// Flags of both daemons.
+#[derive(Debug, Args)]
+pub(crate) struct StoreFlags {
+    /// Where etcd is: http://host:port, several separated by commas
+    #[arg(
+        long,
+        value_name = "URLS",
+        env = "SQUALL_ETCD",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    etcd: Option<Vec<String>>,
+    /// Name of the cluster: several may share an etcd [default: default]
+    #[arg(long, value_name = "NAME", env = "SQUALL_CLUSTER", hide_env_values = true)]
+    cluster: Option<String>,
+    /// Listen beyond loopback without TLS
+    #[arg(long, env = "SQUALL_INSECURE", hide_env_values = true)]
+    insecure: bool,
+}
+
+impl StoreFlags {
+    /// Where etcd is.
+    pub(crate) fn etcd(&self, file: &File) -> Result<Vec<String>, Failure> {
+        let urls = self.etcd.clone().or_else(|| file.etcd.clone());
+        required(urls, "--etcd", "SQUALL_ETCD", "etcd")
+    }
+
+    /// Name of the cluster.
+    pub(crate) fn cluster(&self, file: &File) -> String {
+        self.cluster.clone().or_else(|| file.cluster.clone()).unwrap_or_else(|| CLUSTER.into())
+    }
+
+    /// Whether to listen beyond loopback without TLS.
+    pub(crate) fn insecure(&self, file: &File) -> bool {
+        self.insecure || file.insecure.unwrap_or(false)
+    }
+}
+
+/// Starts a daemon on etcd and runs it until it is asked to stop.
+pub(crate) async fn run(
+    who: &str,
+    etcd: &[String],
+    start: impl AsyncFnOnce(Arc<dyn Store>, Clock, Shutdown) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut signal = pin!(signal());
+    let store = tokio::select! {
+        store = connect(etcd) => store?,
+        signal = &mut signal => return Err(Failure::early_end(signal)),
+    };
+    let shutdown = Shutdown::new();
+    start(store, Clock::system(), shutdown.clone()).await?;
+    signal.await;
+    output::note(&format!("{who} stops"));
+    shutdown.ask();
+    shutdown
+        .wait(GRACE)
+        .await
+        .map_err(|error| Failure::internal(format!("{who} did not stop in time"), error))
+}
+
+async fn connect(etcd: &[String]) -> Result<Arc<dyn Store>, Failure> {
+    let what = "cannot reach the coordination store";
+    match EtcdStore::connect(etcd).await {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(error @ coordination::Error::Refused(_)) => {
+            let fix = "write --etcd as http://host:port";
+            Err(Failure::new(Exit::Config, what, error, fix))
+        }
+        Err(error) => {
+            let fix = "start etcd, or say where it is with --etcd (or SQUALL_ETCD); without etcd, \
+                       use `squall dev`";
+            Err(Failure::new(Exit::Unavailable, what, error, fix))
+        }
+    }
+}
+
+/// Explains why a nimbus did not start.
+pub(crate) fn nimbus_failure(error: &nimbus::Error) -> Failure {
+    const WHAT: &str = "cannot start the nimbus";
+    match error {
+        nimbus::Error::Cluster(_) => {
+            Failure::new(Exit::Config, WHAT, error, "choose another name with --cluster")
+        }
+        nimbus::Error::Listen(error) => cannot_listen(WHAT, error),
+        nimbus::Error::Folder(_) => Failure::new(Exit::CannotCreate, WHAT, error, OTHER_FOLDER),
+    }
+}
+
+/// Explains why a supervisor did not start.
+pub(crate) fn supervisor_failure(error: &supervisor::Error) -> Failure {
+    const WHAT: &str = "cannot start the supervisor";
+    match error {
+        supervisor::Error::Config(_) => {
+            let fix = "correct the flag, the environment variable or the configuration file";
+            Failure::new(Exit::Config, WHAT, error, fix)
+        }
+        supervisor::Error::Listen(error) => cannot_listen(WHAT, error),
+        supervisor::Error::InUse { .. }
+        | supervisor::Error::DataDir { .. }
+        | supervisor::Error::Socket { .. } => {
+            Failure::new(Exit::CannotCreate, WHAT, error, OTHER_FOLDER)
+        }
+    }
+}
+
+const OTHER_FOLDER: &str = "choose another folder with --data-dir, or stop what uses this one";
+
+/// An address that cannot be listened on is taken; one that may not be is a wrong setting.
+fn cannot_listen(what: &str, error: &ListenError) -> Failure {
+    let exit = match error {
+        ListenError::Taken(_) | ListenError::System { .. } => Exit::Unavailable,
+        ListenError::NotLoopback(_)
+        | ListenError::NothingToAdvertise(_)
+        | ListenError::NotAHost(_) => Exit::Config,
+    };
+    // Its text ends with what to do.
+    let text = error.to_string();
+    let (why, fix) = text.split_once("; ").unwrap_or((&text, "choose another address"));
+    Failure::new(exit, what, why, fix)
+}
+
+/// Waits for a signal to stop, and says which kind it was.
+///
+/// Signals are caught from the call on. The end of the terminal counts too: workers run in groups
+/// of their own and would live on.
+pub(crate) fn signal() -> impl Future<Output = Exit> {
+    let terminate = signals::terminate();
+    let caught = !hangup_is_ignored();
+    let hangup = caught.then(|| unix::signal(SignalKind::hangup()).ok()).flatten();
+    async move {
+        let hangup = async {
+            match hangup {
+                Some(mut hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            signal = terminate => match signal {
+                Signal::Interrupt => Exit::Interrupted,
+                Signal::Terminate => Exit::Terminated,
+            },
+            _ = hangup => Exit::Terminated,
+        }
+    }
+}
+
+/// Whether this was started with `nohup`.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & 1 != 0)
+}
+
+/// Sends logs to standard error; `RUST_LOG` says which.
+pub(crate) fn log(format: Format) -> Result<(), Failure> {
+    let format = match format {
+        Format::Table => logging::Format::Text,
+        Format::Json => logging::Format::Json,
+    };
+    logging::init(format).map_err(|error| {
+        Failure::new(Exit::Config, "cannot write logs", error, "correct or unset RUST_LOG")
+    })
+}

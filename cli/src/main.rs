@@ -1,0 +1,67 @@
+//! The `squall` binary: client, daemons, embedded cluster and demo.
+//!
+//! It is a topology binary too: started with `SQUALL_MODE` it is the word count that
+//! `squall demo` submits, and never reads its command line.
+
+mod args;
+mod binary;
+mod client;
+mod commands;
+mod config;
+mod daemons;
+mod demo;
+mod description;
+mod embedded;
+mod error;
+mod output;
+mod status;
+mod table;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::args::{Cli, Command, Parsed};
+use crate::commands::Globals;
+use crate::config::File;
+use crate::error::Failure;
+use crate::output::Format;
+
+fn main() -> ExitCode {
+    if std::env::var_os("SQUALL_MODE").is_some() {
+        return worker::main(demo::word_count);
+    }
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let wanted = args::wanted_format(&arguments, std::env::var_os("SQUALL_OUTPUT"));
+    match args::parse(arguments) {
+        Ok(Parsed::Run(cli)) => {
+            let format = cli.output.unwrap_or(wanted);
+            start(*cli).unwrap_or_else(|failure| failure.report(format))
+        }
+        Ok(Parsed::Show(text)) => match commands::written(output::print(&text)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.report(Format::Table),
+        },
+        Err(failure) => failure.report(wanted),
+    }
+}
+
+/// Settles the global flags and carries out the verb.
+fn start(cli: Cli) -> Result<ExitCode, Failure> {
+    let file = File::read(cli.config.as_deref())?;
+    let format = match &cli.command {
+        Command::Demo(demo) if demo.json => Format::Json,
+        _ => cli.output.or(file.client.output).unwrap_or_default(),
+    };
+    let globals = Globals { format, nimbus: config::nimbus_addresses(cli.nimbus, &file)?, file };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal("cannot start the runtime", error))?;
+    let result = runtime.block_on(commands::run(cli.command, &globals));
+    // A read of standard input or a name look-up may still sit in a thread; do not wait for it.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(failure) => Ok(failure.report(format)),
+    }
+}

@@ -1,0 +1,216 @@
+//! The status documents of a nimbus, as far as this client reads them.
+//!
+//! Everything has a default: a field that a nimbus of another version does not send is empty, not
+//! an error. What is not known here still reaches `-o json`, which passes documents through.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// `cluster`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ClusterStatus {
+    /// Name of the cluster.
+    pub(crate) cluster: String,
+    /// Version of the nimbus that answered.
+    pub(crate) version: String,
+    /// Who leads.
+    pub(crate) leader: Option<Leader>,
+    /// How many supervisors are there.
+    pub(crate) supervisors: u32,
+    /// How many workers they could run.
+    pub(crate) slots: u32,
+    /// How many they do run.
+    pub(crate) slots_used: u32,
+    /// How many topologies there are.
+    pub(crate) topologies: u32,
+    /// "ok", or what is wrong with the coordination store.
+    pub(crate) store: String,
+}
+
+/// The nimbus that leads.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Leader {
+    /// Its name.
+    pub(crate) id: String,
+    /// Its gRPC address.
+    pub(crate) address: String,
+    /// Its status endpoint.
+    pub(crate) http: String,
+}
+
+/// One of `supervisors`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct SupervisorStatus {
+    /// Its name.
+    pub(crate) id: String,
+    /// Its machine.
+    pub(crate) host: String,
+    /// Its gRPC address.
+    pub(crate) address: String,
+    /// How many workers it takes.
+    pub(crate) slots: u32,
+    /// How many it runs.
+    pub(crate) slots_used: u32,
+    /// How long it has been up.
+    pub(crate) up_ms: u64,
+    /// How long ago it reported.
+    pub(crate) last_report_ms: Option<u64>,
+}
+
+/// One of `topologies`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct TopologySummary {
+    /// Its name.
+    pub(crate) name: String,
+    /// "active", "inactive", ...
+    pub(crate) status: String,
+    /// Why it is in that status.
+    pub(crate) reason: String,
+    /// How many workers it has.
+    pub(crate) workers: u32,
+    /// How many executors.
+    pub(crate) executors: u32,
+    /// How many tasks.
+    pub(crate) tasks: u32,
+    /// Since its submission.
+    pub(crate) uptime_ms: u64,
+}
+
+/// `topologies/NAME`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct TopologyDetail {
+    /// Its id: another topology of the same name has another.
+    pub(crate) id: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// "active", "inactive", ...
+    pub(crate) status: String,
+    /// Why it is in that status.
+    pub(crate) reason: String,
+    /// Generation of its assignment.
+    pub(crate) generation: u64,
+    /// How it was configured.
+    pub(crate) config: BTreeMap<String, String>,
+    /// Its workers.
+    pub(crate) workers: Vec<WorkerStatus>,
+    /// Its components.
+    pub(crate) components: Vec<ComponentStatus>,
+    /// Sums over its components.
+    pub(crate) totals: Totals,
+    /// The newest errors.
+    pub(crate) errors: Vec<ErrorStatus>,
+    /// What its tasks left at the end.
+    pub(crate) results: Vec<ResultStatus>,
+}
+
+/// One worker of a topology.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct WorkerStatus {
+    /// Its number in the topology.
+    pub(crate) worker: u32,
+    /// The supervisor that runs it.
+    pub(crate) supervisor: String,
+    /// "fetching", "starting", "running", ...
+    pub(crate) state: String,
+    /// Its process.
+    pub(crate) pid: u32,
+    /// Where it takes tuples.
+    pub(crate) address: String,
+    /// Which incarnation it is.
+    pub(crate) epoch: String,
+    /// How often it was restarted.
+    pub(crate) restarts: u64,
+    /// How its last incarnation ended.
+    pub(crate) last_exit: String,
+    /// The last lines of its log, if it keeps ending.
+    pub(crate) last_words: String,
+    /// Its memory.
+    pub(crate) rss_bytes: u64,
+}
+
+/// One component of a topology.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ComponentStatus {
+    /// Its name.
+    pub(crate) name: String,
+    /// "spout" or "bolt".
+    pub(crate) kind: String,
+    /// How many executors it has.
+    pub(crate) executors: u32,
+    /// How many tasks.
+    pub(crate) tasks: u32,
+    /// Tuples it emitted.
+    pub(crate) emitted: u64,
+    /// Tuples it executed.
+    pub(crate) executed: u64,
+    /// Tuples it acked; for a spout: that were acked.
+    pub(crate) acked: u64,
+    /// Failures of all reasons.
+    pub(crate) failed_total: u64,
+    /// Trees that are open (spouts).
+    pub(crate) pending: u64,
+    /// Whatever else it counts.
+    pub(crate) counters: BTreeMap<String, u64>,
+    /// Half of the calls take at most this long.
+    pub(crate) execute_p50_us: Option<f64>,
+    /// Nearly all calls take at most this long.
+    pub(crate) execute_p99_us: Option<f64>,
+    /// Half of the trees take at most this long.
+    pub(crate) complete_p50_us: Option<f64>,
+    /// Nearly all trees take at most this long.
+    pub(crate) complete_p99_us: Option<f64>,
+    /// How full its queues are, from 0 to 1.
+    pub(crate) queue_fill: f64,
+}
+
+/// Sums over the components of a topology.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Totals {
+    /// Tuples emitted.
+    pub(crate) emitted: u64,
+    /// Spout tuples acked.
+    pub(crate) acked: u64,
+    /// Spout tuples failed.
+    pub(crate) failed: u64,
+    /// Trees that are open.
+    pub(crate) pending: u64,
+}
+
+/// One error of a topology.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ErrorStatus {
+    /// When, in milliseconds since 1970.
+    pub(crate) at_ms: u64,
+    /// In which component.
+    pub(crate) component: String,
+    /// In which task.
+    pub(crate) task: u32,
+    /// In which worker.
+    pub(crate) worker: u32,
+    /// "error", "panic", ...
+    pub(crate) reason: String,
+    /// What it said.
+    pub(crate) text: String,
+}
+
+/// What one task left at the end.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ResultStatus {
+    /// The task.
+    pub(crate) task: u32,
+    /// Its component.
+    pub(crate) component: String,
+    /// What it left.
+    pub(crate) value: serde_json::Value,
+}

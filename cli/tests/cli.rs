@@ -1,0 +1,183 @@
+//! The binary as a user meets it: exit codes, what goes to which stream, which setting wins.
+//!
+//! Nothing here needs a cluster; what needs one is in `tests/e2e`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Runs `squall` with nothing of our own environment that could change what it does.
+fn squall(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SQUALL_") || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).envs(environment.iter().copied());
+    command.output().expect("squall starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("standard output is UTF-8")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("standard error is UTF-8")
+}
+
+/// Asserts a failure of this kind that says what, why and how to fix it; returns its text.
+fn fails(arguments: &[&str], environment: &[(&str, &str)], code: i32) -> String {
+    let output = squall(arguments, environment);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+    assert!(output.stdout.is_empty(), "{arguments:?} wrote to standard output");
+    for part in ["squall: ", "\n  why: ", "\n  fix: "] {
+        assert!(text.contains(part), "{arguments:?} lacks {part:?}: {text}");
+    }
+    text
+}
+
+fn write(folder: &Path, name: &str, content: &[u8], mode: u32) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let path = folder.join(name);
+    std::fs::write(&path, content).expect("the file can be written");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("it is ours");
+    path
+}
+
+#[test]
+fn help_and_version_are_data_not_failures() {
+    for arguments in [&["--help"][..], &["--version"], &["submit", "--help"], &["help", "demo"]] {
+        let output = squall(arguments, &[]);
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+        assert!(stdout(&output).contains("squall"), "{arguments:?}: {}", stdout(&output));
+        assert!(output.stderr.is_empty(), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_64_and_says_what_was_meant() {
+    let text = fails(&["sumbit", "x"], &[], 64);
+    assert!(text.contains("submit"), "no suggestion: {text}");
+    fails(&[], &[], 64);
+    fails(&["list", "--bogus"], &[], 64);
+    fails(&["supervisor", "--etcd", "http://127.0.0.1:1"], &[], 64);
+    fails(&["nimbus", "--data-dir", "/tmp"], &[], 64);
+}
+
+#[test]
+fn with_json_a_failure_is_the_only_thing_on_standard_output() {
+    for arguments in [
+        &["list", "-o", "json", "--nimbus", "127.0.0.1:1"][..],
+        &["list", "--bogus", "-o", "json"],
+        &["demo", "--json", "/no/such/file"],
+        &["-o", "json", "submit", "/no/such/file"],
+    ] {
+        let output = squall(arguments, &[]);
+        assert!(!output.status.success(), "{arguments:?}");
+        let document: Value = serde_json::from_slice(&output.stdout).expect("valid JSON");
+        for part in ["what", "why", "fix"] {
+            let text = document["error"][part].as_str().unwrap_or_default();
+            assert!(!text.is_empty(), "{arguments:?} lacks {part}: {document}");
+        }
+        assert!(output.stderr.is_empty(), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn flags_win_over_the_environment_over_the_file_over_the_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("squall.toml");
+    std::fs::write(&file, "[client]\nnimbus = [\"127.0.0.1:3\"]\n").unwrap();
+    let file = file.to_str().unwrap();
+    let environment = [("SQUALL_NIMBUS", "127.0.0.1:2")];
+    for (arguments, environment, address) in [
+        (
+            &["list", "--config", file, "--nimbus", "127.0.0.1:1"][..],
+            &environment[..],
+            "127.0.0.1:1",
+        ),
+        (&["list", "--config", file], &environment, "127.0.0.1:2"),
+        (&["list", "--config", file], &[], "127.0.0.1:3"),
+        (&["list"], &[("SQUALL_CONFIG_FILE", file)], "127.0.0.1:3"),
+    ] {
+        let text = fails(arguments, environment, 69);
+        assert!(text.contains(address), "{arguments:?} {environment:?} asked {text}");
+    }
+}
+
+#[test]
+fn settings_of_daemons_come_from_flags_environment_and_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("squall.toml");
+    let data = folder.path().join("data");
+    let text = format!("etcd = [\"http://127.0.0.1:3\"]\n[nimbus]\ndata-dir = {data:?}\n");
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let environment = [("SQUALL_ETCD", "http://127.0.0.1:2")];
+    for (arguments, environment, address) in [
+        (&["nimbus", "--config", file, "--etcd", "http://127.0.0.1:1"][..], &environment[..], ":1"),
+        (&["nimbus", "--config", file], &environment, ":2"),
+        (&["nimbus", "--config", file], &[], ":3"),
+    ] {
+        let text = fails(arguments, environment, 69);
+        assert!(text.contains(address), "{arguments:?} {environment:?} asked {text}");
+        assert!(text.contains("squall dev"), "no way out: {text}");
+    }
+}
+
+#[test]
+fn a_configuration_file_nobody_understands_is_78() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "squall.toml", b"[client]\nnimbuss = []\n", 0o644);
+    let text = fails(&["list", "--config", file.to_str().unwrap()], &[], 78);
+    assert!(text.contains("nimbuss") && text.contains("line 2"), "{text}");
+    fails(&["list", "--config", "/no/such/file.toml"], &[], 78);
+    fails(&["list", "--nimbus", "http://x"], &[], 78);
+}
+
+#[test]
+fn what_is_no_topology_binary_is_65_with_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = write(folder.path(), "script", b"#!/bin/sh\nexit 0\n", 0o755);
+    let own = std::fs::read(env!("CARGO_BIN_EXE_squall")).unwrap();
+    let truncated = write(folder.path(), "truncated", &own[..own.len() / 2], 0o755);
+    let plain = write(folder.path(), "plain", &own[..4096], 0o644);
+    for (path, reason) in [
+        (folder.path(), "directory"),
+        (script.as_path(), "script"),
+        (truncated.as_path(), "cut off"),
+        (plain.as_path(), "not executable"),
+        (Path::new("/bin/true"), "without a description"),
+        (Path::new("/usr/bin/yes"), "1 MiB"),
+    ] {
+        let text = fails(&["submit", path.to_str().unwrap()], &[], 65);
+        assert!(text.contains(reason), "{}: {text}", path.display());
+    }
+    fails(&["submit", "/no/such/binary"], &[], 66);
+}
+
+#[test]
+fn a_setting_no_topology_has_is_found_before_anything_runs() {
+    let text = fails(&["submit", "/bin/true", "-c", "max_pendign=5"], &[], 64);
+    assert!(text.contains("max_pending"), "no suggestion: {text}");
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_made_is_73() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "in-the-way", b"", 0o644);
+    let data = file.join("data");
+    let data = data.to_str().unwrap();
+    fails(&["dev", "--data-dir", data], &[], 73);
+    fails(&["nimbus", "--etcd", "http://127.0.0.1:1", "--data-dir", data], &[], 73);
+}
+
+#[test]
+fn a_file_the_demo_cannot_read_is_66_before_anything_starts() {
+    let text = fails(&["demo", "Cargo.toml", "/no/such/file.txt"], &[], 66);
+    assert!(text.contains("/no/such/file.txt"), "{text}");
+    assert!(!text.contains("status"), "the cluster was started: {text}");
+}

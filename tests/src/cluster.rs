@@ -1,0 +1,328 @@
+//! A cluster of real processes: the `squall` binary started as a user would start it.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::MutexGuard;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Etcd, Process, alone, get, processes_below, signal, until};
+
+/// How many lines of each log are shown when a test fails.
+const LINES_SHOWN: usize = 40;
+
+/// A program of this workspace, built beside the test that runs.
+///
+/// # Panics
+///
+/// If it is not there.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a running program has a path");
+    let folder = test.parent().and_then(Path::parent).expect("tests lie in target/PROFILE/deps");
+    let path = folder.join(name);
+    assert!(
+        path.is_file(),
+        "{} is missing: run `cargo build -p cli -p tests -p examples` first",
+        path.display()
+    );
+    path
+}
+
+/// What a command came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its exit code; -1 if a signal ended it.
+    pub code: i32,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Runs a command of `squall` to its end, with nothing of the environment that it would read.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be started.
+    #[must_use]
+    pub fn of(arguments: &[&str]) -> Self {
+        let output = squall().args(arguments).output().expect("squall starts");
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Its standard output as one JSON document.
+    ///
+    /// # Panics
+    ///
+    /// If it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("not one JSON document ({error}): {self:?}"))
+    }
+}
+
+/// One nimbus and some supervisors on an etcd of their own.
+///
+/// When a test panics, the ends of all logs go to standard error.
+#[derive(Debug)]
+pub struct Cluster {
+    nimbus: Process,
+    supervisors: Vec<Process>,
+    /// How many workers each supervisor takes.
+    slots: usize,
+    /// Where clients reach the nimbus.
+    address: String,
+    /// Where the status is.
+    http: String,
+    etcd: Etcd,
+    folder: TempDir,
+    /// Given back last.
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Cluster {
+    /// Starts a cluster and waits until all its slots are there.
+    ///
+    /// # Panics
+    ///
+    /// If a process does not start.
+    #[must_use]
+    pub fn start(supervisors: usize, slots: usize) -> Self {
+        let alone = alone();
+        let etcd = Etcd::start();
+        let folder = tempfile::tempdir().expect("there is room for temporary files");
+        let (nimbus, address, http) =
+            start_nimbus(&etcd, folder.path(), ["127.0.0.1:0", "127.0.0.1:0"]);
+        let mut cluster = Self {
+            nimbus,
+            supervisors: Vec::new(),
+            slots,
+            address,
+            http,
+            etcd,
+            folder,
+            _alone: alone,
+        };
+        for number in 0..supervisors {
+            let supervisor = cluster.start_supervisor(number);
+            cluster.supervisors.push(supervisor);
+        }
+        for supervisor in &mut cluster.supervisors {
+            supervisor.line("supervisor ");
+        }
+        until("nimbus knows every slot", || {
+            cluster.document("/api/v1/cluster")["slots"] == supervisors * slots
+        });
+        cluster
+    }
+
+    fn start_supervisor(&self, number: usize) -> Process {
+        let mut command = squall();
+        command
+            .args(["supervisor", "--etcd", &self.etcd.url(), "--cores-per-worker", "1"])
+            .args(["--slots", &self.slots.to_string(), "--data-dir"])
+            .arg(self.supervisor_folder(number));
+        Process::start(command, &new_log(self.folder.path(), &format!("supervisor-{number}")))
+    }
+
+    fn supervisor_folder(&self, number: usize) -> PathBuf {
+        self.folder.path().join(format!("s{number}"))
+    }
+
+    /// Runs a command of `squall` against this cluster.
+    #[must_use]
+    pub fn squall(&self, arguments: &[&str]) -> Outcome {
+        Outcome::of(&[&["--nimbus", &self.address], arguments].concat())
+    }
+
+    /// Runs a command of `squall` that must succeed, and returns its standard output.
+    ///
+    /// # Panics
+    ///
+    /// If it fails.
+    #[track_caller]
+    pub fn does(&self, arguments: &[&str]) -> String {
+        let outcome = self.squall(arguments);
+        assert_eq!(outcome.code, 0, "squall {arguments:?}: {}", outcome.stderr);
+        outcome.stdout
+    }
+
+    /// A status document; null where there is none.
+    #[must_use]
+    pub fn document(&self, path: &str) -> Value {
+        let found = get(&self.http, path).ok().filter(|(code, _)| *code == 200);
+        found.and_then(|(_, body)| serde_json::from_str(&body).ok()).unwrap_or_default()
+    }
+
+    /// The status of a topology; null where there is none.
+    #[must_use]
+    pub fn status(&self, name: &str) -> Value {
+        self.document(&format!("/api/v1/topologies/{name}"))
+    }
+
+    /// The workers of a topology by their number: process id and epoch.
+    #[must_use]
+    pub fn workers(&self, name: &str) -> Vec<(u32, String)> {
+        let status = self.status(name);
+        let mut workers = status["workers"].as_array().cloned().unwrap_or_default();
+        workers.sort_by_key(|worker| worker["worker"].as_u64());
+        let pid = |worker: &Value| u32::try_from(worker["pid"].as_u64().unwrap_or(0)).unwrap_or(0);
+        let epoch = |worker: &Value| worker["epoch"].as_str().unwrap_or_default().to_owned();
+        workers.iter().map(|worker| (pid(worker), epoch(worker))).collect()
+    }
+
+    /// Waits until a topology has ended by itself, and returns its status.
+    pub fn until_finished(&self, name: &str) -> Value {
+        let mut status = Value::Null;
+        until(&format!("{name} is finished"), || {
+            status = self.status(name);
+            is(&status["status"], "finished")
+        });
+        status
+    }
+
+    /// Kills the nimbus as a power cut would.
+    pub fn kill_nimbus(&mut self) {
+        self.nimbus.kill();
+    }
+
+    /// Starts the nimbus again, at its old addresses.
+    pub fn restart_nimbus(&mut self) {
+        let addresses = [self.address.as_str(), &self.http];
+        self.nimbus = start_nimbus(&self.etcd, self.folder.path(), addresses).0;
+    }
+
+    /// Kills a supervisor as a power cut of its process alone would: its workers live on.
+    pub fn kill_supervisor(&mut self, number: usize) {
+        self.supervisors[number].kill();
+    }
+
+    /// Starts a supervisor again, in its old folder.
+    pub fn restart_supervisor(&mut self, number: usize) {
+        self.supervisors[number] = self.start_supervisor(number);
+        self.supervisors[number].line("supervisor ");
+    }
+
+    /// Asks a supervisor to end, and returns its exit code.
+    pub fn stop_supervisor(&mut self, number: usize) -> Option<i32> {
+        self.supervisors[number].terminate()
+    }
+
+    /// All keys of the cluster in etcd.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        self.etcd.keys("/squall/")
+    }
+
+    /// The processes of all workers.
+    #[must_use]
+    pub fn worker_processes(&self) -> Vec<u32> {
+        processes_below(self.folder.path())
+    }
+
+    /// The folders that supervisors keep for workers of a topology.
+    #[must_use]
+    pub fn worker_folders(&self, topology_id: &str) -> Vec<PathBuf> {
+        let folders = (0..self.supervisors.len())
+            .map(|number| self.supervisor_folder(number).join("workers").join(topology_id));
+        folders.filter(|folder| folder.exists()).collect()
+    }
+
+    /// A folder of this cluster for the test's own files.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be made.
+    #[must_use]
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        let folder = self.folder.path().join("scratch").join(name);
+        std::fs::create_dir_all(&folder).expect("the folder of the test can be written to");
+        folder
+    }
+
+    /// Writes the end of every log to standard error.
+    fn show_logs(&self) {
+        let mut logs = Vec::new();
+        collect_logs(self.folder.path(), &mut logs);
+        for log in logs {
+            let text =
+                String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
+            let lines: Vec<&str> = text.lines().collect();
+            let end = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
+            drop(writeln!(std::io::stderr(), "== {}\n{end}", log.display()));
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.show_logs();
+        }
+        self.nimbus.kill();
+        // First those who would start workers again.
+        self.supervisors.iter_mut().for_each(Process::kill);
+        for worker in self.worker_processes() {
+            signal(worker, Signal::SIGKILL);
+        }
+    }
+}
+
+/// Whether a word of a status is this one, in whatever case.
+fn is(value: &Value, word: &str) -> bool {
+    value.as_str().is_some_and(|text| text.eq_ignore_ascii_case(word))
+}
+
+/// The command, with nothing in its environment that it would read.
+fn squall() -> Command {
+    let mut command = Command::new(program("squall"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SQUALL_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Starts a nimbus; returns it with where clients reach it and where its status is.
+fn start_nimbus(
+    etcd: &Etcd,
+    folder: &Path,
+    [listen, http]: [&str; 2],
+) -> (Process, String, String) {
+    let mut command = squall();
+    command
+        .args(["nimbus", "--etcd", &etcd.url(), "--listen", listen, "--http", http, "--data-dir"])
+        .arg(folder.join("nimbus"));
+    let mut nimbus = Process::start(command, &new_log(folder, "nimbus"));
+    let line = nimbus.line("nimbus listens on ");
+    let (address, http) = line.split_once(", its status is at http://").expect("the ready line");
+    (nimbus, address.to_owned(), http.to_owned())
+}
+
+/// A log for the next life of a daemon.
+fn new_log(folder: &Path, who: &str) -> PathBuf {
+    let mut logs = (0..).map(|life| folder.join(format!("{who}-{life}.log")));
+    logs.find(|log| !log.exists()).expect("numbers do not end")
+}
+
+fn collect_logs(folder: &Path, logs: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect_logs(&path, logs);
+        } else if path.extension().is_some_and(|extension| extension == "log") {
+            logs.push(path);
+        }
+    }
+}
