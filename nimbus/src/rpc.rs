@@ -129,7 +129,9 @@ impl Nimbus for Service {
 fn refused(refusal: Refusal) -> Status {
     let Refusal { kind, what, why, fix } = refusal;
     let code = match &kind {
-        RefusalKind::NotLeader(_) | RefusalKind::NotNow => Code::FailedPrecondition,
+        RefusalKind::NotLeader(Some(_)) | RefusalKind::NotNow => Code::FailedPrecondition,
+        // Without an address there is nobody to turn to: the client asks again, as after a failure.
+        RefusalKind::NotLeader(None) => Code::Unavailable,
         RefusalKind::AlreadyExists => Code::AlreadyExists,
         RefusalKind::NotFound => Code::NotFound,
         RefusalKind::Invalid => Code::InvalidArgument,

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Exit, Failure};
 
-/// What is counted where there is no repository around.
-const SAMPLE: &str = include_str!("sample.md");
+/// What is counted where there is no repository around: a program has no files with it.
+const SAMPLE: &str = include_str!("../../../README.md");
 
 /// Most files taken by default: a demo is short.
 const FILES_MAX: usize = 500;

@@ -69,7 +69,7 @@ impl Progress {
         let mut remarks = Vec::new();
         if self.invalid_utf8 > 0 {
             let lines = grouped(self.invalid_utf8);
-            remarks.push(format!("{lines} lines hold bytes that are not UTF-8, read as U+FFFD"));
+            remarks.push(format!("lines with bytes that are not UTF-8, read as U+FFFD: {lines}"));
         }
         if self.cut_lines > 0 {
             let lines = grouped(self.cut_lines);
@@ -154,7 +154,7 @@ mod tests {
         let progress = Progress::of(&topology, Duration::from_micros(1_500_700));
         assert!(progress.is_finished());
         assert_eq!(progress.workers, (1, 2));
-        assert_eq!(progress.remarks(), ["3 lines hold bytes that are not UTF-8, read as U+FFFD"]);
+        assert_eq!(progress.remarks(), ["lines with bytes that are not UTF-8, read as U+FFFD: 3"]);
         let outcome = serde_json::to_string(&Outcome::of(&progress)).unwrap();
         assert_eq!(
             outcome,

@@ -45,7 +45,7 @@ pub(crate) fn word_count(args: &Args) -> Result<Topology, BuildError> {
         .tick_every(NEWS_EVERY)
         .fields(&found, |word| &word.word)
         .stream();
-    drop(t.bolt(TOP, Top::new).global(&counts));
+    t.bolt(TOP, Top::new).global(&counts);
     t.build()
 }
 
