@@ -4,7 +4,8 @@
 //! for the anchors that hold that root, and each anchor remembers the XOR of the ids given for it.
 //! One id for several anchors of the same root would cancel out.
 
-use crate::engine::acking::{Anchors, Edge, EdgeIds, Held, Tracking};
+use crate::engine::acking::{Anchors, Edge, EdgeIds, FailReason, Held, Tracking};
+use crate::executor::exits::Exits;
 use topology_api::runtime::{SEVERAL, UNANCHORED};
 
 /// What the anchors of an emitted column refer to.
@@ -38,6 +39,37 @@ pub enum Anchoring<'a> {
 }
 
 impl Anchoring<'_> {
+    /// Fails the trees of an anchor: a fused bolt failed what came of it.
+    ///
+    /// The anchor remembers an id that nobody will ever give back, so that its tree cannot complete
+    /// before the failure arrives.
+    pub fn fail(&mut self, anchor: u32, reason: FailReason, exits: &mut Exits) {
+        if anchor == UNANCHORED {
+            return;
+        }
+        let never = exits.ids.next();
+        match self {
+            // Held inputs are never handed to a fused bolt.
+            Self::Off | Self::Held { .. } => {}
+            Self::Inputs { tracking, given } => {
+                given[anchor as usize] ^= never;
+                tracking.of(anchor as usize).iter().for_each(|edge| exits.fail(edge.root, reason));
+            }
+            Self::Roots { roots, given } => {
+                given[anchor as usize] ^= never;
+                if roots[anchor as usize] != 0 {
+                    exits.fail(roots[anchor as usize], reason);
+                }
+            }
+        }
+    }
+
+    /// Tells whether a bolt may be fused to what is anchored like this.
+    #[must_use]
+    pub fn may_fuse(&self) -> bool {
+        !matches!(self, Self::Held { .. })
+    }
+
     /// Appends to `to` the edges of one more copy that is anchored to `anchor`.
     #[inline]
     pub fn tie(&mut self, anchor: u32, ids: &mut EdgeIds, to: &mut Tracking) {

@@ -1,6 +1,7 @@
 //! The executor of a bolt: takes waiting batches, calls the component for each tuple, routes what it
 //! emitted, and settles with the ledgers that own the trees.
 
+mod fused;
 mod settle;
 
 use std::collections::HashSet;
@@ -10,6 +11,8 @@ use topology_api::Context;
 use topology_api::runtime::{BoltTask, Component, Kind};
 
 use crate::engine::acking::{FailReason, Held, Tracking};
+pub use fused::Chain;
+
 use crate::executor::anchoring::Anchoring;
 use crate::executor::counters::{Board, TaskCounters};
 use crate::executor::exits::Exits;

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use crate::engine::acking::AckBatch;
 use crate::executor::bolt::BoltExecutor;
-use crate::executor::counters::TaskCounters;
 use crate::executor::exits::{Exits, ExitsStart, Place};
 use crate::executor::inbox::{Desired, Inbox, Message};
 use crate::executor::mailbox::{Mailbox, StreamRef};
@@ -22,11 +21,6 @@ const POST_EVERY: Duration = Duration::from_millis(100);
 /// Rounds without work before the loop goes to sleep: the first spin, the others yield.
 const IDLE_ROUNDS: u32 = 40;
 const SPIN_ROUNDS: u32 = 20;
-
-enum Executor {
-    Spout(Box<SpoutExecutor>),
-    Bolt(Box<BoltExecutor>),
-}
 
 /// What a loop starts from.
 pub struct LoopStart {
@@ -48,7 +42,8 @@ pub struct LoopStart {
 pub struct CoreLoop {
     plan: Arc<Plan>,
     inbox: Arc<Inbox>,
-    executors: Vec<Executor>,
+    /// The spouts by place; the bolts are in `exits`, where they can call each other.
+    spouts: Vec<Option<Box<SpoutExecutor>>>,
     exits: Exits,
     messages: Vec<Message>,
     next_post: Instant,
@@ -69,8 +64,9 @@ impl CoreLoop {
         let spouts = plan
             .seated()
             .filter(|(executor, _)| plan.topology.components()[executor.component].is_spout());
-        let exits = Exits::new(ExitsStart {
+        let mut exits = Exits::new(ExitsStart {
             at: start.at,
+            plan: Arc::clone(&plan),
             loops: Arc::clone(&start.loops),
             mailboxes,
             ledgers: spouts.map(|(executor, seat)| (executor.index, seat.at)).collect(),
@@ -79,23 +75,22 @@ impl CoreLoop {
             clock: start.clock,
             epoch: start.epoch,
         });
-        let executors = seated
-            .iter()
-            .map(|(executor, seat)| {
-                let outbox = Outbox::new(edges(&plan, executor, start.at));
-                if plan.topology.components()[executor.component].is_spout() {
-                    let spout = SpoutExecutor::new(&plan, executor.index, outbox, exits.now);
-                    Executor::Spout(Box::new(spout))
-                } else {
-                    let bolt =
-                        BoltExecutor::new(&plan, executor.index, seat.place, outbox, exits.now);
-                    Executor::Bolt(Box::new(bolt))
-                }
-            })
-            .collect();
+        let mut spouts = Vec::new();
+        for (executor, seat) in &seated {
+            let outbox = Outbox::new(edges(&plan, executor, start.at));
+            let (mut spout, mut bolt) = (None, None);
+            if plan.topology.components()[executor.component].is_spout() {
+                spout = Some(SpoutExecutor::new(&plan, executor.index, outbox, exits.now));
+            } else {
+                let (index, place) = (executor.index, seat.place);
+                bolt = Some(BoltExecutor::new(&plan, index, place, outbox, exits.now));
+            }
+            spouts.push(spout.map(Box::new));
+            exits.bolts.push(bolt.map(Box::new));
+        }
         Self {
             inbox: Arc::clone(&start.loops[start.at]),
-            executors,
+            spouts,
             next_post: exits.now,
             exits,
             messages: Vec::new(),
@@ -123,12 +118,8 @@ impl CoreLoop {
                 self.sleep();
             }
         }
-        for executor in &mut self.executors {
-            match executor {
-                Executor::Spout(spout) => spout.close(&self.plan.board),
-                Executor::Bolt(bolt) => bolt.close(&self.plan.board),
-            }
-        }
+        self.spouts.iter_mut().flatten().for_each(|spout| spout.close(&self.plan.board));
+        self.exits.bolts.iter_mut().flatten().for_each(|bolt| bolt.close(&self.plan.board));
         self.post();
     }
 
@@ -136,11 +127,13 @@ impl CoreLoop {
     fn round(&mut self) -> bool {
         let now = self.exits.read_clock();
         let mut worked = self.take_messages();
-        for executor in &mut self.executors {
-            worked |= match executor {
-                Executor::Spout(spout) => spout.turn(&self.plan, &mut self.exits),
-                Executor::Bolt(bolt) => bolt.turn(&self.plan, &mut self.exits),
-            };
+        for place in 0..self.spouts.len() {
+            if let Some(spout) = &mut self.spouts[place] {
+                worked |= spout.turn(&self.plan, &mut self.exits);
+            } else if let Some(mut bolt) = self.exits.bolts[place].take() {
+                worked |= bolt.turn(&self.plan, &mut self.exits);
+                self.exits.bolts[place] = Some(bolt);
+            }
         }
         self.exits.flush();
         let own = std::mem::take(&mut self.exits.own_acks);
@@ -176,23 +169,14 @@ impl CoreLoop {
     }
 
     fn apply(&mut self, owner: u16, batch: &AckBatch) {
-        for executor in &mut self.executors {
-            if let Executor::Spout(spout) = executor
-                && spout.index == owner
-            {
-                spout.apply(batch);
-                return;
-            }
+        if let Some(spout) = self.spouts.iter_mut().flatten().find(|spout| spout.index == owner) {
+            return spout.apply(batch);
         }
         self.exits.late += batch.len() as u64;
     }
 
     fn desire(&mut self, desired: Desired) {
-        for executor in &mut self.executors {
-            if let Executor::Spout(spout) = executor {
-                spout.desire(desired);
-            }
-        }
+        self.spouts.iter_mut().flatten().for_each(|spout| spout.desire(desired));
     }
 
     fn adopt(&mut self, routes: Arc<Routes>) {
@@ -214,19 +198,17 @@ impl CoreLoop {
             was.is_some() && was != epoch(&routes)
         };
         self.exits.adopt(Arc::clone(&routes));
-        for executor in &mut self.executors {
-            match executor {
-                Executor::Spout(spout) => spout.adopt(retired_at, &restarted, &self.exits),
-                Executor::Bolt(bolt) => bolt.adopt(&restarted, &self.exits),
-            }
+        for spout in self.spouts.iter_mut().flatten() {
+            spout.adopt(retired_at, &restarted, &self.exits);
         }
+        let mut bolts = std::mem::take(&mut self.exits.bolts);
+        bolts.iter_mut().flatten().for_each(|bolt| bolt.adopt(&restarted, &self.exits));
+        self.exits.bolts = bolts;
     }
 
     fn expire(&mut self) {
-        for executor in &mut self.executors {
-            if let Executor::Spout(spout) = executor {
-                spout.expire(self.waiting_ns, &self.exits);
-            }
+        for spout in self.spouts.iter_mut().flatten() {
+            spout.expire(self.waiting_ns, &self.exits);
         }
     }
 
@@ -235,29 +217,26 @@ impl CoreLoop {
         let oldest = self.exits.mailboxes.iter().filter_map(Mailbox::oldest).min();
         let waiting =
             oldest.map_or(Duration::ZERO, |since| self.exits.now.saturating_duration_since(since));
+        let mut bolts = std::mem::take(&mut self.exits.bolts);
         let exits = &self.exits;
-        let tasks = self.executors.iter_mut().flat_map(|executor| {
-            let counters: Box<dyn Iterator<Item = &TaskCounters>> = match executor {
-                Executor::Spout(spout) => Box::new(spout.counters()),
-                Executor::Bolt(bolt) => Box::new(bolt.counters(exits)),
-            };
-            counters
-        });
+        let of_spouts = self.spouts.iter_mut().flatten().flat_map(|spout| spout.counters());
+        let of_bolts = bolts.iter_mut().flatten().flat_map(|bolt| bolt.counters(exits));
         let waiting = u64::try_from(waiting.as_nanos()).unwrap_or(u64::MAX);
-        self.plan.board.post(exits.at, tasks, waiting);
+        self.plan.board.post(exits.at, of_spouts.chain(of_bolts), waiting);
+        self.exits.bolts = bolts;
     }
 
     /// Sleeps until something comes in, or an executor wants a turn.
     fn sleep(&mut self) {
         self.post();
-        let wakes = self.executors.iter().filter_map(|executor| match executor {
-            Executor::Spout(spout) => {
-                let watch = spout.has_open_trees().then(|| self.exits.now + POST_EVERY);
-                spout.wakes_at().into_iter().chain(watch).min()
-            }
-            Executor::Bolt(bolt) if bolt.is_busy(&self.exits) => Some(self.exits.now),
-            Executor::Bolt(bolt) => bolt.wakes_at(),
+        let spouts = self.spouts.iter().flatten().filter_map(|spout| {
+            let watch = spout.has_open_trees().then(|| self.exits.now + POST_EVERY);
+            spout.wakes_at().into_iter().chain(watch).min()
         });
+        let bolts = self.exits.bolts.iter().flatten().filter_map(|bolt| {
+            if bolt.is_busy(&self.exits) { Some(self.exits.now) } else { bolt.wakes_at() }
+        });
+        let wakes = spouts.chain(bolts);
         let wake = wakes.min();
         if !self.inbox.may_park() {
             return;

@@ -13,8 +13,10 @@ use topology_api::runtime::Rows;
 
 use crate::engine::acking::{AckBatch, AckBuffer, EdgeIds, FailReason, Tracking, executor_of};
 use crate::engine::flow::Gate;
+use crate::executor::bolt::BoltExecutor;
 use crate::executor::inbox::{Inbox, Message};
 use crate::executor::mailbox::{Delivery, Gauge, Item, Mailbox, Payload, StreamRef};
+use crate::executor::plan::Plan;
 use crate::executor::routes::Routes;
 use crate::transport::{BatchHead, FrameWriter, Item as FrameItem, Link, Transport};
 
@@ -59,7 +61,6 @@ pub struct Outgoing {
 }
 
 /// The ways out of one loop.
-#[derive(Debug)]
 pub struct Exits {
     /// Which loop this is.
     pub at: usize,
@@ -69,6 +70,12 @@ pub struct Exits {
     epoch: Instant,
     /// What waits for the executors of this loop.
     pub mailboxes: Vec<Mailbox>,
+    /// The bolts of this loop by place, so that one may call another: the one whose turn it is, and
+    /// those that called it, are out. Nothing at the places of spouts.
+    pub bolts: Vec<Option<Box<BoltExecutor>>>,
+    /// What the worker runs.
+    pub plan: Arc<Plan>,
+    fusion: bool,
     /// All loops of this worker.
     pub loops: Arc<[Arc<Inbox>]>,
     /// The loop of each local spout executor, by index in the topology.
@@ -90,10 +97,11 @@ pub struct Exits {
 }
 
 /// What a loop starts from.
-#[derive(Debug)]
 pub struct ExitsStart {
     /// Which loop it is.
     pub at: usize,
+    /// What the worker runs.
+    pub plan: Arc<Plan>,
     /// All loops of the worker.
     pub loops: Arc<[Arc<Inbox>]>,
     /// What waits for its executors.
@@ -120,6 +128,9 @@ impl Exits {
             clock: start.clock,
             epoch: start.epoch,
             mailboxes: start.mailboxes,
+            bolts: Vec::new(),
+            fusion: start.plan.topology.config().fusion(),
+            plan: start.plan,
             loops: start.loops,
             ledgers: start.ledgers,
             ids: EdgeIds::new(start.seed),
@@ -158,6 +169,20 @@ impl Exits {
             Some(link) => Place::Away { worker: route.worker, gate: link.gate(task) },
             None => Place::Nowhere,
         }
+    }
+
+    /// Takes out the bolt at a place of this loop, if a batch may be executed by it at once.
+    pub fn take_idle_bolt(&mut self, place: &Place) -> Option<(usize, Box<BoltExecutor>)> {
+        let Place::Here(at) = place else { return None };
+        if !self.fusion {
+            return None;
+        }
+        let bolt = self.bolts[*at].take()?;
+        if bolt.is_idle(self) {
+            return Some((*at, bolt));
+        }
+        self.bolts[*at] = Some(bolt);
+        None
     }
 
     /// Tells whether a batch may go there now.

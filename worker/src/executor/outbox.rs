@@ -9,6 +9,7 @@ use topology_api::runtime::{Emitted, Grouping, KeyHashes, NOT_DIRECT, OutputStre
 use crate::engine::acking::Tracking;
 use crate::engine::routing::{Batch, GroupingKind, Routed, Router, Targets};
 use crate::executor::anchoring::Anchoring;
+use crate::executor::bolt::Chain;
 use crate::executor::exits::{Exits, Outgoing, Place};
 use crate::executor::mailbox::StreamRef;
 
@@ -106,6 +107,9 @@ impl Outbox {
                 if Some(at) == last { rows.take() } else { rows.as_ref().map(|r| r.duplicate()) };
             let Some(batch) = batch else { continue };
             edge.decide(&*batch, &direct, exits, (&mut self.hashes, &mut self.ordinals));
+            let Some(batch) = edge.fuse(batch, (&anchors, &self.ordinals), anchoring, exits) else {
+                continue;
+            };
             edge.fill(batch, (&anchors, &self.ordinals), anchoring, exits);
             edge.send(source, exits, BATCH_TUPLES, BATCH_BYTES);
         }
@@ -248,6 +252,28 @@ impl Edge {
         for ordinal in ordinals.iter_mut() {
             *ordinal = (*ordinal).min(nowhere);
         }
+    }
+
+    /// Executes a batch for one idle bolt of this loop at once; gives back what cannot be.
+    fn fuse(
+        &self,
+        rows: Box<dyn Rows>,
+        (anchors, ordinals): (&[u32], &[u32]),
+        anchoring: &mut Anchoring<'_>,
+        exits: &mut Exits,
+    ) -> Option<Box<dyn Rows>> {
+        let sole = ordinals.first().filter(|first| ordinals.iter().all(|other| other == *first));
+        let target = sole.and_then(|ordinal| {
+            let at = *ordinal as usize;
+            // What waits for the same target must stay before it.
+            self.targets.get(at).filter(|t| self.bins[at].is_empty() && t.ending.is_empty())
+        });
+        let Some(target) = target.filter(|_| anchoring.may_fuse()) else { return Some(rows) };
+        let Some((at, mut bolt)) = exits.take_idle_bolt(&target.place) else { return Some(rows) };
+        let mut chain = Chain { parents: anchors, anchoring };
+        bolt.execute_fused((target.task, self.from), rows, &mut chain, exits);
+        exits.bolts[at] = Some(bolt);
+        None
     }
 
     /// Moves the tuples to their targets' bins and ties each copy to its anchor.

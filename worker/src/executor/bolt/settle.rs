@@ -10,7 +10,7 @@ use crate::executor::mailbox::{Payload, StreamRef};
 use crate::executor::plan::Plan;
 
 /// What a person is told when a call emitted too much.
-const TOO_MUCH_OUTPUT: &str = "one call emitted more than `output.budget`: give the tuples to \
+pub(super) const TOO_MUCH_OUTPUT: &str = "one call emitted more than `output.budget`: give the tuples to \
                                `out.emit_from(iterator)` instead";
 
 impl BoltExecutor {
@@ -69,6 +69,8 @@ impl BoltExecutor {
         let mut settled = false;
         for cell in &mut self.cells {
             let Some(verdicts) = cell.task.verdicts() else { continue };
+            // A component that panicked is dropped with all the guards it held.
+            let panicked = !cell.state.open && !cell.state.ended;
             for (slot, verdict) in verdicts.take() {
                 settled = true;
                 let stamp = cell.held.stamp(slot);
@@ -83,6 +85,7 @@ impl BoltExecutor {
                         plan.board.show(cell.counters.task, "error", text);
                         FailReason::Error
                     }
+                    Verdict::Dropped if panicked => FailReason::Panic,
                     Verdict::Dropped => FailReason::DroppedGuard,
                 };
                 cell.counters.fail(reason);

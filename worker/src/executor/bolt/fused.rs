@@ -1,0 +1,159 @@
+//! Fusion: a batch for an idle bolt on the same loop is executed at once, inside the call that
+//! emitted it, without a mailbox and without edge ids.
+//!
+//! What the bolt emits is tied straight to what the batch came from, so the whole chain is settled
+//! with the record of its head. Whatever cannot be done at once (a panic, a full outbox, an iterator
+//! that is not at its end) turns back into an ordinary batch in hand: only then do its inputs get
+//! edges. Fused or not is so a matter of each batch, and shows in nothing but speed.
+
+use std::sync::Arc;
+
+use topology_api::runtime::{Fault, Rows, UNANCHORED};
+
+use super::settle::{self, TOO_MUCH_OUTPUT};
+use super::{BoltExecutor, InHand};
+use crate::engine::acking::{FailReason, Tracking};
+use crate::executor::anchoring::Anchoring;
+use crate::executor::exits::Exits;
+use crate::executor::mailbox::{Payload, StreamRef};
+use crate::executor::outbox::BATCH_TUPLES;
+use crate::executor::task_state::guarded;
+
+/// What the inputs of a fused batch came from.
+pub struct Chain<'c, 'a> {
+    /// For each input its anchor, as `anchoring` numbers them.
+    pub parents: &'c [u32],
+    /// What the anchors of the head of the chain refer to.
+    pub anchoring: &'c mut Anchoring<'a>,
+}
+
+impl Chain<'_, '_> {
+    fn fail(&mut self, input: usize, reason: FailReason, exits: &mut Exits) {
+        self.anchoring.fail(self.parents[input], reason, exits);
+    }
+}
+
+impl BoltExecutor {
+    /// Tells whether a batch may be executed at once: nothing waits before it, and its output has
+    /// somewhere to go.
+    #[must_use]
+    pub fn is_idle(&self, exits: &Exits) -> bool {
+        !self.explicit
+            && self.in_hand.is_none()
+            && exits.mailboxes[self.place].is_empty()
+            && self.cells.iter().all(|cell| cell.state.open)
+            && !self.outbox.is_over_share(exits)
+    }
+
+    /// Executes a batch that a bolt or spout of this loop has just emitted for `target`.
+    pub fn execute_fused(
+        &mut self,
+        (target, from): (u32, StreamRef),
+        rows: Box<dyn Rows>,
+        chain: &mut Chain<'_, '_>,
+        exits: &mut Exits,
+    ) {
+        let plan = Arc::clone(&exits.plan);
+        let Some(at) = self.cell_of(target) else { return };
+        let rows = match settle::read(&plan, self.component, from, Payload::Typed(rows)) {
+            Ok(rows) => rows,
+            Err(text) => {
+                plan.board.show(target, "refused", text);
+                (0..chain.parents.len()).for_each(|i| chain.fail(i, FailReason::Refused, exits));
+                return;
+            }
+        };
+        self.cells[at].task.load(rows, &[]);
+        let mut done = 0;
+        loop {
+            let cell = &mut self.cells[at];
+            let before = exits.read_clock();
+            let ran = guarded(|| cell.task.run(BATCH_TUPLES));
+            let took = exits.read_clock().saturating_duration_since(before);
+            let (count, panicked) = match ran {
+                Ok(count) => (count, None),
+                Err(text) => {
+                    let input = cell.task.panicked().map_or(done, |input| input as usize);
+                    (input.saturating_sub(done) + 1, Some(text))
+                }
+            };
+            if count > 0 {
+                let each = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / count as u64;
+                cell.counters.execute.record_n(each.max(1), count as u64).ok();
+            }
+            self.route_fused(at, chain, exits);
+            self.settle_fused((at, done, count), panicked.is_some(), chain, exits);
+            done += count;
+            let cell = &mut self.cells[at];
+            if let Some(text) = &panicked {
+                *cell.counters.counters.entry("restarts").or_default() += 1;
+                plan.board.show(cell.counters.task, "panic", text.clone());
+                cell.state.failed(exits.now);
+            } else if count > 0 {
+                cell.state.works();
+            }
+            if !cell.task.has_work() {
+                return;
+            }
+            if panicked.is_some() || self.outbox.is_over_share(exits) {
+                return self.unfuse(at, done, chain, exits);
+            }
+        }
+    }
+
+    /// Routes what was emitted, tied to what the inputs came from.
+    fn route_fused(&mut self, at: usize, chain: &mut Chain<'_, '_>, exits: &mut Exits) {
+        for stream in 0..self.streams {
+            let cell = &mut self.cells[at];
+            let Some(mut emitted) = cell.task.take(stream) else { continue };
+            cell.counters.emitted += emitted.rows.len() as u64;
+            for anchor in emitted.anchors.iter_mut().filter(|anchor| **anchor != UNANCHORED) {
+                *anchor = chain.parents[*anchor as usize];
+            }
+            self.outbox.route((cell.counters.task, stream), emitted, chain.anchoring, exits);
+        }
+    }
+
+    /// Counts the inputs done with, and fails what the failed ones came from.
+    fn settle_fused(
+        &mut self,
+        (at, first, count): (usize, usize, usize),
+        last_panicked: bool,
+        chain: &mut Chain<'_, '_>,
+        exits: &mut Exits,
+    ) {
+        let cell = &mut self.cells[at];
+        let mut failures = Vec::new();
+        for (input, fault) in cell.task.faults() {
+            let (reason, text) = match fault {
+                Fault::Error(text) => (FailReason::Error, text),
+                Fault::TooMuchOutput => (FailReason::TooMuchOutput, TOO_MUCH_OUTPUT.to_owned()),
+            };
+            exits.plan.board.show(cell.counters.task, reason.name(), text);
+            failures.push((input as usize, reason));
+        }
+        if last_panicked {
+            failures.push((first + count - 1, FailReason::Panic));
+        }
+        cell.counters.executed += count as u64;
+        cell.counters.acked += (count - failures.len()) as u64;
+        for (input, reason) in failures {
+            cell.counters.fail(reason);
+            chain.fail(input, reason, exits);
+        }
+    }
+
+    /// Turns what is left of a fused batch into an ordinary one in hand: its inputs get edges.
+    fn unfuse(&mut self, at: usize, done: usize, chain: &mut Chain<'_, '_>, exits: &mut Exits) {
+        let mut tracking = Tracking::new();
+        for (input, parent) in chain.parents.iter().enumerate() {
+            if input < done {
+                tracking.push_untracked();
+            } else {
+                chain.anchoring.tie(*parent, &mut exits.ids, &mut tracking);
+            }
+        }
+        let given = vec![0; chain.parents.len()];
+        self.in_hand = Some(InHand { cell: at, tracking, given, done, stamp: u64::MAX });
+    }
+}
