@@ -118,7 +118,7 @@ static KEYS: [ConfigKey; 9] = [
     },
     ConfigKey {
         name: "tuple.max_bytes",
-        kind: ConfigKind::Size { min: 1 << 10, max: 1 << 30 },
+        kind: ConfigKind::Size { min: 1 << 10, max: 64 << 20 },
         default: "16MiB",
         meaning: "The largest encoded tuple; a larger one fails at its sender with `too-large`.",
     },
@@ -371,7 +371,7 @@ mod tests {
             ("message_timeout", "0s", "100ms to 1d"),
             ("message_timeout", "30", "no unit"),
             ("acking", "yes", "true or false"),
-            ("tuple.max_bytes", "3TiB", "1KiB to 1GiB"),
+            ("tuple.max_bytes", "3TiB", "1KiB to 64MiB"),
         ];
         for (key, value, part) in refused {
             let error = config.set(key, value).expect_err(value).to_string();

@@ -30,6 +30,8 @@ pub struct Emitted {
     pub anchors: Vec<u32>,
     /// Empty, or for each tuple the index of the task it is meant for, or [`NOT_DIRECT`].
     pub direct: Vec<u32>,
+    /// Encoded bytes of the largest tuple.
+    pub largest: usize,
 }
 
 /// Columns of one stream.
@@ -38,15 +40,17 @@ struct Lane<T> {
     rows: Vec<T>,
     anchors: Vec<u32>,
     direct: Vec<u32>,
+    largest: usize,
 }
 
 impl<T: Tuple> Lane<T> {
     fn new() -> Self {
-        Self { rows: Vec::new(), anchors: Vec::new(), direct: Vec::new() }
+        Self { rows: Vec::new(), anchors: Vec::new(), direct: Vec::new(), largest: 0 }
     }
 
     #[inline]
     fn push(&mut self, value: T, anchor: u32, direct: u32) {
+        self.largest = self.largest.max(value.weight());
         if direct != NOT_DIRECT || !self.direct.is_empty() {
             self.direct.resize(self.rows.len(), NOT_DIRECT);
             self.direct.push(direct);
@@ -71,7 +75,8 @@ impl<T: Tuple> AnyLane for Lane<T> {
         let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(capacity));
         let anchors = std::mem::replace(&mut self.anchors, Vec::with_capacity(capacity));
         let direct = std::mem::take(&mut self.direct);
-        Some(Emitted { rows: Box::new(Batch { rows }), anchors, direct })
+        let largest = std::mem::take(&mut self.largest);
+        Some(Emitted { rows: Box::new(Batch { rows }), anchors, direct, largest })
     }
 
     fn as_any_mut(&mut self) -> &mut dyn Any {
@@ -218,8 +223,10 @@ impl<T: Tuple> Output<T> {
 
     #[inline]
     fn push(&mut self, value: T, anchor: u32, direct: u32) {
-        self.call_weight += value.weight();
-        if self.call_weight > self.budget {
+        let weight = value.weight();
+        self.call_weight += weight;
+        // One large tuple is for `tuple.max_bytes` to judge.
+        if self.call_weight > self.budget && self.call_weight > weight {
             self.over_budget = true;
             return;
         }

@@ -23,6 +23,12 @@ pub trait Rows: Any + Send {
     /// About how many bytes they take when encoded.
     fn weight(&self) -> usize;
 
+    /// Where the tuples from `from` on reach `bytes` together: the number after the last of them.
+    fn run_of(&self, from: usize, bytes: usize) -> usize;
+
+    /// The numbers of the tuples that take more than `bytes`.
+    fn larger_than(&self, bytes: usize) -> Vec<usize>;
+
     /// Appends the rows of `range` to `out`.
     fn encode(&self, range: Range<usize>, out: &mut Vec<u8>);
 
@@ -100,6 +106,20 @@ impl<T: Tuple> Rows for Batch<T> {
 
     fn weight(&self) -> usize {
         self.rows.iter().map(Tuple::weight).sum()
+    }
+
+    fn run_of(&self, from: usize, bytes: usize) -> usize {
+        let mut sum = 0;
+        let reached = self.rows[from..].iter().position(|row| {
+            sum += row.weight();
+            sum >= bytes
+        });
+        reached.map_or(self.rows.len(), |at| from + at + 1)
+    }
+
+    fn larger_than(&self, bytes: usize) -> Vec<usize> {
+        let large = self.rows.iter().enumerate().filter(|(_, row)| row.weight() > bytes);
+        large.map(|(at, _)| at).collect()
     }
 
     fn encode(&self, range: Range<usize>, out: &mut Vec<u8>) {

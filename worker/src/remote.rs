@@ -48,6 +48,10 @@ pub(crate) enum Error {
     Transport(#[from] crate::transport::Error),
 }
 
+/// Room in a frame for what stands with its largest tuple: places in trees, and the tuples that were
+/// in the frame before it.
+const AROUND_TUPLE_BYTES: usize = 1 << 20;
+
 /// Runs a worker until its supervisor, or a signal, tells it to stop.
 pub(crate) fn run(launch: Launch, topology: Topology, arguments: Args) -> Result<(), Error> {
     daemon::logging::init_default();
@@ -66,6 +70,7 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
         epoch: launch.epoch,
         listen: launch.listen.parse::<Listen>()?,
         advertise: launch.advertise.clone(),
+        frame_bytes_max: topology.config().tuple_max_bytes() as usize + AROUND_TUPLE_BYTES,
     };
     let receiver = Arc::clone(&door) as Arc<dyn Receiver>;
     let transport = Transport::start(config, receiver, clock.clone(), shutdown.clone()).await?;

@@ -253,7 +253,7 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
                 None => drop(self.side.insert(stream, emitted.rows)),
             }
         }
-        let Some(Emitted { rows, anchors, direct }) = main else { return };
+        let Some(Emitted { rows, anchors, direct, .. }) = main else { return };
         let rows: Box<Batch<O>> =
             rows.into_any().downcast().expect("the main stream carries what the bolt emits");
         for (at, tuple) in rows.rows.into_iter().enumerate() {

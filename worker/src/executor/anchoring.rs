@@ -39,29 +39,14 @@ pub enum Anchoring<'a> {
 }
 
 impl Anchoring<'_> {
-    /// Fails the trees of an anchor: a fused bolt failed what came of it.
+    /// Fails the trees of an anchor: what came of it is lost before it could leave.
     ///
-    /// The anchor remembers an id that nobody will ever give back, so that its tree cannot complete
+    /// The anchor gets an edge that nobody will ever give back, so that its tree cannot complete
     /// before the failure arrives.
     pub fn fail(&mut self, anchor: u32, reason: FailReason, exits: &mut Exits) {
-        if anchor == UNANCHORED {
-            return;
-        }
-        let never = exits.ids.next();
-        match self {
-            // Held inputs are never handed to a fused bolt.
-            Self::Off | Self::Held { .. } => {}
-            Self::Inputs { tracking, given } => {
-                given[anchor as usize] ^= never;
-                tracking.of(anchor as usize).iter().for_each(|edge| exits.fail(edge.root, reason));
-            }
-            Self::Roots { roots, given } => {
-                given[anchor as usize] ^= never;
-                if roots[anchor as usize] != 0 {
-                    exits.fail(roots[anchor as usize], reason);
-                }
-            }
-        }
+        let mut lost = Tracking::new();
+        self.tie(anchor, &mut exits.ids, &mut lost);
+        exits.fail_all(&lost, reason);
     }
 
     /// Tells whether a bolt may be fused to what is anchored like this.

@@ -3,6 +3,7 @@
 //! Each loop owns one of these and lends it to the executor whose turn it is.
 
 mod acks;
+mod frames;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::executor::inbox::{Inbox, Message};
 use crate::executor::mailbox::{Delivery, Gauge, Item, Mailbox, Payload, StreamRef};
 use crate::executor::plan::Plan;
 use crate::executor::routes::Routes;
-use crate::transport::{BatchHead, FrameWriter, Item as FrameItem, Link, Transport};
+use crate::transport::{FrameWriter, Link, Transport};
 
 /// Where a task is, seen from a loop.
 #[derive(Clone, Debug)]
@@ -76,6 +77,8 @@ pub struct Exits {
     /// What the worker runs.
     pub plan: Arc<Plan>,
     fusion: bool,
+    /// Encoded bytes of the largest tuple that may be emitted.
+    pub tuple_bytes_max: usize,
     /// All loops of this worker.
     pub loops: Arc<[Arc<Inbox>]>,
     /// The loop of each local spout executor, by index in the topology.
@@ -129,6 +132,7 @@ impl Exits {
             epoch: start.epoch,
             mailboxes: start.mailboxes,
             bolts: Vec::new(),
+            tuple_bytes_max: start.plan.topology.config().tuple_max_bytes() as usize,
             fusion: start.plan.topology.config().fusion(),
             plan: start.plan,
             loops: start.loops,
@@ -230,28 +234,7 @@ impl Exits {
                 }
                 self.put(place, item);
             }
-            Place::Away { worker, gate } => {
-                let head = BatchHead {
-                    target_task: out.target,
-                    source_task: out.source,
-                    stream: u16::try_from(out.from.stream).unwrap_or(u16::MAX),
-                    ownership: 0,
-                    count: u32::try_from(tuples).unwrap_or(u32::MAX),
-                };
-                let range = 0..out.rows.len();
-                let Some((_, writer)) = self.frame(*worker) else {
-                    return self.fail_all(&out.tracking, FailReason::NoTarget);
-                };
-                // Credit is counted in encoded bytes: the receiver sees no others.
-                let encoded = writer.batch(head, &out.tracking, range.clone(), |buffer| {
-                    out.rows.encode(range, buffer);
-                });
-                let full = writer.is_full();
-                gate.took(tuples, encoded as u64);
-                if full {
-                    self.flush_frame(*worker);
-                }
-            }
+            Place::Away { worker, gate } => self.send_away(*worker, gate, &out),
             Place::Nowhere => self.fail_all(&out.tracking, FailReason::NoTarget),
         }
     }
@@ -325,20 +308,6 @@ impl Exits {
         }
     }
 
-    fn frame(&mut self, worker: u32) -> Option<&mut (Arc<Link>, FrameWriter)> {
-        if !self.frames.contains_key(&worker) {
-            let link = self.routes.links.get(&worker)?;
-            self.frames.insert(worker, (Arc::clone(link), FrameWriter::new()));
-        }
-        self.frames.get_mut(&worker)
-    }
-
-    fn flush_frame(&mut self, worker: u32) {
-        if let Some((link, writer)) = self.frames.get_mut(&worker) {
-            link.send(writer.finish());
-        }
-    }
-
     /// Adopts a routing table. Frames being filled for a link that is gone are abandoned: the trees
     /// in them fail.
     pub fn adopt(&mut self, routes: Arc<Routes>) {
@@ -354,24 +323,6 @@ impl Exits {
             .collect();
         for worker in gone {
             self.frames.remove(&worker);
-        }
-    }
-
-    /// Fails every tree in frame items that will not arrive.
-    pub fn fail_items(&mut self, lost: &[FrameItem], reason: FailReason) {
-        for item in lost {
-            match item {
-                FrameItem::Batch { tracking, .. } => self.fail_all(tracking, reason),
-                FrameItem::Acks { batch, .. } => {
-                    for contribution in &batch.contributions {
-                        self.fail(contribution.root, reason);
-                    }
-                    for failure in &batch.failures {
-                        self.fail(failure.root, failure.reason);
-                    }
-                }
-                FrameItem::EndOfStream { .. } => {}
-            }
         }
     }
 

@@ -4,6 +4,8 @@
 //! executor has no more input; a target without room keeps its share, and an executor whose share
 //! for any target is full takes no more input. So a slow target stalls only those who send to it.
 
+mod large;
+
 use topology_api::runtime::{Emitted, Grouping, KeyHashes, NOT_DIRECT, OutputStream, Rows};
 
 use crate::engine::acking::Tracking;
@@ -95,7 +97,15 @@ impl Outbox {
         anchoring: &mut Anchoring<'_>,
         exits: &mut Exits,
     ) {
-        let Emitted { rows, anchors, direct } = emitted;
+        let emitted = if emitted.largest > exits.tuple_bytes_max {
+            large::fail(source, emitted, anchoring, exits)
+        } else {
+            emitted
+        };
+        let Emitted { rows, anchors, direct, .. } = emitted;
+        if rows.is_empty() {
+            return;
+        }
         let mut rows = Some(rows);
         let last = self.edges.iter().rposition(|edge| edge.from.stream == stream);
         for (at, edge) in self.edges.iter_mut().enumerate() {

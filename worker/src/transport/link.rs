@@ -12,7 +12,6 @@ use bytes::Bytes;
 use daemon::Clock;
 use tokio::sync::{Notify, watch};
 
-use super::wire::PAYLOAD_BYTES_MAX;
 use crate::engine::flow::Gate;
 use crate::engine::links::handshake::Refusal;
 use crate::engine::links::sequence::{CannotResume, SendLink};
@@ -102,6 +101,7 @@ impl Drop for Link {
 pub(super) struct Shared {
     pub(super) peer: u32,
     pub(super) epoch: Epoch,
+    frame_bytes_max: usize,
     clock: Clock,
     state: Mutex<State>,
     gates: Mutex<HashMap<u32, Arc<Gate>>>,
@@ -138,7 +138,12 @@ pub(super) enum Next {
 }
 
 impl Shared {
-    pub(super) fn new(peer: u32, epoch: Epoch, route: Destination, clock: Clock) -> Self {
+    pub(super) fn new(
+        (peer, epoch): (u32, Epoch),
+        frame_bytes_max: usize,
+        route: Destination,
+        clock: Clock,
+    ) -> Self {
         let state = State {
             frames: SendLink::new(),
             too_large: Vec::new(),
@@ -152,6 +157,7 @@ impl Shared {
         Self {
             peer,
             epoch,
+            frame_bytes_max,
             clock,
             state: Mutex::new(state),
             gates: Mutex::default(),
@@ -174,7 +180,7 @@ impl Shared {
     fn push(&self, frame: Bytes) {
         let now = self.clock.now();
         let mut state = lock(&self.state);
-        if frame.len() > PAYLOAD_BYTES_MAX {
+        if frame.len() > self.frame_bytes_max {
             state.too_large.push(frame);
             self.attention.notify_one();
         } else if state.frames.push(frame, now) {

@@ -80,6 +80,8 @@ pub struct Config {
     pub listen: Listen,
     /// Host under which other workers reach this one.
     pub advertise: String,
+    /// Largest frame that is sent or taken, in bytes: larger ones come back as lost.
+    pub frame_bytes_max: usize,
 }
 
 /// Why the transport did not start.
@@ -110,6 +112,7 @@ impl std::fmt::Debug for Transport {
 
 struct Inner {
     me: Arc<Identity>,
+    frame_bytes_max: usize,
     address: String,
     receiver: Arc<dyn Receiver>,
     incoming: Arc<Incoming>,
@@ -134,16 +137,19 @@ impl Transport {
         clock: Clock,
         shutdown: Shutdown,
     ) -> Result<Self, Error> {
-        let Config { cluster, topology, worker, epoch, listen, advertise } = config;
+        let Config { cluster, topology, worker, epoch, listen, advertise, frame_bytes_max } =
+            config;
         let failed = |source| Error::Listen { listen: listen.clone(), source };
         let listener = listen.bind().await.map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
         let me = Arc::new(Identity { cluster, topology, worker, epoch });
         let incoming = Arc::new(Incoming::new(Arc::clone(&me), Arc::clone(&receiver)));
-        let serving = server::serve(listener, Arc::clone(&incoming), shutdown.clone());
+        let message_max = frame_bytes_max + wire::AROUND_PAYLOAD_BYTES;
+        let serving = server::serve(listener, Arc::clone(&incoming), message_max, shutdown.clone());
         shutdown.spawn(serving);
         let inner = Inner {
             me,
+            frame_bytes_max,
             address: listen::host_and_port(&advertise, port),
             receiver,
             incoming,
@@ -250,7 +256,8 @@ impl Transport {
 
 impl Inner {
     fn open(&self, worker: u32, epoch: Epoch, there: Destination) -> Link {
-        let shared = Arc::new(Shared::new(worker, epoch, there, self.clock.clone()));
+        let limit = self.frame_bytes_max;
+        let shared = Arc::new(Shared::new((worker, epoch), limit, there, self.clock.clone()));
         let receiver = Arc::clone(&self.receiver);
         let client = Client::new(Arc::clone(&self.me), Arc::clone(&shared), receiver);
         let _runtime = self.runtime.enter();

@@ -26,9 +26,14 @@ const HELLO: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Serves links until shutdown.
-pub(super) async fn serve(listener: TcpListener, incoming: Arc<Incoming>, shutdown: Shutdown) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    incoming: Arc<Incoming>,
+    message_max: usize,
+    shutdown: Shutdown,
+) {
     let service = Service { incoming, shutdown: shutdown.clone() };
-    let service = TransportServer::new(service).max_decoding_message_size(wire::MESSAGE_BYTES_MAX);
+    let service = TransportServer::new(service).max_decoding_message_size(message_max);
     let connections = accept::connections(listener, &shutdown);
     let served = wire::server()
         .add_service(service)

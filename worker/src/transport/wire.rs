@@ -19,11 +19,8 @@ use crate::engine::flow::Amount;
 use crate::engine::links::handshake::{Hello, Identity, Refusal};
 use crate::engine::routing::Epoch;
 
-/// Largest message: a tuple of 16 MiB and what stands around it.
-pub(super) const MESSAGE_BYTES_MAX: usize = 17 << 20;
-
-/// Largest frame of ours that fits a message.
-pub(super) const PAYLOAD_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 64;
+/// What stands around the payload of a frame in its message, at most.
+pub(super) const AROUND_PAYLOAD_BYTES: usize = 64;
 
 const HTTP2_FRAME_BYTES: u32 = 256 << 10;
 const CODEC_BYTES: usize = 64 << 10;

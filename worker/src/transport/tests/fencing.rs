@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Worker, epoch, numbered, pair_with_wire, route, until};
+use super::{FRAME_BYTES_MAX, Worker, epoch, numbered, pair_with_wire, route, until};
 use crate::engine::acking::FailReason;
 use crate::engine::links::handshake::Refusal;
 
@@ -153,7 +153,7 @@ async fn a_frame_that_cannot_be_read_is_given_up_and_the_link_goes_on() {
 async fn a_frame_that_no_message_can_hold_comes_back_and_the_link_goes_on() {
     let (a, b, _wire) = pair_with_wire().await;
     let link = a.link(2);
-    link.send(numbered(0, 18 << 20));
+    link.send(numbered(0, FRAME_BYTES_MAX));
     link.send(numbered(1, 0));
     a.recorder.until(|it| it.lost == [(0, FailReason::TooLarge)]).await;
     b.recorder.until(|it| it.frames == [(1, 1)]).await;

@@ -115,6 +115,8 @@ struct Worker {
     shutdown: Shutdown,
 }
 
+const FRAME_BYTES_MAX: usize = 17 << 20;
+
 impl Worker {
     async fn start(number: u32, epoch: Epoch) -> Self {
         Self::start_in("words-1", number, epoch).await
@@ -128,6 +130,7 @@ impl Worker {
             epoch,
             listen: "127.0.0.1:0".parse().unwrap(),
             advertise: "127.0.0.1".into(),
+            frame_bytes_max: FRAME_BYTES_MAX,
         };
         let (recorder, shutdown) = (Arc::new(Recorder::default()), Shutdown::new());
         let receiver = Arc::clone(&recorder);

@@ -1,0 +1,108 @@
+//! Sizes that are bounded: what one tuple and one call may take.
+
+use std::collections::HashSet;
+
+use topology_api::NoOutput;
+use topology_api::prelude::*;
+
+use crate::vocabulary::{Audit, Number, fused_and_not, run, topology};
+
+#[derive(Clone, Debug, Tuple)]
+struct Blob {
+    bytes: Vec<u8>,
+}
+
+/// Turns a number into so many bytes; the second time, into few.
+#[derive(Default)]
+struct Inflate {
+    seen: HashSet<u64>,
+}
+
+impl Bolt for Inflate {
+    type Input = Number;
+    type Output = Blob;
+
+    fn execute(&mut self, number: Number, out: &mut Output<Blob>) -> BoltResult {
+        // Two bytes say how long the field is.
+        let length = if self.seen.insert(number.n) { 1_000 + number.n } else { 1 };
+        out.emit(Blob { bytes: vec![0; length as usize] });
+        Ok(())
+    }
+}
+
+struct Measure {
+    cx: Context,
+    longest: usize,
+}
+
+impl Bolt for Measure {
+    type Input = Blob;
+    type Output = NoOutput;
+
+    fn execute(&mut self, blob: Blob, _: &mut Output<NoOutput>) -> BoltResult {
+        self.longest = self.longest.max(blob.bytes.len());
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Output<NoOutput>) {
+        self.cx.result(&self.longest);
+    }
+}
+
+#[test]
+fn a_tuple_at_the_size_limit_passes_and_one_over_it_fails() {
+    fused_and_not(|fusion| {
+        let audit = Audit::default();
+        let mut t = topology("large", fusion);
+        t.config("tuple.max_bytes", "1024").unwrap();
+        let numbers = audit.spout(&mut t, 30);
+        let blobs = t.bolt("inflate", |_| Inflate::default()).shuffle(&numbers).stream();
+        t.bolt("measure", |cx| Measure { cx: cx.clone(), longest: 0 }).shuffle(&blobs);
+        let finished = run(t);
+        audit.assert_each_acked_once(30);
+        assert!(finished.snapshot.results.values().eq(["1022"]), "the largest that fits came");
+        let failed = audit.failed.lock().unwrap();
+        let over: HashSet<u64> = failed.iter().map(|(n, _)| *n).collect();
+        assert_eq!(over, (23..30).collect(), "each that was over the limit failed once");
+        assert!(failed.iter().all(|(_, reason)| *reason == "too-large"), "{failed:?}");
+        let errors = &finished.snapshot.errors;
+        let told = errors.iter().any(|error| error.text.contains("`tuple.max_bytes` = 1KiB"));
+        assert!(told, "what the limit is and how to raise it is shown: {errors:?}");
+    });
+}
+
+/// Emits far more than its budget in one call, the first time.
+struct Flood {
+    calls: u32,
+}
+
+impl Bolt for Flood {
+    type Input = Number;
+    type Output = Number;
+
+    fn execute(&mut self, number: Number, out: &mut Output<Number>) -> BoltResult {
+        self.calls += 1;
+        let copies = if self.calls == 1 { 10_000_000 } else { 1 };
+        (0..copies).for_each(|_| out.emit(number.clone()));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_call_that_emits_ten_million_tuples_fails_its_input_and_says_what_to_do() {
+    fused_and_not(|fusion| {
+        let audit = Audit::default();
+        let mut t = topology("flood", fusion);
+        t.config("output.budget", "64KiB").unwrap();
+        let numbers = audit.spout(&mut t, 100);
+        let flood = t.bolt("flood", |_| Flood { calls: 0 }).shuffle(&numbers).stream();
+        t.bolt("sink", audit.sink()).global(&flood);
+        let finished = run(t);
+        audit.assert_each_acked_once(100);
+        let failed = audit.failed.lock().unwrap();
+        assert_eq!(failed.as_slice(), [(0, "too-much-output")], "the call that emitted too much");
+        let errors = &finished.snapshot.errors;
+        let told = errors.iter().any(|error| error.text.contains("emit_from"));
+        assert!(told, "the way out is shown: {errors:?}");
+    });
+}
