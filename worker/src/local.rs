@@ -109,6 +109,7 @@ pub fn run_here(topology: Topology, arguments: Args) -> std::io::Result<Finished
         .collect();
     let table = own_table(&topology, &executors);
     let loops = cores(0, &topology);
+    let stuck_after = topology.config().stuck_after();
     let plan = Plan::new(topology, arguments, 0, executors, (loops, Arc::clone(&board)));
     let loops = Loops::start(plan, None, &clock)?;
     let routes = Arc::new(Routes { table, links: std::collections::BTreeMap::new() });
@@ -117,7 +118,10 @@ pub fn run_here(topology: Topology, arguments: Args) -> std::io::Result<Finished
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let complete = runtime.block_on(async {
         let complete = tokio::select! {
-            () = until(&board, Snapshot::is_ended) => true,
+            () = until(&board, |snapshot| {
+                board.show_stuck(stuck_after);
+                snapshot.is_ended()
+            }) => true,
             _ = daemon::signals::terminate() => false,
         };
         if !complete {

@@ -249,6 +249,7 @@ impl Worker {
         let Some(loops) = &self.loops else { return };
         let waiting = self.board.waiting_ns();
         loops.tell(|| Message::Waiting(waiting));
+        self.board.show_stuck(loops.plan.topology.config().stuck_after());
         self.sequence += 1;
         let facts = Facts {
             sequence: self.sequence,

@@ -14,10 +14,11 @@ use crate::engine::acking::{FailReason, Held, Tracking};
 pub use fused::Chain;
 
 use crate::executor::anchoring::Anchoring;
+use crate::executor::calls::{GROUP, Pace};
 use crate::executor::counters::{Board, TaskCounters};
 use crate::executor::exits::Exits;
 use crate::executor::mailbox::{Delivery, Item, StreamRef};
-use crate::executor::outbox::{BATCH_TUPLES, Outbox};
+use crate::executor::outbox::Outbox;
 use crate::executor::plan::Plan;
 use crate::executor::task_state::{TaskState, guarded};
 
@@ -33,6 +34,7 @@ struct Cell {
     held: Held,
     /// The source tasks that have ended, by stream.
     ended: HashSet<(StreamRef, u32)>,
+    pace: Pace,
 }
 
 /// The batch in hand: some of its inputs may be done with.
@@ -79,6 +81,7 @@ impl BoltExecutor {
                 counters: TaskCounters::new(task, index, &component.name),
                 held: Held::new(),
                 ended: HashSet::new(),
+                pace: Pace::default(),
             })
             .collect();
         let streams: HashSet<(usize, usize)> =
@@ -101,6 +104,7 @@ impl BoltExecutor {
     /// Gives the executor its turn; tells whether it got something done.
     pub fn turn(&mut self, plan: &Plan, exits: &mut Exits) -> bool {
         let mut worked = self.open_due(plan, exits);
+        let until = exits.now + GROUP;
         for _ in 0..BATCHES_A_TURN {
             if self.outbox.is_over_share(exits) {
                 self.outbox.flush(self.source(), exits);
@@ -112,7 +116,8 @@ impl BoltExecutor {
                 break;
             }
             worked = true;
-            if !self.run(plan, exits) {
+            // One slow bolt must not keep the others of its loop waiting for all its batches.
+            if !self.run(plan, exits) || exits.now >= until {
                 break;
             }
         }
@@ -134,7 +139,7 @@ impl BoltExecutor {
             if !cell.state.is_due(exits.now) {
                 continue;
             }
-            match guarded(|| cell.task.open(&cell.cx)) {
+            match exits.watch.call((cell.counters.task, exits.now), || cell.task.open(&cell.cx)) {
                 Ok(Ok(())) => {
                     cell.state.opened();
                     opened = true;
@@ -216,7 +221,8 @@ impl BoltExecutor {
             return false;
         }
         let before = exits.read_clock();
-        let ran = guarded(|| cell.task.run(BATCH_TUPLES));
+        let (task, pace) = (cell.counters.task, cell.pace.calls());
+        let ran = exits.watch.call((task, before), || cell.task.run(pace));
         let took = exits.read_clock().saturating_duration_since(before);
         let (done, panicked) = match ran {
             Ok(done) => (done, None),
@@ -228,6 +234,7 @@ impl BoltExecutor {
         if done > 0 {
             let each = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / done as u64;
             cell.counters.execute.record_n(each.max(1), done as u64).ok();
+            cell.pace.learn(done, took);
         }
         let cell_at = hand.cell;
         self.route(cell_at, exits);
@@ -317,7 +324,8 @@ impl BoltExecutor {
         (plan, exits): (&Plan, &mut Exits),
     ) {
         let cell = &mut self.cells[at];
-        if let Err(text) = guarded(|| method(&mut *cell.task)) {
+        let call = || method(&mut *cell.task);
+        if let Err(text) = exits.watch.call((cell.counters.task, exits.now), call) {
             plan.board.show(cell.counters.task, "panic", format!("in `{what}`: {text}"));
             cell.task.panicked();
             cell.state.failed(exits.now);

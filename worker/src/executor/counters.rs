@@ -4,13 +4,16 @@
 //! most every 100 ms, and when it goes to sleep.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use tokio::sync::Notify;
+use topology_api::format_duration;
 use topology_api::runtime::Reporter;
 
 use crate::engine::acking::FailReason;
+use crate::executor::calls::CallWatch;
 
 /// Longest latency that is told apart, in nanoseconds: one hour.
 const LATENCY_MAX_NS: u64 = 3_600_000_000_000;
@@ -113,6 +116,7 @@ struct Posted {
     error_sequence: u64,
     waiting_ns: BTreeMap<usize, u64>,
     idle: BTreeMap<usize, bool>,
+    watches: Vec<Arc<CallWatch>>,
 }
 
 /// Where loops post what their tasks count, for the reports.
@@ -192,6 +196,27 @@ impl Board {
     #[must_use]
     pub fn waiting_ns(&self) -> u64 {
         self.lock().waiting_ns.values().copied().max().unwrap_or(0)
+    }
+
+    /// Makes the watch of a loop.
+    pub fn watch(&self, epoch: Instant) -> Arc<CallWatch> {
+        let watch = CallWatch::new(epoch);
+        self.lock().watches.push(Arc::clone(&watch));
+        watch
+    }
+
+    /// Shows the calls that have been going on for longer than `limit`.
+    pub fn show_stuck(&self, limit: Duration) {
+        let now = self.clock.now();
+        let stuck: Vec<_> =
+            self.lock().watches.iter().filter_map(|watch| watch.stuck(now, limit)).collect();
+        for (task, took) in stuck {
+            let text = format!(
+                "one call has not returned for {}; its thread can do nothing else meanwhile",
+                format_duration(took)
+            );
+            self.show(task, "stuck", text);
+        }
     }
 
     /// Shows an error.

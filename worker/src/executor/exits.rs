@@ -15,6 +15,7 @@ use topology_api::runtime::Rows;
 use crate::engine::acking::{AckBatch, AckBuffer, EdgeIds, FailReason, Tracking, executor_of};
 use crate::engine::flow::Gate;
 use crate::executor::bolt::BoltExecutor;
+use crate::executor::calls::CallWatch;
 use crate::executor::inbox::{Inbox, Message};
 use crate::executor::mailbox::{Delivery, Gauge, Item, Mailbox, Payload, StreamRef};
 use crate::executor::plan::Plan;
@@ -77,6 +78,8 @@ pub struct Exits {
     /// What the worker runs.
     pub plan: Arc<Plan>,
     fusion: bool,
+    /// Sees the calls of this loop into components.
+    pub watch: Arc<CallWatch>,
     /// Encoded bytes of the largest tuple that may be emitted.
     pub tuple_bytes_max: usize,
     /// All loops of this worker.
@@ -133,6 +136,7 @@ impl Exits {
             mailboxes: start.mailboxes,
             bolts: Vec::new(),
             tuple_bytes_max: start.plan.topology.config().tuple_max_bytes() as usize,
+            watch: start.plan.board.watch(start.epoch),
             fusion: start.plan.topology.config().fusion(),
             plan: start.plan,
             loops: start.loops,

@@ -7,6 +7,7 @@
 
 pub mod anchoring;
 pub mod bolt;
+pub mod calls;
 pub mod core_loop;
 pub mod counters;
 pub mod exits;

@@ -161,7 +161,10 @@ impl SpoutExecutor {
     fn open_due(&mut self, plan: &Plan, exits: &Exits) -> bool {
         let mut opened = false;
         for cell in self.cells.iter_mut().filter(|cell| cell.state.is_due(exits.now)) {
-            let text = match guarded(|| cell.task.open(&cell.cx)) {
+            let text = match exits
+                .watch
+                .call((cell.counters.task, exits.now), || cell.task.open(&cell.cx))
+            {
                 Ok(Ok(())) => {
                     cell.state.opened();
                     cell.active = false;
@@ -227,7 +230,8 @@ impl SpoutExecutor {
         {
             return false;
         }
-        let next = guarded(|| cell.task.next(room));
+        let task = (cell.counters.task, exits.now);
+        let next = exits.watch.call(task, || cell.task.next(room));
         let emitted = self.route(at, plan, exits);
         let cell = &mut self.cells[at];
         match next {
@@ -316,7 +320,8 @@ impl SpoutExecutor {
             if !cell.state.open {
                 continue;
             }
-            if let Err(text) = guarded(|| cell.task.tick()) {
+            let task = (cell.counters.task, exits.now);
+            if let Err(text) = exits.watch.call(task, || cell.task.tick()) {
                 plan.board.show(cell.counters.task, "panic", format!("in `tick`: {text}"));
             }
             self.route(at, plan, exits);

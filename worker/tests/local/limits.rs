@@ -106,3 +106,35 @@ fn a_call_that_emits_ten_million_tuples_fails_its_input_and_says_what_to_do() {
         assert!(told, "the way out is shown: {errors:?}");
     });
 }
+
+/// Does not come back for two seconds, once.
+struct Sleepy;
+
+impl Bolt for Sleepy {
+    type Input = Number;
+    type Output = NoOutput;
+
+    fn execute(&mut self, number: Number, _: &mut Output<NoOutput>) -> BoltResult {
+        if number.n == 5 {
+            std::thread::sleep(std::time::Duration::from_secs(2));
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_call_that_does_not_come_back_is_reported_once_while_it_lasts() {
+    fused_and_not(|fusion| {
+        let audit = Audit::default();
+        let mut t = topology("sleepy", fusion);
+        t.config("stuck_after", "100ms").unwrap();
+        let numbers = audit.spout(&mut t, 20);
+        t.bolt("sleepy", |_| Sleepy).shuffle(&numbers);
+        let finished = run(t);
+        audit.assert_each_acked_once(20);
+        let errors = finished.snapshot.errors;
+        let stuck: Vec<_> = errors.iter().filter(|error| error.reason == "stuck").collect();
+        assert_eq!(stuck.len(), 1, "told once: {errors:?}");
+        assert_eq!(stuck[0].task, 1, "of the task that is called");
+    });
+}

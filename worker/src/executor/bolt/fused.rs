@@ -4,7 +4,7 @@
 //! What the bolt emits is tied straight to what the batch came from, so the whole chain is settled
 //! with the record of its head. Whatever cannot be done at once (a panic, a full outbox, an iterator
 //! that is not at its end) turns back into an ordinary batch in hand: only then do its inputs get
-//! edges. Fused or not is so a matter of each batch, and shows in nothing but speed.
+//! edges. A bolt that turns out slow gets no more of the batch at once either. Fused or not is so a matter of each batch, and shows in nothing but speed.
 
 use std::sync::Arc;
 
@@ -16,8 +16,6 @@ use crate::engine::acking::{FailReason, Tracking};
 use crate::executor::anchoring::Anchoring;
 use crate::executor::exits::Exits;
 use crate::executor::mailbox::{Payload, StreamRef};
-use crate::executor::outbox::BATCH_TUPLES;
-use crate::executor::task_state::guarded;
 
 /// What the inputs of a fused batch came from.
 pub struct Chain<'c, 'a> {
@@ -34,14 +32,14 @@ impl Chain<'_, '_> {
 }
 
 impl BoltExecutor {
-    /// Tells whether a batch may be executed at once: nothing waits before it, and its output has
-    /// somewhere to go.
+    /// Tells whether a batch may be executed at once: nothing waits before it, its output has
+    /// somewhere to go, and a batch is known to take little time.
     #[must_use]
     pub fn is_idle(&self, exits: &Exits) -> bool {
         !self.explicit
             && self.in_hand.is_none()
             && exits.mailboxes[self.place].is_empty()
-            && self.cells.iter().all(|cell| cell.state.open)
+            && self.cells.iter().all(|cell| cell.state.open && cell.pace.is_full())
             && !self.outbox.is_over_share(exits)
     }
 
@@ -68,7 +66,8 @@ impl BoltExecutor {
         loop {
             let cell = &mut self.cells[at];
             let before = exits.read_clock();
-            let ran = guarded(|| cell.task.run(BATCH_TUPLES));
+            let pace = cell.pace.calls();
+            let ran = exits.watch.call((target, before), || cell.task.run(pace));
             let took = exits.read_clock().saturating_duration_since(before);
             let (count, panicked) = match ran {
                 Ok(count) => (count, None),
@@ -80,6 +79,7 @@ impl BoltExecutor {
             if count > 0 {
                 let each = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / count as u64;
                 cell.counters.execute.record_n(each.max(1), count as u64).ok();
+                cell.pace.learn(count, took);
             }
             self.route_fused(at, chain, exits);
             self.settle_fused((at, done, count), panicked.is_some(), chain, exits);
@@ -95,7 +95,8 @@ impl BoltExecutor {
             if !cell.task.has_work() {
                 return;
             }
-            if panicked.is_some() || self.outbox.is_over_share(exits) {
+            let is_slow = !self.cells[at].pace.is_full();
+            if panicked.is_some() || is_slow || self.outbox.is_over_share(exits) {
                 return self.unfuse(at, done, chain, exits);
             }
         }
