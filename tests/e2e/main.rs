@@ -7,6 +7,7 @@ mod counts;
 mod delivery;
 mod ending;
 mod failure;
+mod kills;
 mod verbs;
 
 use tests::{Audit, Cluster, program, until};

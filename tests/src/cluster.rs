@@ -135,7 +135,9 @@ impl Cluster {
         Process::start(command, &new_log(self.folder.path(), &format!("supervisor-{number}")))
     }
 
-    fn supervisor_folder(&self, number: usize) -> PathBuf {
+    /// The data folder of a supervisor; its workers work below it.
+    #[must_use]
+    pub fn supervisor_folder(&self, number: usize) -> PathBuf {
         self.folder.path().join(format!("s{number}"))
     }
 
@@ -216,6 +218,18 @@ impl Cluster {
     /// Asks a supervisor to end, and returns its exit code.
     pub fn stop_supervisor(&mut self, number: usize) -> Option<i32> {
         self.supervisors[number].terminate()
+    }
+
+    /// The process id of a supervisor.
+    #[must_use]
+    pub fn supervisor_process(&self, number: usize) -> u32 {
+        self.supervisors[number].id()
+    }
+
+    /// The folder that everything of this cluster is in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// All keys of the cluster in etcd.
