@@ -153,6 +153,8 @@ pub(crate) struct ComponentStatus {
     pub(crate) executed: u64,
     /// Tuples it acked; for a spout: that were acked.
     pub(crate) acked: u64,
+    /// Failures by reason.
+    pub(crate) failed: BTreeMap<String, u64>,
     /// Failures of all reasons.
     pub(crate) failed_total: u64,
     /// Trees that are open (spouts).

@@ -8,6 +8,7 @@ mod delivery;
 mod ending;
 mod failure;
 mod kills;
+mod trouble;
 mod verbs;
 
 use tests::{Audit, Cluster, program, until};

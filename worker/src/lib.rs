@@ -10,6 +10,7 @@
 //! ledger that opened the tree.
 
 mod control;
+mod door;
 pub mod engine;
 mod entry;
 pub mod executor;

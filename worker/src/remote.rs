@@ -2,7 +2,7 @@
 //! it is assigned until it is told to stop.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::{Clock, Shutdown};
@@ -13,20 +13,22 @@ use proto::supervisor::{DesiredState, RoutingTable, WorkerHello};
 use topology_api::{Args, Topology};
 
 use crate::control::Control;
-use crate::engine::acking::FailReason;
+use crate::door::Door;
 use crate::engine::routing::{Epoch, ExecutorPlace, Route, Table, incarnation_of};
 use crate::executor::counters::{Board, Snapshot};
-use crate::executor::inbox::{Desired, Inbox, Message};
-use crate::executor::mailbox::{Delivery, Item, Payload, StreamRef};
+use crate::executor::inbox::{Desired, Message};
 use crate::executor::plan::{OwnExecutor, Plan};
 use crate::executor::routes::Routes;
 use crate::launch::Launch;
 use crate::local::{Loops, cores, until};
 use crate::report::{Facts, report};
-use crate::transport::{Config, Item as FrameItem, Listen, Receiver, Transport};
+use crate::transport::{Config, FrameWriter, Listen, Receiver, Transport};
 
 /// How often the worker reports when nothing changes.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
+
+/// What waits for less than this is not told to others, in nanoseconds: 100 ms.
+const WAITING_MIN_NS: u64 = 100_000_000;
 
 /// How long open trees may take to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -62,7 +64,7 @@ pub(crate) fn run(launch: Launch, topology: Topology, arguments: Args) -> Result
 async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<(), Error> {
     let clock = Clock::system();
     let shutdown = Shutdown::new();
-    let door = Arc::new(Door { clock: clock.clone(), state: Mutex::default() });
+    let door = Arc::new(Door::new(clock.clone()));
     let config = Config {
         cluster: launch.cluster.clone(),
         topology: launch.topology.clone(),
@@ -93,6 +95,7 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
         table: Table::default(),
         desired: Desired::Inactive,
         sequence: 0,
+        told_waiting: false,
         launch,
     };
     worker.obey(control, topology, arguments).await?;
@@ -113,6 +116,8 @@ struct Worker {
     table: Table,
     desired: Desired,
     sequence: u64,
+    /// The others were told that tuples wait here.
+    told_waiting: bool,
 }
 
 impl Worker {
@@ -247,8 +252,10 @@ impl Worker {
 
     fn report(&mut self, control: &Control) {
         let Some(loops) = &self.loops else { return };
-        let waiting = self.board.waiting_ns();
+        let own = self.board.waiting_ns();
+        let waiting = own.max(self.door.waiting_ns());
         loops.tell(|| Message::Waiting(waiting));
+        self.told_waiting = tell_waiting(own, self.told_waiting, &self.table, &self.transport);
         self.board.show_stuck(loops.plan.topology.config().stuck_after());
         self.sequence += 1;
         let facts = Facts {
@@ -259,6 +266,20 @@ impl Worker {
         let report = report(&loops.plan, &self.board.snapshot(), &self.transport, &facts);
         control.report.send_replace(report);
     }
+}
+
+/// Tells the other workers how long tuples wait here, and once when they no longer do.
+fn tell_waiting(own: u64, told: bool, table: &Table, transport: &Transport) -> bool {
+    let own = if own < WAITING_MIN_NS { 0 } else { own };
+    if own != 0 || told {
+        let links = table.workers().iter().filter_map(|route| transport.link(route.worker));
+        for link in links {
+            let mut frame = FrameWriter::new();
+            frame.waiting(own);
+            link.send(frame.finish());
+        }
+    }
+    own != 0
 }
 
 fn table_of(wire: &RoutingTable) -> Table {
@@ -284,115 +305,4 @@ fn table_of(wire: &RoutingTable) -> Table {
         })
         .collect();
     Table::new(wire.version, routes)
-}
-
-/// Where frames of other workers come in: hands their items to the loops.
-struct Door {
-    clock: Clock,
-    state: Mutex<DoorState>,
-}
-
-#[derive(Default)]
-struct DoorState {
-    inside: Option<Inside>,
-    /// What came before the loops were there; bounded by the credit of the peers.
-    early: Vec<(u32, Vec<FrameItem>)>,
-}
-
-struct Inside {
-    transport: Transport,
-    plan: Arc<Plan>,
-    inboxes: Arc<[Arc<Inbox>]>,
-}
-
-impl Door {
-    fn lock(&self) -> std::sync::MutexGuard<'_, DoorState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn open(&self, transport: Transport, plan: Arc<Plan>, inboxes: Arc<[Arc<Inbox>]>) {
-        let inside = Inside { transport, plan, inboxes };
-        let mut state = self.lock();
-        for (from, items) in std::mem::take(&mut state.early) {
-            inside.hand_over(from, items, &self.clock);
-        }
-        state.inside = Some(inside);
-    }
-}
-
-impl Inside {
-    fn hand_over(&self, peer: u32, items: Vec<FrameItem>, clock: &Clock) {
-        let since = clock.now();
-        for item in items {
-            match item {
-                FrameItem::Batch { head, tracking, rows } => {
-                    let from = self.stream(head.source_task, head.stream);
-                    let seat = self.plan.seat_of(head.target_task);
-                    let (tuples, bytes) = (u64::from(head.count), rows.len() as u64);
-                    let (Some(from), Some(seat)) = (from, seat) else {
-                        self.transport.consumed(peer, head.target_task, tuples, bytes);
-                        let refused = vec![FrameItem::Batch { head, tracking, rows }];
-                        self.inboxes[0].send(Message::Lost(refused, FailReason::Refused));
-                        continue;
-                    };
-                    seat.gauge.put(tuples, bytes);
-                    let delivery = Delivery {
-                        target: head.target_task,
-                        from,
-                        payload: Payload::Encoded { bytes: rows, count: head.count },
-                        tracking,
-                        tuples,
-                        bytes,
-                        peer: Some(peer),
-                        since,
-                    };
-                    let item = Item::Batch(delivery);
-                    self.inboxes[seat.at].send(Message::Item { executor: seat.place, item });
-                }
-                FrameItem::Acks { executor, batch } => {
-                    let seat = self.plan.seated().find(|(own, _)| own.index == executor);
-                    let at = seat.map_or(0, |(_, seat)| seat.at);
-                    self.inboxes[at].send(Message::Acks(executor, batch));
-                }
-                FrameItem::EndOfStream { target_task, source_task, stream } => {
-                    let from = self.stream(source_task, stream);
-                    let seat = self.plan.seat_of(target_task);
-                    if let (Some(from), Some(seat)) = (from, seat) {
-                        let item = Item::End { target: target_task, source: source_task, from };
-                        self.inboxes[seat.at].send(Message::Item { executor: seat.place, item });
-                    }
-                }
-            }
-        }
-    }
-
-    fn stream(&self, source: u32, stream: u16) -> Option<StreamRef> {
-        let component = self.plan.component_of(source)?;
-        let stream = usize::from(stream);
-        let known = stream < self.plan.topology.components()[component].outputs.len();
-        known.then_some(StreamRef { component, stream })
-    }
-}
-
-impl Receiver for Door {
-    fn frame(&self, from: u32, items: Vec<FrameItem>) {
-        let mut state = self.lock();
-        match &state.inside {
-            Some(inside) => inside.hand_over(from, items, &self.clock),
-            None => state.early.push((from, items)),
-        }
-    }
-
-    fn lost(&self, peer: u32, items: Vec<FrameItem>, reason: FailReason) {
-        tracing::debug!(peer, items = items.len(), reason = reason.name(), "frames abandoned");
-        if let Some(inside) = &self.lock().inside {
-            inside.inboxes[0].send(Message::Lost(items, reason));
-        }
-    }
-
-    fn wake(&self) {
-        if let Some(inside) = &self.lock().inside {
-            inside.inboxes.iter().for_each(|inbox| inbox.wake());
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! `squall describe`: one topology, or the cluster itself, in detail.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -132,11 +134,14 @@ fn components(text: &mut String, components: &[ComponentStatus]) {
         ("COMPLETE P50", Align::Right),
         ("P99", Align::Right),
         ("QUEUE", Align::Right),
+        ("FAILED FOR", Align::Left),
         ("COUNTERS", Align::Left),
     ];
+    let named = |counts: &BTreeMap<String, u64>| {
+        let counts = counts.iter().filter(|(_, count)| **count > 0);
+        counts.map(|(name, count)| format!("{name}={count}")).collect::<Vec<_>>().join(" ")
+    };
     let row = |it: &ComponentStatus| {
-        let counters = it.counters.iter().filter(|(_, count)| **count > 0);
-        let counters = counters.map(|(name, count)| format!("{name}={count}"));
         vec![
             it.name.clone(),
             it.kind.clone(),
@@ -151,7 +156,8 @@ fn components(text: &mut String, components: &[ComponentStatus]) {
             latency(it.complete_p50_us),
             latency(it.complete_p99_us),
             format!("{:.0}%", it.queue_fill * 100.0),
-            counters.collect::<Vec<_>>().join(" "),
+            named(&it.failed),
+            named(&it.counters),
         ]
     };
     section(text, &headings, components.iter().map(row).collect());

@@ -2,6 +2,7 @@
 //! emitted, and settles with the ledgers that own the trees.
 
 mod fused;
+mod lifecycle;
 mod settle;
 
 use std::collections::HashSet;
@@ -15,12 +16,12 @@ pub use fused::Chain;
 
 use crate::executor::anchoring::Anchoring;
 use crate::executor::calls::{GROUP, Pace};
-use crate::executor::counters::{Board, TaskCounters};
+use crate::executor::counters::TaskCounters;
 use crate::executor::exits::Exits;
 use crate::executor::mailbox::{Delivery, Item, StreamRef};
 use crate::executor::outbox::Outbox;
 use crate::executor::plan::Plan;
-use crate::executor::task_state::{TaskState, guarded};
+use crate::executor::task_state::TaskState;
 
 /// Most batches an executor takes before it lets the next one run.
 const BATCHES_A_TURN: usize = 16;
@@ -47,6 +48,8 @@ struct InHand {
     done: usize,
     /// Lowest table version under which something was emitted.
     stamp: u64,
+    /// When it came in.
+    since: Instant,
 }
 
 /// Runs the tasks of one bolt that one executor has.
@@ -186,7 +189,7 @@ impl BoltExecutor {
 
     /// Hands a batch to its task; a batch that cannot be read or has no task fails its trees.
     fn load(&mut self, plan: &Plan, delivery: Delivery, exits: &mut Exits) -> bool {
-        let Delivery { target, from, payload, tracking, .. } = delivery;
+        let Delivery { target, from, payload, tracking, since, .. } = delivery;
         let cell = self.cell_of(target).filter(|cell| !self.cells[*cell].state.ended);
         let Some(cell) = cell else {
             exits.fail_all(&tracking, FailReason::Refused);
@@ -209,7 +212,7 @@ impl BoltExecutor {
         };
         cell_ref.task.load(rows, &slots);
         let given = if self.explicit { Vec::new() } else { vec![0; count] };
-        self.in_hand = Some(InHand { cell, tracking, given, done: 0, stamp: u64::MAX });
+        self.in_hand = Some(InHand { cell, tracking, given, done: 0, stamp: u64::MAX, since });
         true
     }
 
@@ -281,58 +284,6 @@ impl BoltExecutor {
         }
     }
 
-    fn tick_if_due(&mut self, plan: &Plan, exits: &mut Exits) {
-        let Some(period) = self.tick else { return };
-        if exits.now < self.next_tick || self.outbox.is_over_share(exits) {
-            return;
-        }
-        self.next_tick = exits.now + period;
-        for at in 0..self.cells.len() {
-            // A batch in hand must not become the anchor of what a tick emits.
-            if self.cells[at].state.open && self.in_hand.is_none() {
-                self.call(at, "tick", |task| task.tick(), (plan, exits));
-            }
-        }
-    }
-
-    /// Finishes the tasks whose sources have all ended.
-    fn finish_ended(&mut self, plan: &Plan, exits: &mut Exits) {
-        if self.in_hand.is_some() || !exits.mailboxes[self.place].is_empty() {
-            return;
-        }
-        for at in 0..self.cells.len() {
-            let cell = &self.cells[at];
-            let complete = cell.ended.len() >= self.sources && cell.held.is_empty();
-            if cell.state.ended || !cell.state.open || !complete {
-                continue;
-            }
-            self.call(at, "finish", |task| task.finish(), (plan, exits));
-            let cell = &mut self.cells[at];
-            drop(guarded(|| cell.task.close()));
-            cell.state.ended = true;
-            cell.state.open = false;
-            self.outbox.end(self.cells[at].counters.task);
-        }
-    }
-
-    /// Calls one of the component's methods that emits without an anchor.
-    fn call(
-        &mut self,
-        at: usize,
-        what: &'static str,
-        method: impl FnOnce(&mut dyn BoltTask),
-        (plan, exits): (&Plan, &mut Exits),
-    ) {
-        let cell = &mut self.cells[at];
-        let call = || method(&mut *cell.task);
-        if let Err(text) = exits.watch.call((cell.counters.task, exits.now), call) {
-            plan.board.show(cell.counters.task, "panic", format!("in `{what}`: {text}"));
-            cell.task.panicked();
-            cell.state.failed(exits.now);
-        }
-        self.route(at, exits);
-    }
-
     /// Adopts a routing table: finds its targets anew, tells restarted ones again that it has ended,
     /// and forgets that restarted sources had.
     pub fn adopt(&mut self, restarted: &dyn Fn(u32) -> bool, exits: &Exits) {
@@ -374,20 +325,16 @@ impl BoltExecutor {
         })
     }
 
+    /// Since when the oldest tuple waits that it has not begun with.
+    pub fn oldest(&self, exits: &Exits) -> Option<Instant> {
+        let in_hand = self.in_hand.as_ref().map(|hand| hand.since);
+        in_hand.into_iter().chain(exits.mailboxes[self.place].oldest()).min()
+    }
+
     /// Tells whether it is in the middle of something that the next turn can go on with.
     pub fn is_busy(&self, exits: &Exits) -> bool {
         let ready = self.cells.iter().all(|cell| cell.state.open || cell.state.ended);
         let input = self.in_hand.is_some() || !exits.mailboxes[self.place].is_empty();
         ready && input && !self.outbox.is_over_share(exits)
-    }
-
-    /// Closes its components; the worker ends.
-    pub fn close(&mut self, board: &Board) {
-        for cell in self.cells.iter_mut().filter(|cell| cell.state.open) {
-            if let Err(text) = guarded(|| cell.task.close()) {
-                board.show(cell.counters.task, "panic", format!("in `close`: {text}"));
-            }
-            cell.state.open = false;
-        }
     }
 }

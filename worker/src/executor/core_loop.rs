@@ -214,11 +214,11 @@ impl CoreLoop {
 
     /// Posts what the tasks counted.
     fn post(&mut self) {
-        let oldest = self.exits.mailboxes.iter().filter_map(Mailbox::oldest).min();
-        let waiting =
-            oldest.map_or(Duration::ZERO, |since| self.exits.now.saturating_duration_since(since));
         let mut bolts = std::mem::take(&mut self.exits.bolts);
         let exits = &self.exits;
+        let oldest = bolts.iter().flatten().filter_map(|bolt| bolt.oldest(exits)).min();
+        let waiting =
+            oldest.map_or(Duration::ZERO, |since| exits.now.saturating_duration_since(since));
         let of_spouts = self.spouts.iter_mut().flatten().flat_map(|spout| spout.counters());
         let of_bolts = bolts.iter_mut().flatten().flat_map(|bolt| bolt.counters(exits));
         let waiting = u64::try_from(waiting.as_nanos()).unwrap_or(u64::MAX);

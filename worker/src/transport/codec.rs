@@ -10,6 +10,7 @@
 //!                      contributions: varint, then root and edges of each: 8 bytes each
 //!                      failures: varint, then root: 8 bytes, reason: 1 byte
 //!   end of stream (3)  target task, source task, stream: varints
+//!   waiting (4)        nanoseconds: varint
 //! runs    tuples of one root after each other: count: varint; root: 8 bytes, 0 if not tracked;
 //!         then, unless the root is 0, the edge of each tuple: 8 bytes
 //! lists   per tuple: number of edges: varint; root and edge of each: 8 bytes each
@@ -34,6 +35,7 @@ pub(super) const FORMAT: u8 = 1;
 pub(super) const BATCH: u8 = 1;
 pub(super) const ACKS: u8 = 2;
 pub(super) const END_OF_STREAM: u8 = 3;
+pub(super) const WAITING: u8 = 4;
 
 pub(super) const NOT_TRACKED: u8 = 0;
 pub(super) const RUNS: u8 = 1;
@@ -112,6 +114,11 @@ pub enum Item {
         source_task: u32,
         /// Number of the stream among those of the source's component.
         stream: u16,
+    },
+    /// How long the oldest tuple has been waiting in the sending worker.
+    Waiting {
+        /// In nanoseconds.
+        nanoseconds: u64,
     },
 }
 
@@ -225,6 +232,12 @@ impl FrameWriter {
         put_varint(out, u64::from(target_task));
         put_varint(out, u64::from(source_task));
         put_varint(out, u64::from(stream));
+    }
+
+    /// Adds how long the oldest tuple has been waiting here.
+    pub fn waiting(&mut self, nanoseconds: u64) {
+        let out = self.item(WAITING);
+        put_varint(out, nanoseconds);
     }
 
     /// Returns the frame and starts the next one.

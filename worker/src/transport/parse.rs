@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::codec::{
     ACKS, BATCH, BatchHead, CodecError, END_OF_STREAM, FORMAT, FRAME_ITEMS_MAX, FRAME_TUPLES_MAX,
-    Item, LISTS, NOT_TRACKED, RUNS,
+    Item, LISTS, NOT_TRACKED, RUNS, WAITING,
 };
 use crate::engine::acking::{AckBatch, Contribution, Edge, FailReason, Failure, Tracking};
 
@@ -48,6 +48,7 @@ impl Reader<'_> {
                 source_task: self.small("a task is over 32 bits")?,
                 stream: self.small("a stream is over 16 bits")?,
             }),
+            WAITING => Ok(Item::Waiting { nanoseconds: self.varint()? }),
             tag => Err(CodecError::Tag(tag)),
         }
     }

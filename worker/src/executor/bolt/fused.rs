@@ -155,6 +155,7 @@ impl BoltExecutor {
             }
         }
         let given = vec![0; chain.parents.len()];
-        self.in_hand = Some(InHand { cell: at, tracking, given, done, stamp: u64::MAX });
+        self.in_hand =
+            Some(InHand { cell: at, tracking, given, done, stamp: u64::MAX, since: exits.now });
     }
 }

@@ -68,7 +68,7 @@ impl Exits {
                         self.fail(failure.root, failure.reason);
                     }
                 }
-                Item::EndOfStream { .. } => {}
+                Item::EndOfStream { .. } | Item::Waiting { .. } => {}
             }
         }
     }

@@ -12,6 +12,7 @@ enum Plain {
     Batch { head: BatchHead, edges: Vec<Vec<Edge>>, rows: Vec<u8> },
     Acks { executor: u16, batch: AckBatch },
     EndOfStream(u32, u32, u16),
+    Waiting(u64),
 }
 
 impl Plain {
@@ -27,6 +28,7 @@ impl Plain {
                 assert_eq!(bytes, rows.len(), "credits count the rows");
             }
             Self::Acks { executor, batch } => writer.acks(*executor, batch),
+            Self::Waiting(nanoseconds) => writer.waiting(*nanoseconds),
             Self::EndOfStream(target, source, stream) => {
                 writer.end_of_stream(*target, *source, *stream);
             }
@@ -42,6 +44,7 @@ impl Plain {
             Item::Acks { executor, batch } => {
                 Self::Acks { executor: *executor, batch: batch.clone() }
             }
+            Item::Waiting { nanoseconds } => Self::Waiting(*nanoseconds),
             Item::EndOfStream { target_task, source_task, stream } => {
                 Self::EndOfStream(*target_task, *source_task, *stream)
             }
@@ -88,6 +91,7 @@ fn item() -> impl Strategy<Value = Plain> {
         batch(),
         acks(),
         end.prop_map(|(target, source, stream)| Plain::EndOfStream(target, source, stream)),
+        any::<u64>().prop_map(Plain::Waiting),
     ]
 }
 

@@ -1,0 +1,73 @@
+//! The calls of a bolt's tasks that no tuple causes: ticks, `finish` and `close`.
+
+use topology_api::runtime::BoltTask;
+
+use super::BoltExecutor;
+use crate::executor::counters::Board;
+use crate::executor::exits::Exits;
+use crate::executor::plan::Plan;
+use crate::executor::task_state::guarded;
+
+impl BoltExecutor {
+    pub(super) fn tick_if_due(&mut self, plan: &Plan, exits: &mut Exits) {
+        let Some(period) = self.tick else { return };
+        if exits.now < self.next_tick || self.outbox.is_over_share(exits) {
+            return;
+        }
+        self.next_tick = exits.now + period;
+        for at in 0..self.cells.len() {
+            // A batch in hand must not become the anchor of what a tick emits.
+            if self.cells[at].state.open && self.in_hand.is_none() {
+                self.call(at, "tick", |task| task.tick(), (plan, exits));
+            }
+        }
+    }
+
+    /// Finishes the tasks whose sources have all ended.
+    pub(super) fn finish_ended(&mut self, plan: &Plan, exits: &mut Exits) {
+        if self.in_hand.is_some() || !exits.mailboxes[self.place].is_empty() {
+            return;
+        }
+        for at in 0..self.cells.len() {
+            let cell = &self.cells[at];
+            let complete = cell.ended.len() >= self.sources && cell.held.is_empty();
+            if cell.state.ended || !cell.state.open || !complete {
+                continue;
+            }
+            self.call(at, "finish", |task| task.finish(), (plan, exits));
+            let cell = &mut self.cells[at];
+            drop(guarded(|| cell.task.close()));
+            cell.state.ended = true;
+            cell.state.open = false;
+            self.outbox.end(self.cells[at].counters.task);
+        }
+    }
+
+    /// Calls one of the component's methods that emits without an anchor.
+    fn call(
+        &mut self,
+        at: usize,
+        what: &'static str,
+        method: impl FnOnce(&mut dyn BoltTask),
+        (plan, exits): (&Plan, &mut Exits),
+    ) {
+        let cell = &mut self.cells[at];
+        let call = || method(&mut *cell.task);
+        if let Err(text) = exits.watch.call((cell.counters.task, exits.now), call) {
+            plan.board.show(cell.counters.task, "panic", format!("in `{what}`: {text}"));
+            cell.task.panicked();
+            cell.state.failed(exits.now);
+        }
+        self.route(at, exits);
+    }
+
+    /// Closes its components; the worker ends.
+    pub fn close(&mut self, board: &Board) {
+        for cell in self.cells.iter_mut().filter(|cell| cell.state.open) {
+            if let Err(text) = guarded(|| cell.task.close()) {
+                board.show(cell.counters.task, "panic", format!("in `close`: {text}"));
+            }
+            cell.state.open = false;
+        }
+    }
+}
