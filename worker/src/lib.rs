@@ -31,3 +31,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The code of the page on delivery.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/delivery.md")]
+struct Delivery;

@@ -14,7 +14,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum FailReason {
-    /// A bolt returned an error for it.
+    /// A bolt returned an error for it, or failed it through its guard.
     Error = 0,
     /// A component panicked while it held it.
     Panic = 1,
@@ -38,13 +38,11 @@ pub enum FailReason {
     Shutdown = 10,
     /// It was emitted to a task that does not exist.
     NoTarget = 11,
-    /// A component failed it through its guard.
-    Component = 12,
 }
 
 impl FailReason {
     /// Every reason, in the order of their codes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 12] = [
         Self::Error,
         Self::Panic,
         Self::Timeout,
@@ -57,7 +55,6 @@ impl FailReason {
         Self::TooMuchOutput,
         Self::Shutdown,
         Self::NoTarget,
-        Self::Component,
     ];
 
     /// The number that stands for it between workers.
@@ -90,7 +87,6 @@ impl FailReason {
             Self::TooMuchOutput => "too-much-output",
             Self::Shutdown => "shutdown",
             Self::NoTarget => "no-target",
-            Self::Component => "component",
         }
     }
 
