@@ -195,20 +195,39 @@ pub(crate) fn run_and_tell(
     say(&format!("{name} {how} after {seconds:.1} s"));
     say(&summary(&finished.snapshot));
     for (task, json) in &finished.snapshot.results {
-        say(&format!("result of task {task}: {json}"));
+        let component = component_of(&finished.snapshot, *task);
+        say(&format!("result of {component} (task {task}): {json}"));
     }
-    for error in &finished.snapshot.errors {
-        complain(&format!("task {}: {}: {}", error.task, error.reason, error.text));
-    }
+    errors(&finished.snapshot).iter().for_each(|text| complain(text));
     Ok(if finished.complete { ExitCode::SUCCESS } else { ExitCode::from(130) })
 }
 
 /// What to say if a component could not be opened.
 fn unopened(snapshot: &Snapshot) -> Option<String> {
     let error = snapshot.errors.iter().find(|error| error.reason == "factory")?;
-    let task = snapshot.tasks.iter().find(|task| task.task == error.task);
-    let component = task.map_or("a component", |task| task.component.as_str());
+    let component = component_of(snapshot, error.task);
     Some(format!("{component} cannot start: {}", error.text))
+}
+
+fn component_of(snapshot: &Snapshot, task: u32) -> &str {
+    let counters = snapshot.tasks.iter().find(|counters| counters.task == task);
+    counters.map_or("a component", |counters| &counters.component)
+}
+
+/// The last error of each component and kind.
+fn errors(snapshot: &Snapshot) -> Vec<String> {
+    let mut kinds = BTreeMap::<(&str, &str), (&str, u64)>::new();
+    for error in &snapshot.errors {
+        let component = component_of(snapshot, error.task);
+        let (text, count) = kinds.entry((component, error.reason)).or_default();
+        *text = &error.text;
+        *count += 1;
+    }
+    let told = kinds.into_iter().map(|((component, reason), (text, count))| match count {
+        1 => format!("{component}: {reason}: {text}"),
+        _ => format!("{component}: {reason}: {text} (and at least {} before it)", count - 1),
+    });
+    told.collect()
 }
 
 /// A table of what the components did, and below it what they counted themselves.
