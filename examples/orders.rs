@@ -101,15 +101,9 @@ impl Days {
 
     /// Gives out the totals of the day and forgets it.
     fn close(&mut self, out: &mut Output<Total>) {
-        let (day, users) = (self.today.clone(), std::mem::take(&mut self.users));
-        // There may be millions of users: these totals are made as the next bolt has room.
-        out.emit_from(users.into_iter().map(move |(user, (orders, cents))| Total {
-            day: day.clone(),
-            user,
-            orders,
-            cents,
-            late: false,
-        }));
+        for (user, (orders, cents)) in std::mem::take(&mut self.users) {
+            out.emit(Total { day: self.today.clone(), user, orders, cents, late: false });
+        }
     }
 }
 
@@ -151,8 +145,8 @@ impl Bolt for Report {
 
     fn execute(&mut self, total: Total, _: &mut Output<NoOutput>) -> BoltResult {
         let Total { day, user, orders, cents, late } = total;
-        let late = if late { " late: add it" } else { "" };
-        println!("{day} {user}: {orders} orders, {} cents{late}", cents);
+        let late = if late { " (late: add it)" } else { "" };
+        println!("{day} {user} orders={orders} cents={cents}{late}");
         let sum = self.days.entry(day).or_default();
         *sum = sum.saturating_add(cents);
         Ok(())
