@@ -204,7 +204,8 @@ impl Bolt for Report {
         self.cx.result(&self.busiest);
     }
 
-    fn finish(&mut self, _: &mut Output<NoOutput>) {
+    /// Not `finish`, which is for the end of the input: it may also end by ctrl-c.
+    fn close(&mut self) {
         self.cx.result(&self.busiest);
     }
 }
