@@ -101,9 +101,15 @@ impl Days {
 
     /// Gives out the totals of the day and forgets it.
     fn close(&mut self, out: &mut Output<Total>) {
-        for (user, (orders, cents)) in std::mem::take(&mut self.users) {
-            out.emit(Total { day: self.today.clone(), user, orders, cents, late: false });
-        }
+        let (day, users) = (self.today.clone(), std::mem::take(&mut self.users));
+        // There may be many users, and what one call may `emit` is limited: an iterator is not.
+        out.emit_from(users.into_iter().map(move |(user, (orders, cents))| Total {
+            day: day.clone(),
+            user,
+            orders,
+            cents,
+            late: false,
+        }));
     }
 }
 

@@ -204,6 +204,8 @@ impl<T: Tuple> Output<T> {
 
     /// Emits all that `tuples` gives, pulled as the receivers have room: one tuple may become a
     /// billion in constant memory. The input is acked when the iterator has ended.
+    ///
+    /// In `tick` and `finish`, where there is no input, all of it is pulled at once.
     pub fn emit_from<I>(&mut self, tuples: I)
     where
         I: IntoIterator<Item = T>,

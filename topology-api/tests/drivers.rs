@@ -140,6 +140,37 @@ fn what_an_iterator_gives_is_anchored_to_its_input() {
     assert_eq!(many.acked(), [0, 1]);
 }
 
+/// Emits its numbers through an iterator at each tick and at its end.
+struct Later;
+
+impl Bolt for Later {
+    type Input = Number;
+    type Output = Number;
+
+    fn execute(&mut self, _: Number, _: &mut Output<Number>) -> BoltResult {
+        Ok(())
+    }
+
+    fn tick(&mut self, out: &mut Output<Number>) {
+        out.emit_from((0..3_000).map(number));
+    }
+
+    fn finish(&mut self, out: &mut Output<Number>) {
+        out.emit_from((0..2_000).map(number));
+    }
+}
+
+#[test]
+fn what_an_iterator_gives_without_an_input_is_emitted_too() {
+    let mut later = BoltDriver::new(|_| Later).expect("opens");
+    later.tick();
+    let emissions = later.emissions();
+    assert_eq!(emissions.len(), 3_000);
+    assert!(emissions.iter().all(|emission| emission.anchors.is_empty()), "tied to nothing");
+    later.finish();
+    assert_eq!(later.emitted().len(), 2_000);
+}
+
 /// Emits the same number for ever, tracked or not.
 struct Endless {
     tracked: bool,
