@@ -227,8 +227,10 @@ impl<T: Tuple> Output<T> {
     fn push(&mut self, value: T, anchor: u32, direct: u32) {
         let weight = value.weight();
         self.call_weight += weight;
-        // One large tuple is for `tuple.max_bytes` to judge.
-        if self.call_weight > self.budget && self.call_weight > weight {
+        // One large tuple is for `tuple.max_bytes` to judge; in `tick` and `finish` no input could
+        // fail for the rest, which would be left out in silence.
+        let too_much = self.call_weight > self.budget && self.call_weight > weight;
+        if too_much && self.anchor != UNANCHORED {
             self.over_budget = true;
             return;
         }
