@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::process::ExitCode;
 
-use topology_api::NoOutput;
 use topology_api::prelude::*;
 
 /// One word of a line.
@@ -68,4 +67,35 @@ fn word_count(args: &Args) -> Result<Topology, BuildError> {
 
 fn main() -> ExitCode {
     worker::main(word_count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use topology_api::testing::BoltDriver;
+
+    #[test]
+    fn the_words_of_all_lines_are_counted() {
+        let mut split = BoltDriver::new(|_| Split).expect("it opens nothing");
+        let count = |cx: &Context| Count { counts: HashMap::new(), cx: cx.clone() };
+        let mut count = BoltDriver::new(count).expect("it opens nothing");
+        for text in ["to be or", "", "  not to\tbe "] {
+            split.execute(Line { text: text.into() });
+        }
+        let words = split.emissions();
+        assert_eq!(words.last().map(|word| &*word.anchors), Some([2].as_slice()), "of line 2");
+        for word in words {
+            count.execute(word.tuple);
+        }
+        count.finish();
+        assert_eq!(count.result(), Some(json!([["be", 2], ["to", 2], ["not", 1], ["or", 1]])));
+    }
+
+    #[test]
+    fn without_a_file_the_message_says_what_to_name() {
+        let error = word_count(&Args::default()).expect_err("nothing to read").to_string();
+        assert!(error.contains("name the files"), "{error}");
+        assert!(word_count(&Args::new(["a.txt"])).is_ok(), "the topology is sound");
+    }
 }

@@ -6,6 +6,7 @@
 mod counts;
 mod delivery;
 mod ending;
+mod examples;
 mod failure;
 mod kills;
 mod trouble;

@@ -97,7 +97,6 @@ pub struct TaskFacts {
 ///
 /// ```
 /// use topology_api::prelude::*;
-/// # use topology_api::NoOutput;
 /// #[derive(Clone, Debug, Tuple)]
 /// struct Word { word: Text }
 ///

@@ -3,7 +3,6 @@
 //!
 //! ```
 //! use std::collections::HashMap;
-//! use topology_api::NoOutput;
 //! use topology_api::prelude::*;
 //!
 //! #[derive(Clone, Debug, Tuple)]
@@ -124,7 +123,7 @@ pub mod runtime {
 pub mod prelude {
     pub use crate::{
         Args, Bolt, BoltResult, BuildError, Context, ExplicitBolt, FailReason, Input, Line,
-        LineFiles, Next, Output, Spout, SpoutOutput, SpoutResult, Stream, Text, Topology,
+        LineFiles, Next, NoOutput, Output, Spout, SpoutOutput, SpoutResult, Stream, Text, Topology,
         TopologyBuilder, Tuple,
     };
 }

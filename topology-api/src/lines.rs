@@ -1,17 +1,16 @@
 //! A spout that reads the lines of files.
 
+mod source;
+
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use crate::{Context, Error, FailReason, Next, Spout, SpoutOutput, SpoutResult, Text, Tuple};
+use source::Source;
 
-/// Longest line that is read whole, in bytes; a longer one is cut, and counted.
-const LINE_BYTES_MAX: u64 = 1024 * 1024;
-
-/// How much of a file is read at once, in bytes.
-const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// How many lines of one followed file are read before the next file has its turn.
+const LINES_A_TURN: u32 = 1_000;
 
 /// One line of a file, without its line end.
 #[derive(Clone, Debug, PartialEq, Eq, Tuple)]
@@ -24,6 +23,7 @@ pub struct Line {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinePlace {
     file: usize,
+    generation: u32,
     offset: u64,
 }
 
@@ -31,7 +31,8 @@ pub struct LinePlace {
 ///
 /// A line that fails is read again from its place, so nothing but places is kept in memory. Lines
 /// with bytes that are not UTF-8 are counted as `invalid-utf8`, lines over 1 MiB are cut there and
-/// counted as `cut-lines`.
+/// counted as `cut-lines`. One that fails when it is no longer in its file is counted as
+/// `lost-lines`, and shown as an error.
 ///
 /// ```
 /// use topology_api::prelude::*;
@@ -48,12 +49,14 @@ pub struct LinePlace {
 pub struct LineFiles {
     cx: Context,
     files: Vec<PathBuf>,
-    /// The file being read, by index; all before it are done with.
+    /// The files that are open, by index.
+    sources: Vec<Option<Source>>,
+    /// The file being read, by index; without `follow` all before it are done with.
     file: usize,
-    reader: Option<BufReader<File>>,
-    offset: u64,
+    follow: bool,
+    /// Lines read of a followed file since its turn began.
+    turn: u32,
     again: VecDeque<LinePlace>,
-    buffer: Vec<u8>,
 }
 
 impl LineFiles {
@@ -69,53 +72,102 @@ impl LineFiles {
             .step_by(cx.task_count().max(1) as usize)
             .collect();
         for file in &share {
-            open(file)?;
+            source::open(file).map_err(|error| cannot("open", file, &error))?;
         }
         Ok(Self {
             cx: cx.clone(),
+            sources: share.iter().map(|_| None).collect(),
             files: share,
             file: 0,
-            reader: None,
-            offset: 0,
+            follow: false,
+            turn: 0,
             again: VecDeque::new(),
-            buffer: Vec::new(),
         })
     }
 
-    /// Reads the next line into the buffer and says where it stood.
-    fn read(&mut self) -> Result<Option<LinePlace>, Error> {
+    /// Says whether to wait for more at the end of a file, as `tail -F` does; such a spout never
+    /// finishes.
+    ///
+    /// The files are read in turns from their beginnings. A line is emitted when its line end is
+    /// there. A file that is shorter than what was read of it was emptied, and is read from its
+    /// beginning; one that was emptied and is longer again when it is looked at cannot be told
+    /// from one that grew. When the name leads to another file that holds something (a log was
+    /// rotated), the old one is read to its end, then the new one; so leave a rotated file as it
+    /// is until the new one was written to.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use topology_api::prelude::*;
+    /// use topology_api::testing::SpoutDriver;
+    ///
+    /// let mut file = tempfile::NamedTempFile::new().unwrap();
+    /// let path = file.path().to_owned();
+    /// let factory = move |cx: &Context| {
+    ///     LineFiles::open(vec![path.clone()], cx).map(|lines| lines.follow(true))
+    /// };
+    /// let mut lines = SpoutDriver::new(factory).unwrap();
+    /// assert!(lines.run().unwrap().is_empty(), "nothing yet");
+    /// write!(file, "one\ntw").unwrap();
+    /// assert_eq!(lines.run().unwrap(), [Line { text: "one".into() }]);
+    /// ```
+    #[must_use]
+    pub fn follow(self, follow: bool) -> Self {
+        Self { follow, ..self }
+    }
+
+    /// Reads the next line, and says which file has it.
+    fn read(&mut self) -> Result<Option<usize>, Error> {
+        if self.follow { self.read_in_turns() } else { self.read_through() }
+    }
+
+    fn read_through(&mut self) -> Result<Option<usize>, Error> {
         while let Some(path) = self.files.get(self.file) {
-            let reader = match &mut self.reader {
-                Some(reader) => reader,
-                none => {
-                    self.offset = 0;
-                    none.insert(BufReader::with_capacity(READ_BUFFER_BYTES, open(path)?))
-                }
-            };
-            let (bytes, cut) = read_line(reader, &mut self.buffer)
-                .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-            if bytes > 0 {
-                let place = LinePlace { file: self.file, offset: self.offset };
-                self.offset += bytes;
-                if cut {
-                    self.cx.count("cut-lines", 1);
-                }
-                return Ok(Some(place));
+            let source = opened(&mut self.sources[self.file], path)?;
+            if source.read().map_err(|error| cannot("read", path, &error))? || source.take_rest() {
+                return Ok(Some(self.file));
             }
-            self.reader = None;
+            self.sources[self.file] = None;
             self.file += 1;
         }
         Ok(None)
     }
 
-    /// Reads the line at `place` into the buffer again.
-    fn read_again(&mut self, place: LinePlace) -> Result<(), Error> {
+    fn read_in_turns(&mut self) -> Result<Option<usize>, Error> {
+        // Once more than there are files: the first one's turn may just be over.
+        for _ in 0..=self.files.len() {
+            let Some(path) = self.files.get(self.file) else { break };
+            if self.turn < LINES_A_TURN {
+                self.turn += 1;
+                let source = opened(&mut self.sources[self.file], path)?;
+                if source.read_on().map_err(|error| cannot("read", path, &error))? {
+                    return Ok(Some(self.file));
+                }
+            }
+            self.file = (self.file + 1) % self.files.len();
+            self.turn = 0;
+        }
+        Ok(None)
+    }
+
+    /// Reads the line at `place` again; none if it is gone.
+    fn read_again(&mut self, place: LinePlace) -> Result<Option<Vec<u8>>, Error> {
         let path = &self.files[place.file];
-        let mut file = open(path)?;
-        file.seek(SeekFrom::Start(place.offset))
-            .and_then(|_| read_line(&mut BufReader::new(file), &mut self.buffer))
-            .map_err(|error| format!("cannot read {} again: {error}", path.display()))?;
-        Ok(())
+        let line = match &mut self.sources[place.file] {
+            Some(source) => source.read_again((place.generation, place.offset)),
+            // Read to its end and closed.
+            None => {
+                source::open(path).and_then(|mut file| source::line_at(&mut file, place.offset))
+            }
+        };
+        match line {
+            Ok(line) => Ok(Some(line)),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                self.cx.count("lost-lines", 1);
+                self.cx.report_error(&cannot("read again", path, &error).to_string());
+                Ok(None)
+            }
+            Err(error) => Err(cannot("read again", path, &error)),
+        }
     }
 }
 
@@ -124,24 +176,26 @@ impl Spout for LineFiles {
     type Id = LinePlace;
 
     fn next(&mut self, out: &mut SpoutOutput<Line, LinePlace>) -> SpoutResult {
-        let place = match self.again.pop_front() {
-            Some(place) => {
-                self.read_again(place).inspect_err(|_| self.again.push_front(place))?;
-                place
+        if let Some(place) = self.again.front().copied() {
+            let line = self.read_again(place)?;
+            self.again.pop_front();
+            if let Some(line) = line {
+                out.emit(place, Line { text: text(&line, &self.cx) });
             }
-            None => match self.read()? {
-                Some(place) => place,
-                None => return Ok(Next::Finished),
-            },
+            return Ok(Next::Emitted);
+        }
+        let read = self.read()?;
+        let read = read.and_then(|file| Some((file, self.sources[file].as_ref()?)));
+        let Some((file, source)) = read else {
+            let endless = self.follow && !self.files.is_empty();
+            return Ok(if endless { Next::Idle } else { Next::Finished });
         };
-        let text = match std::str::from_utf8(&self.buffer) {
-            Ok(text) => Text::from(text),
-            Err(_) => {
-                self.cx.count("invalid-utf8", 1);
-                Text::from(&*String::from_utf8_lossy(&self.buffer))
-            }
-        };
-        out.emit(place, Line { text });
+        if source.is_cut() {
+            self.cx.count("cut-lines", 1);
+        }
+        let (generation, offset) = source.place();
+        let text = text(source.line(), &self.cx);
+        out.emit(LinePlace { file, generation, offset }, Line { text });
         Ok(Next::Emitted)
     }
 
@@ -150,47 +204,23 @@ impl Spout for LineFiles {
     }
 }
 
-fn open(path: &PathBuf) -> Result<File, Error> {
-    let file =
-        File::open(path).map_err(|error| format!("cannot open {}: {error}", path.display()))?;
-    if file.metadata().is_ok_and(|facts| facts.is_dir()) {
-        return Err(
-            format!("cannot read {}: it is a folder; name its files", path.display()).into()
-        );
+fn opened<'a>(source: &'a mut Option<Source>, path: &Path) -> Result<&'a mut Source, Error> {
+    match source {
+        Some(source) => Ok(source),
+        none => Ok(none.insert(Source::open(path).map_err(|error| cannot("open", path, &error))?)),
     }
-    Ok(file)
 }
 
-/// Reads one line without its end; gives how many bytes it took, and whether it was cut.
-fn read_line(reader: &mut impl BufRead, buffer: &mut Vec<u8>) -> std::io::Result<(u64, bool)> {
-    buffer.clear();
-    let mut bytes = reader.take(LINE_BYTES_MAX).read_until(b'\n', buffer)? as u64;
-    let cut = bytes == LINE_BYTES_MAX && buffer.last() != Some(&b'\n');
-    if cut {
-        bytes += skip_line(reader)?;
-    }
-    if buffer.last() == Some(&b'\n') {
-        buffer.pop();
-        if buffer.last() == Some(&b'\r') {
-            buffer.pop();
+fn text(line: &[u8], cx: &Context) -> Text {
+    match std::str::from_utf8(line) {
+        Ok(text) => Text::from(text),
+        Err(_) => {
+            cx.count("invalid-utf8", 1);
+            Text::from(&*String::from_utf8_lossy(line))
         }
     }
-    Ok((bytes, cut))
 }
 
-/// Skips to the end of the line; gives how many bytes that took.
-fn skip_line(reader: &mut impl BufRead) -> std::io::Result<u64> {
-    let mut skipped = 0;
-    loop {
-        let chunk = reader.fill_buf()?;
-        let (taken, done) = match chunk.iter().position(|byte| *byte == b'\n') {
-            Some(end) => (end + 1, true),
-            None => (chunk.len(), chunk.is_empty()),
-        };
-        reader.consume(taken);
-        skipped += taken as u64;
-        if done {
-            return Ok(skipped);
-        }
-    }
+fn cannot(act: &str, path: &Path, error: &std::io::Error) -> Error {
+    format!("cannot {act} {}: {error}", path.display()).into()
 }

@@ -204,6 +204,8 @@ impl<T: Tuple> Output<T> {
 
     /// Emits all that `tuples` gives, pulled as the receivers have room: one tuple may become a
     /// billion in constant memory. The input is acked when the iterator has ended.
+    ///
+    /// In `tick` and `finish`, where there is no input, all of it is pulled at once.
     pub fn emit_from<I>(&mut self, tuples: I)
     where
         I: IntoIterator<Item = T>,
@@ -225,8 +227,10 @@ impl<T: Tuple> Output<T> {
     fn push(&mut self, value: T, anchor: u32, direct: u32) {
         let weight = value.weight();
         self.call_weight += weight;
-        // One large tuple is for `tuple.max_bytes` to judge.
-        if self.call_weight > self.budget && self.call_weight > weight {
+        // One large tuple is for `tuple.max_bytes` to judge; in `tick` and `finish` no input could
+        // fail for the rest, which would be left out in silence.
+        let too_much = self.call_weight > self.budget && self.call_weight > weight;
+        if too_much && self.anchor != UNANCHORED {
             self.over_budget = true;
             return;
         }

@@ -195,6 +195,8 @@ impl<M: Manner> Task for Driver<M> {
         self.out.begin(UNANCHORED);
         if let Some(bolt) = &mut self.bolt {
             bolt.tick(&mut self.out);
+            // No input waits for these iterators, so nobody would come back to them.
+            self.out.pull(usize::MAX);
         }
     }
 
@@ -289,6 +291,7 @@ impl<M: Manner> BoltTask for Driver<M> {
         self.out.begin(UNANCHORED);
         if let Some(bolt) = &mut self.bolt {
             bolt.finish(&mut self.out);
+            self.out.pull(usize::MAX);
         }
     }
 }

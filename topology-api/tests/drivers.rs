@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use topology_api::prelude::*;
 use topology_api::testing::{BoltDriver, Emission, Setup, SpoutDriver};
-use topology_api::{NoOutput, Port};
+use topology_api::{Port, TopologyConfig};
 
 #[derive(Clone, Debug, PartialEq, Tuple)]
 struct Number {
@@ -138,6 +138,41 @@ fn what_an_iterator_gives_is_anchored_to_its_input() {
     assert_eq!(emissions.len(), 5_001);
     assert!(emissions[1..].iter().all(|emission| emission.anchors == [1]), "all of the second");
     assert_eq!(many.acked(), [0, 1]);
+}
+
+/// Emits its numbers through an iterator at each tick and at its end.
+struct Later;
+
+impl Bolt for Later {
+    type Input = Number;
+    type Output = Number;
+
+    fn execute(&mut self, _: Number, _: &mut Output<Number>) -> BoltResult {
+        Ok(())
+    }
+
+    fn tick(&mut self, out: &mut Output<Number>) {
+        out.emit_from((0..3_000).map(number));
+    }
+
+    fn finish(&mut self, out: &mut Output<Number>) {
+        out.emit_from((0..2_000).map(number));
+        (2_000..40_000).for_each(|n| out.emit(number(n)));
+    }
+}
+
+#[test]
+fn nothing_that_tick_and_finish_emit_is_left_out() {
+    let mut config = TopologyConfig::default();
+    config.set("output.budget", "64KiB").expect("a size");
+    let setup = Setup::new().config(config);
+    let mut later = BoltDriver::with(setup, |_| Later).expect("opens");
+    later.tick();
+    let emissions = later.emissions();
+    assert_eq!(emissions.len(), 3_000);
+    assert!(emissions.iter().all(|emission| emission.anchors.is_empty()), "tied to nothing");
+    later.finish();
+    assert_eq!(later.emitted().len(), 40_000, "no input could fail for what was too much");
 }
 
 /// Emits the same number for ever, tracked or not.

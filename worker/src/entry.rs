@@ -12,7 +12,7 @@ use crate::{local, remote};
 const EX_DATAERR: u8 = 65;
 
 /// A bug, or something the machine refused (sysexits).
-const EX_SOFTWARE: u8 = 70;
+pub(crate) const EX_SOFTWARE: u8 = 70;
 
 /// Runs a topology binary: give it to your `main`.
 ///

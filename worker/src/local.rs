@@ -1,5 +1,6 @@
 //! The whole topology in this process: the same loops and executors, no gRPC and no store.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -9,7 +10,7 @@ use daemon::Clock;
 use topology_api::{Args, Topology};
 
 use crate::engine::routing::{Epoch, ExecutorPlace, Route, Table};
-use crate::entry::{complain, say};
+use crate::entry::{EX_SOFTWARE, complain, say};
 use crate::executor::core_loop::{CoreLoop, LoopStart};
 use crate::executor::counters::{Board, Snapshot};
 use crate::executor::inbox::{Desired, Inbox, Message};
@@ -95,6 +96,15 @@ pub struct Finished {
 ///
 /// If threads cannot be started.
 pub fn run_here(topology: Topology, arguments: Args) -> std::io::Result<Finished> {
+    run_unless(topology, arguments, |_| false)
+}
+
+/// Runs a topology as [`run_here`] does, but gives up as soon as it is `hopeless`.
+fn run_unless(
+    topology: Topology,
+    arguments: Args,
+    hopeless: fn(&Snapshot) -> bool,
+) -> std::io::Result<Finished> {
     let clock = Clock::system();
     let board = Arc::new(Board::new(clock.clone()));
     let executors: Vec<OwnExecutor> = topology
@@ -112,19 +122,21 @@ pub fn run_here(topology: Topology, arguments: Args) -> std::io::Result<Finished
     let stuck_after = topology.config().stuck_after();
     let plan = Plan::new(topology, arguments, 0, executors, (loops, Arc::clone(&board)));
     let loops = Loops::start(plan, None, &clock)?;
-    let routes = Arc::new(Routes { table, links: std::collections::BTreeMap::new() });
+    let routes = Arc::new(Routes { table, links: BTreeMap::new() });
     loops.tell(|| Message::Routes(Arc::clone(&routes)));
     loops.tell(|| Message::Desired(Desired::Active));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let complete = runtime.block_on(async {
-        let complete = tokio::select! {
-            () = until(&board, |snapshot| {
-                board.show_stuck(stuck_after);
-                snapshot.is_ended()
-            }) => true,
-            _ = daemon::signals::terminate() => false,
+        let ended = |snapshot: &Snapshot| {
+            board.show_stuck(stuck_after);
+            snapshot.is_ended()
         };
-        if !complete {
+        let (complete, drain) = tokio::select! {
+            () = until(&board, ended) => (true, false),
+            () = until(&board, hopeless) => (false, false),
+            _ = daemon::signals::terminate() => (false, true),
+        };
+        if drain {
             loops.tell(|| Message::Desired(Desired::Draining));
             drop(tokio::time::timeout(DRAIN, until(&board, Snapshot::is_quiet)).await);
         }
@@ -169,23 +181,56 @@ pub(crate) fn run_and_tell(
     let clock = Clock::system();
     let started = clock.now();
     let name = topology.name().to_owned();
-    let finished = run_here(topology, arguments).map_err(|error| super::entry::Problem {
+    // Who runs it by hand wants to know of a wrong file name now, not to wait for the file.
+    let finished = run_unless(topology, arguments, |so_far| unopened(so_far).is_some());
+    let finished = finished.map_err(|error| super::entry::Problem {
         code: 71,
         text: format!("the topology cannot run here: {error}"),
     })?;
+    if let Some(text) = unopened(&finished.snapshot) {
+        return Err(super::entry::Problem { code: EX_SOFTWARE, text });
+    }
     let seconds = clock.now().saturating_duration_since(started).as_secs_f64();
     let how = if finished.complete { "finished" } else { "was stopped" };
     say(&format!("{name} {how} after {seconds:.1} s"));
     say(&summary(&finished.snapshot));
     for (task, json) in &finished.snapshot.results {
-        say(&format!("result of task {task}: {json}"));
+        let component = component_of(&finished.snapshot, *task);
+        say(&format!("result of {component} (task {task}): {json}"));
     }
-    for error in &finished.snapshot.errors {
-        complain(&format!("task {}: {}: {}", error.task, error.reason, error.text));
-    }
+    errors(&finished.snapshot).iter().for_each(|text| complain(text));
     Ok(if finished.complete { ExitCode::SUCCESS } else { ExitCode::from(130) })
 }
 
+/// What to say if a component could not be opened.
+fn unopened(snapshot: &Snapshot) -> Option<String> {
+    let error = snapshot.errors.iter().find(|error| error.reason == "factory")?;
+    let component = component_of(snapshot, error.task);
+    Some(format!("{component} cannot start: {}", error.text))
+}
+
+fn component_of(snapshot: &Snapshot, task: u32) -> &str {
+    let counters = snapshot.tasks.iter().find(|counters| counters.task == task);
+    counters.map_or("a component", |counters| &counters.component)
+}
+
+/// The last error of each component and kind.
+fn errors(snapshot: &Snapshot) -> Vec<String> {
+    let mut kinds = BTreeMap::<(&str, &str), (&str, u64)>::new();
+    for error in &snapshot.errors {
+        let component = component_of(snapshot, error.task);
+        let (text, count) = kinds.entry((component, error.reason)).or_default();
+        *text = &error.text;
+        *count += 1;
+    }
+    let told = kinds.into_iter().map(|((component, reason), (text, count))| match count {
+        1 => format!("{component}: {reason}: {text}"),
+        _ => format!("{component}: {reason}: {text} (and at least {} before it)", count - 1),
+    });
+    told.collect()
+}
+
+/// A table of what the components did, and below it what they counted themselves.
 fn summary(snapshot: &Snapshot) -> String {
     let mut components: Vec<(String, [u64; 4])> = Vec::new();
     for task in &snapshot.tasks {
@@ -203,5 +248,13 @@ fn summary(snapshot: &Snapshot) -> String {
     for (name, [emitted, executed, acked, failed]) in components {
         lines.push(format!("{name:<20}{emitted:>12}{executed:>12}{acked:>12}{failed:>10}"));
     }
+    let mut counted = BTreeMap::<(&str, &str), u64>::new();
+    for task in &snapshot.tasks {
+        for (name, count) in &task.counters {
+            *counted.entry((&task.component, name)).or_default() += count;
+        }
+    }
+    let counted = counted.into_iter().filter(|(_, count)| *count > 0);
+    lines.extend(counted.map(|((component, name), count)| format!("{component}: {name}={count}")));
     lines.join("\n")
 }

@@ -106,6 +106,28 @@ const ERRORS_MAX: usize = 100;
 /// Longest text of an error, in bytes.
 const ERROR_TEXT_MAX: usize = 4096;
 
+/// Least time between two log lines of one task and reason.
+const LOG_EVERY: Duration = Duration::from_secs(1);
+
+/// Keeps a component that fails all the time from flooding the log.
+#[derive(Debug, Default)]
+struct LogGate {
+    last: Option<Instant>,
+    unlogged: u64,
+}
+
+impl LogGate {
+    /// Says whether to log now, and how many were not logged since the last time.
+    fn pass(&mut self, now: Instant) -> Option<u64> {
+        if self.last.is_some_and(|last| now < last + LOG_EVERY) {
+            self.unlogged += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.unlogged))
+    }
+}
+
 #[derive(Debug, Default)]
 struct Posted {
     tasks: BTreeMap<u32, TaskCounters>,
@@ -114,6 +136,7 @@ struct Posted {
     results: BTreeMap<u32, String>,
     errors: Vec<ShownError>,
     error_sequence: u64,
+    log_gates: BTreeMap<(u32, &'static str), LogGate>,
     waiting_ns: BTreeMap<usize, u64>,
     idle: BTreeMap<usize, bool>,
     watches: Vec<Arc<CallWatch>>,
@@ -219,7 +242,7 @@ impl Board {
         }
     }
 
-    /// Shows an error.
+    /// Shows an error; the log has at most one a second of each task and reason.
     pub fn show(&self, task: u32, reason: &'static str, mut text: String) {
         if text.len() > ERROR_TEXT_MAX {
             let mut end = ERROR_TEXT_MAX;
@@ -228,9 +251,16 @@ impl Board {
             }
             text.truncate(end);
         }
-        tracing::warn!(task, reason, error = %text, "component failed");
-        let at_ms = self.clock.wall_ms();
+        let (at_ms, now) = (self.clock.wall_ms(), self.clock.now());
         let mut posted = self.lock();
+        let unlogged = posted.log_gates.entry((task, reason)).or_default().pass(now);
+        match unlogged {
+            None => {}
+            Some(0) => tracing::warn!(task, reason, error = %text, "component failed"),
+            Some(unlogged) => {
+                tracing::warn!(task, reason, unlogged, error = %text, "component failed");
+            }
+        }
         posted.error_sequence += 1;
         let sequence = posted.error_sequence;
         posted.errors.push(ShownError { sequence, at_ms, task, reason, text });
@@ -266,5 +296,22 @@ impl Reporter for Board {
 
     fn error(&self, task: u32, text: String) {
         self.show(task, "reported", text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_one_after_the_other_are_logged_once_a_second_and_the_rest_counted() {
+        let clock = daemon::Clock::manual();
+        let mut gate = LogGate::default();
+        assert_eq!(gate.pass(clock.now()), Some(0), "the first is logged at once");
+        assert_eq!((gate.pass(clock.now()), gate.pass(clock.now())), (None, None));
+        clock.advance(LOG_EVERY);
+        assert_eq!(gate.pass(clock.now()), Some(2), "it says how many were not");
+        clock.advance(LOG_EVERY);
+        assert_eq!(gate.pass(clock.now()), Some(0));
     }
 }

@@ -138,3 +138,37 @@ fn a_call_that_does_not_come_back_is_reported_once_while_it_lasts() {
         assert_eq!(stuck[0].task, 1, "of the task that is called");
     });
 }
+
+/// Emits what it is told of as numbers through an iterator when there is no more.
+#[derive(Default)]
+struct AtTheEnd {
+    told: u64,
+}
+
+impl Bolt for AtTheEnd {
+    type Input = Number;
+    type Output = Number;
+
+    fn execute(&mut self, _: Number, _: &mut Output<Number>) -> BoltResult {
+        self.told += 1;
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Output<Number>) {
+        out.emit_from((0..self.told).map(|n| Number { n }));
+    }
+}
+
+#[test]
+fn what_an_iterator_gives_in_finish_arrives() {
+    fused_and_not(|fusion| {
+        let audit = Audit::default();
+        let mut t = topology("at-the-end", fusion);
+        let numbers = audit.spout(&mut t, 50_000);
+        let later = t.bolt("later", |_| AtTheEnd::default()).global(&numbers).stream();
+        t.bolt("sink", audit.sink()).global(&later);
+        run(t);
+        let seen = audit.seen.lock().unwrap();
+        assert!(seen.iter().map(|(_, n)| *n).eq(0..50_000), "all of them, in order");
+    });
+}
