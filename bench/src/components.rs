@@ -177,7 +177,7 @@ impl Spout for Source {
     fn ack(&mut self, sent_ns: u64) {
         self.acked += 1;
         if sent_ns != 0 {
-            self.meter.took(sent_ns);
+            self.meter.sample(self.acked, sent_ns);
         }
     }
 
@@ -211,21 +211,17 @@ impl Passed {
         Self { count: 0, meter: Meter::new(options), cx: cx.clone() }
     }
 
-    fn tick(&mut self) {
-        self.meter.tick(self.count);
+    #[inline]
+    fn see(&mut self, sent_ns: u64) {
+        self.count += 1;
+        if sent_ns != 0 {
+            self.meter.sample(self.count, sent_ns);
+        }
     }
 
     fn leave_between(&mut self) {
         let found = self.meter.found(self.count);
         self.cx.result(&Left::Between { found });
-    }
-
-    #[inline]
-    fn arrived(&mut self, sent_ns: u64) {
-        self.count += 1;
-        if sent_ns != 0 {
-            self.meter.took(sent_ns);
-        }
     }
 
     fn leave_sink(&mut self, tally: Tally) {
@@ -243,13 +239,9 @@ impl Bolt for Identity {
 
     #[inline]
     fn execute(&mut self, datum: Datum, out: &mut Output<Datum>) -> BoltResult {
+        self.0.see(datum.sent_ns);
         out.emit(datum);
-        self.0.count += 1;
         Ok(())
-    }
-
-    fn tick(&mut self, _: &mut Output<Datum>) {
-        self.0.tick();
     }
 
     fn finish(&mut self, _: &mut Output<Datum>) {
@@ -277,12 +269,8 @@ impl Bolt for Null {
     #[inline]
     fn execute(&mut self, datum: Datum, _: &mut Output<NoOutput>) -> BoltResult {
         self.tally.add(datum.number);
-        self.passed.arrived(datum.sent_ns);
+        self.passed.see(datum.sent_ns);
         Ok(())
-    }
-
-    fn tick(&mut self, _: &mut Output<NoOutput>) {
-        self.passed.tick();
     }
 
     fn finish(&mut self, _: &mut Output<NoOutput>) {
@@ -302,12 +290,8 @@ impl Bolt for Split {
         for word in sentence.data.split(' ') {
             out.emit(Word { word: word.into(), sent_ns: sentence.sent_ns });
         }
-        self.0.count += 1;
+        self.0.see(sentence.sent_ns);
         Ok(())
-    }
-
-    fn tick(&mut self, _: &mut Output<Word>) {
-        self.0.tick();
     }
 
     fn finish(&mut self, _: &mut Output<Word>) {
@@ -335,12 +319,8 @@ impl Bolt for Count {
     #[inline]
     fn execute(&mut self, word: Word, _: &mut Output<NoOutput>) -> BoltResult {
         *self.counts.entry(word.word).or_default() += 1;
-        self.passed.arrived(word.sent_ns);
+        self.passed.see(word.sent_ns);
         Ok(())
-    }
-
-    fn tick(&mut self, _: &mut Output<NoOutput>) {
-        self.passed.tick();
     }
 
     fn finish(&mut self, _: &mut Output<NoOutput>) {

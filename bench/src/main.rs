@@ -61,7 +61,7 @@ fn measure(mut options: Options) -> Result<(), Problem> {
     tell_machine("after");
     let figures: Figures = outcome::of(&options, &left)?;
     if !options.json {
-        note(&format!("each tuple arrived once: {left:#?}"));
+        note(&outcome::told(&left));
     }
     let line = serde_json::to_string(&figures)
         .map_err(|error| Problem::failed("the figures cannot be printed", error))?;

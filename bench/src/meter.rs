@@ -1,8 +1,8 @@
-//! What one task measures of itself: a window between two of its ticks, and latencies inside it.
+//! What one task measures of itself: a window of time, and the latencies inside it.
 //!
-//! Tasks count on their own. The clock is read at ticks and for tuples that carry a time stamp, one
-//! of 64, as the peers do; so measuring does not slow down what is measured. Time stamps are of
-//! `CLOCK_MONOTONIC`, which is the same for all processes of a machine.
+//! Tasks count on their own. The clock is read for tuples that carry a time stamp, one of 64 as with
+//! the peers, and at the spout's ticks; so measuring does not slow down what is measured. Time
+//! stamps are of `CLOCK_MONOTONIC`, which is the same for all processes of a machine.
 
 use hdrhistogram::Histogram;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -14,7 +14,7 @@ use crate::options::Options;
 /// One tuple of this many carries the time it was emitted.
 pub(crate) const SAMPLE: u64 = 64;
 
-/// How often tasks look at the time.
+/// How often the spout looks at the time.
 pub(crate) const TICK: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// How long the spout goes on after its window, in which the windows of the others close.
@@ -83,10 +83,23 @@ impl Meter {
 
     /// Opens or closes the window if it is time. `count` is what the task counted so far.
     pub(crate) fn tick(&mut self, count: u64) {
+        self.look(now_ns(), count);
+    }
+
+    /// Notes that a tuple with a time stamp is here, and looks at the time for the window too.
+    #[inline]
+    pub(crate) fn sample(&mut self, count: u64, sent_ns: u64) {
+        let now = now_ns();
+        if self.opened.is_some() && self.closed.is_none() {
+            self.latencies.saturating_record(now.saturating_sub(sent_ns));
+        }
+        self.look(now, count);
+    }
+
+    fn look(&mut self, now: u64, count: u64) {
         if count == 0 || self.closed.is_some() {
             return;
         }
-        let now = now_ns();
         let begun = *self.begun.get_or_insert(now);
         match self.opened {
             None if now >= begun + self.warm_up_ns => self.opened = Some(Reading::take(now, count)),
@@ -98,14 +111,6 @@ impl Meter {
     fn close(&mut self, now: u64, count: u64) {
         self.closed = Some(Reading::take(now, count));
         self.rss_mib = rss_mib();
-    }
-
-    /// Notes that what happened at `since_ns` had its effect now.
-    #[inline]
-    pub(crate) fn took(&mut self, since_ns: u64) {
-        if self.opened.is_some() && self.closed.is_none() {
-            self.latencies.saturating_record(now_ns().saturating_sub(since_ns));
-        }
     }
 
     /// Whether the window closed so long ago that those of the other tasks have closed too.
@@ -185,13 +190,12 @@ mod tests {
     #[test]
     fn only_what_happens_in_the_window_counts() {
         let mut meter = meter("const-null --warm-up 0 --seconds 86400");
-        meter.took(now_ns());
         meter.tick(0);
         assert!(meter.opened.is_none(), "nothing was counted yet");
-        meter.tick(100);
-        meter.took(now_ns());
+        meter.sample(100, now_ns());
+        meter.sample(200, now_ns());
         let found = meter.found(700);
-        assert_eq!(found.samples, 1, "the one before the window is left out");
+        assert_eq!(found.samples, 1, "the one that opened the window is not in it");
         assert!((found.per_second * found.seconds - 600.0).abs() < 0.001, "{found:?}");
         assert_eq!(found.pid, std::process::id());
         assert!(found.rss_mib > 0.0, "{found:?}");

@@ -52,7 +52,10 @@ pub(crate) fn of(options: &Options, left: &[Left]) -> Result<Figures, Problem> {
                 found
             }
         };
-        processes.insert(found.pid, found);
+        let process = processes.entry(found.pid).or_insert(found);
+        if process.seconds < found.seconds {
+            *process = found;
+        }
     }
     let (Some((source, emitted, acked, failed)), Some((arrived, tally))) = (spout, sink) else {
         return Err(Problem::failed(what, "the spout or the sink left no result"));
@@ -84,6 +87,28 @@ pub(crate) fn of(options: &Options, left: &[Left]) -> Result<Figures, Problem> {
         cpu_cores: rounded(processes.values().map(|found| found.cpu_cores).sum()),
         rss_mib: rounded(processes.values().map(|found| found.rss_mib).sum()),
     })
+}
+
+/// Says for people what each task found.
+pub(crate) fn told(left: &[Left]) -> String {
+    let mut lines = vec!["each tuple arrived once".to_owned()];
+    for task in left {
+        let (name, found) = match task {
+            Left::Spout { found, .. } => ("spout", found),
+            Left::Between { found } => ("between", found),
+            Left::Sink { found, .. } => ("sink", found),
+        };
+        lines.push(format!(
+            "{name:<8}{:>12.0}/s in {:.1} s, {} latencies; process {}: {:.2} cores, {:.0} MiB",
+            found.per_second,
+            found.seconds,
+            found.samples,
+            found.pid,
+            found.cpu_cores,
+            found.rss_mib
+        ));
+    }
+    lines.join("\n")
 }
 
 /// What the sink has to have seen when the spout emitted so many tuples.
@@ -123,7 +148,7 @@ mod tests {
     }
 
     fn found(pid: u32) -> Found {
-        Found { pid, samples: 1, cpu_cores: 0.5, rss_mib: 10.0, ..Found::default() }
+        Found { pid, seconds: 9.0, samples: 1, cpu_cores: 0.5, rss_mib: 10.0, ..Found::default() }
     }
 
     fn left(numbers: &[u64], acked: u64) -> [Left; 3] {
@@ -131,7 +156,7 @@ mod tests {
         numbers.iter().for_each(|number| tally.add(*number));
         [
             Left::Spout { found: found(1), emitted: 3, acked, failed: 0 },
-            Left::Between { found: found(2) },
+            Left::Between { found: Found { pid: 1, ..Found::default() } },
             Left::Sink { found: found(2), tally },
         ]
     }

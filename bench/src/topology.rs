@@ -29,17 +29,17 @@ pub(crate) fn build(options: &Options) -> Result<Topology, BuildError> {
     let sink = passed.clone();
     match options.case {
         Case::ConstNull => {
-            t.bolt("sink", move |cx| Null::new(sink(cx))).tick_every(TICK).shuffle(&data);
+            t.bolt("sink", move |cx| Null::new(sink(cx))).shuffle(&data);
         }
         Case::ConstIdNull => {
-            let identity = t.bolt("identity", move |cx| Identity(passed(cx))).tick_every(TICK);
+            let identity = t.bolt("identity", move |cx| Identity(passed(cx)));
             let same = identity.shuffle(&data).stream();
-            t.bolt("sink", move |cx| Null::new(sink(cx))).tick_every(TICK).shuffle(&same);
+            t.bolt("sink", move |cx| Null::new(sink(cx))).shuffle(&same);
         }
         Case::WordCount => {
-            let split = t.bolt("split", move |cx| Split(passed(cx))).tick_every(TICK);
+            let split = t.bolt("split", move |cx| Split(passed(cx)));
             let words = split.shuffle(&data).stream();
-            let count = t.bolt("sink", move |cx| Count::new(sink(cx))).tick_every(TICK);
+            let count = t.bolt("sink", move |cx| Count::new(sink(cx)));
             count.fields(&words, |word| &word.word);
         }
     }
