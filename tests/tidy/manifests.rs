@@ -9,7 +9,7 @@ const RUNTIMES: [&str; 8] =
     ["tokio", "tonic", "hyper", "axum", "futures", "mio", "async-std", "tower"];
 
 /// Our crates and which of ours each may depend on, from the bottom up.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("topology-api/macros", &[]),
     ("topology-api", &["topology-api-macros"]),
     ("daemon", &[]),
@@ -19,6 +19,10 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("supervisor", &["topology-api", "proto", "daemon", "coordination"]),
     ("worker", &["topology-api", "proto", "daemon"]),
     ("examples", &["topology-api", "worker"]),
+    (
+        "bench",
+        &["topology-api", "proto", "daemon", "coordination", "nimbus", "supervisor", "worker"],
+    ),
     ("cli", &["topology-api", "proto", "daemon", "coordination", "nimbus", "supervisor", "worker"]),
 ];
 

@@ -1,0 +1,93 @@
+//! Every case runs and its sums add up; how fast it is, no test says.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Runs the bench with these words.
+fn bench(words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SQUALL_") || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command.args(words).output().expect("it starts")
+}
+
+/// The only line of standard output.
+fn line(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text.lines().count(), 1, "one line of JSON, not: {text}");
+    serde_json::from_str(&text).expect("that is JSON")
+}
+
+/// Measures for a second and checks what holds at any speed.
+fn measured(words: &[&str]) -> Value {
+    let mut all = words.to_vec();
+    all.extend(["--json", "--warm-up", "0", "--seconds", "1"]);
+    let output = bench(&all);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{words:?}: {said}");
+    assert_eq!(said.matches("core to core").count(), 2, "before and after: {said}");
+    let figures = line(&output);
+    for key in ["tuples_per_s", "p50_us", "p99_us", "cpu_cores", "rss_mib"] {
+        assert!(figures[key].as_f64().unwrap() > 0.0, "{words:?}: {key} in {figures}");
+    }
+    assert!(figures["p50_us"].as_f64() <= figures["p99_us"].as_f64(), "{figures}");
+    figures
+}
+
+#[test]
+fn every_case_runs_with_and_without_acks_and_its_sums_add_up() {
+    for case in ["const-null", "const-id-null", "word-count"] {
+        let tracked = measured(&[case]);
+        assert_eq!(tracked["case"], case);
+        assert_eq!((&tracked["mode"], &tracked["acks"]), (&"local".into(), &"on".into()));
+        assert!(tracked["acked_per_s"].as_f64().unwrap() > 0.0, "{tracked}");
+        assert!(tracked["complete_p99_us"].as_f64().unwrap() > 0.0, "{tracked}");
+        let untracked = measured(&[case, "--acks", "off"]);
+        assert_eq!(untracked["acked_per_s"], Value::Null, "nothing is acked: {untracked}");
+        assert!(untracked.get("complete_p50_us").is_none(), "{untracked}");
+    }
+}
+
+#[test]
+fn a_rate_is_kept_and_a_text_of_ones_own_is_counted() {
+    let text = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(text.path(), "to be or not to be\nthat is the question\n").unwrap();
+    let path = text.path().to_str().unwrap();
+    let figures = measured(&["word-count", "--text", path, "--rate", "100"]);
+    // Five words a line. The rate is a limit: a busy machine may stay below it.
+    let words = figures["tuples_per_s"].as_f64().unwrap();
+    assert!(words < 600.0, "100 lines a second, not as many as go: {figures}");
+}
+
+#[test]
+fn two_processes_of_a_cluster_measure_together() {
+    let figures = measured(&["const-id-null", "--mode", "cluster"]);
+    assert_eq!(figures["mode"], "cluster");
+    assert!(figures["acked_per_s"].as_f64().unwrap() > 0.0, "{figures}");
+}
+
+#[test]
+fn what_cannot_be_run_is_said_before_anything_starts() {
+    for (words, code, named) in [
+        (&["const-nul"][..], 64, "const-nul"),
+        (&["const-null", "--seconds", "many"], 64, "many"),
+        (&["const-null", "--rate", "0"], 64, "0"),
+        (&[], 64, "CASE"),
+        (&["word-count", "--text", "/no/such/file"], 66, "/no/such/file"),
+        (&["word-count", "--text", "/dev/null"], 65, "empty"),
+    ] {
+        let output = bench(words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+        assert!(output.stdout.is_empty(), "{words:?}");
+        assert!(said.contains(named) && said.contains("fix:"), "{words:?}: {said}");
+        let output = bench(&[words, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(code), "{words:?} --json");
+        assert!(line(&output)["error"]["why"].is_string(), "{words:?} --json");
+    }
+}
