@@ -38,11 +38,13 @@ impl Text {
     }
 
     /// Gives the text as a string slice.
+    #[inline]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
     /// Appends `more`.
+    #[inline]
     pub fn push_str(&mut self, more: &str) {
         self.0.push_str(more);
     }
@@ -51,12 +53,14 @@ impl Text {
 impl Deref for Text {
     type Target = str;
 
+    #[inline]
     fn deref(&self) -> &str {
         self.as_str()
     }
 }
 
 impl AsRef<str> for Text {
+    #[inline]
     fn as_ref(&self) -> &str {
         self
     }
@@ -65,6 +69,7 @@ impl AsRef<str> for Text {
 // `Hash` of the text is that of its `str`, as `Borrow` demands: maps keyed by `Text` are asked
 // with a `&str`.
 impl Borrow<str> for Text {
+    #[inline]
     fn borrow(&self) -> &str {
         self
     }
@@ -83,6 +88,7 @@ impl fmt::Debug for Text {
 }
 
 impl From<&str> for Text {
+    #[inline]
     fn from(text: &str) -> Self {
         Self(CompactString::from(text))
     }

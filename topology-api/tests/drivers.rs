@@ -74,7 +74,7 @@ fn a_bolt_shows_its_outputs_counters_ticks_and_result() {
 }
 
 #[test]
-fn an_undeclared_output_is_the_factorys_error() {
+fn an_undeclared_output_is_an_error_of_the_factory() {
     let error = BoltDriver::new(Sort::open).expect_err("nobody declared it").to_string();
     assert!(error.contains(".output::<"), "{error} should say what to write");
 }

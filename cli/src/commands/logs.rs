@@ -145,8 +145,8 @@ mod tests {
         let mut lines = Lines::default();
         assert_eq!(texts(&lines.take(&chunk(0, b"one\ntw"))), [(0, "one")]);
         assert_eq!(texts(&lines.take(&chunk(1, b"other\r\n"))), [(1, "other")]);
-        assert_eq!(texts(&lines.take(&chunk(0, b"o\n\nthr"))), [(0, "two"), (0, "")]);
-        assert_eq!(texts(&lines.rest()), [(0, "thr")], "what never ended is shown too");
+        assert_eq!(texts(&lines.take(&chunk(0, b"o\n\nfour"))), [(0, "two"), (0, "")]);
+        assert_eq!(texts(&lines.rest()), [(0, "four")], "what never ended is shown too");
     }
 
     #[test]

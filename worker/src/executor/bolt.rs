@@ -115,8 +115,12 @@ impl BoltExecutor {
                     break;
                 }
             }
-            if self.in_hand.is_none() && !self.take(plan, exits) {
-                break;
+            if self.in_hand.is_none() {
+                // Between two batches: one in hand must not become the anchor of what a tick emits.
+                self.tick_if_due(plan, exits);
+                if !self.take(plan, exits) {
+                    break;
+                }
             }
             worked = true;
             // One slow bolt must not keep the others of its loop waiting for all its batches.
@@ -125,7 +129,6 @@ impl BoltExecutor {
             }
         }
         worked |= self.settle_held(plan, exits);
-        self.tick_if_due(plan, exits);
         self.finish_ended(plan, exits);
         self.outbox.flush(self.source(), exits);
         worked

@@ -19,7 +19,7 @@ use crate::executor::plan::Plan;
 use crate::executor::task_state::{TaskState, guarded};
 
 /// First pause after a spout had nothing.
-const IDLE_FIRST: Duration = Duration::from_millis(1);
+const IDLE_FIRST: Duration = Duration::from_micros(100);
 
 /// Longest pause of a spout that has nothing.
 const IDLE_MAX: Duration = Duration::from_millis(10);
@@ -241,8 +241,12 @@ impl SpoutExecutor {
                 return emitted;
             }
             Ok(Ok(Next::Idle)) => {
+                if emitted {
+                    cell.idle = IDLE_FIRST;
+                }
                 cell.idle_until = exits.now + cell.idle;
                 cell.idle = (cell.idle * 2).min(IDLE_MAX);
+                return emitted;
             }
             Ok(Ok(Next::Finished)) => cell.finished = true,
             Ok(Err(error)) => {

@@ -4,6 +4,7 @@
 
 mod explicit;
 mod limits;
+mod ticks;
 mod vocabulary;
 
 use std::collections::{BTreeMap, HashSet};

@@ -9,15 +9,15 @@ use crate::executor::plan::Plan;
 use crate::executor::task_state::guarded;
 
 impl BoltExecutor {
+    /// Ticks the tasks; no batch may be in hand, and the outbox has room.
     pub(super) fn tick_if_due(&mut self, plan: &Plan, exits: &mut Exits) {
         let Some(period) = self.tick else { return };
-        if exits.now < self.next_tick || self.outbox.is_over_share(exits) {
+        if exits.now < self.next_tick {
             return;
         }
         self.next_tick = exits.now + period;
         for at in 0..self.cells.len() {
-            // A batch in hand must not become the anchor of what a tick emits.
-            if self.cells[at].state.open && self.in_hand.is_none() {
+            if self.cells[at].state.open {
                 self.call(at, "tick", |task| task.tick(), (plan, exits));
             }
         }
