@@ -98,7 +98,7 @@ async fn open(
 /// Lists the workers of a topology that run tasks of `component` (empty: all of them).
 fn sources(engine: &Engine, name: &str, component: &str) -> Result<Vec<Source>, Refusal> {
     if !engine.is_leading() {
-        return Err(Refusal::not_leader(engine.leader_elsewhere()));
+        return Err(engine.not_leading());
     }
     let topology = &engine.topology("read the logs of", name)?.record;
     let components = topology.spec.iter().flat_map(|spec| &spec.components);

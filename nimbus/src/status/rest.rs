@@ -52,7 +52,7 @@ pub(crate) async fn document(handle: &Handle, path: String) -> Result<Value, Ref
     let cluster = handle.cluster().to_owned();
     let look = move |engine: &crate::engine::Engine, now| {
         if !engine.is_leading() {
-            return Err(Refusal::not_leader(engine.leader_elsewhere()));
+            return Err(engine.not_leading());
         }
         match path.trim_matches('/').split_once('/').unwrap_or((path.trim_matches('/'), "")) {
             ("cluster", "") => Ok(to_value(&model::cluster(engine, &cluster, now))),
@@ -123,7 +123,9 @@ fn refused(refusal: &Refusal) -> Response {
         RefusalKind::NotFound => StatusCode::NOT_FOUND,
         RefusalKind::Invalid => StatusCode::BAD_REQUEST,
         RefusalKind::AlreadyExists | RefusalKind::NotNow => StatusCode::CONFLICT,
-        RefusalKind::NotLeader(_) | RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        RefusalKind::NotLeader(_) | RefusalKind::Unavailable | RefusalKind::StoreSilent => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         RefusalKind::Exhausted => StatusCode::TOO_MANY_REQUESTS,
     };
     failed(status, &refusal.what, &refusal.why, &refusal.fix)
