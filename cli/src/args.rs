@@ -4,6 +4,7 @@
 //! them too. Every help text leads with examples.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -173,6 +174,12 @@ pub(crate) fn component_count(text: &str) -> Result<(String, u32), String> {
         Ok(count) if count > 0 => Ok((component, count)),
         _ => Err(format!("`{count}` is not a number of executors (1 or more)")),
     }
+}
+
+/// Reads an address to listen on.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    let fix = "write it as IP:PORT, for example 127.0.0.1:6627 (port 0 takes any that is free)";
+    text.parse().map_err(|_| fix.to_owned())
 }
 
 /// Reads a duration as people write it.

@@ -27,6 +27,7 @@ mod daemon;
 pub mod engine;
 mod leadership;
 mod observe;
+mod platform;
 mod rpc;
 pub mod status;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::args::pair;
+use crate::args::{address, pair};
 use crate::client::Client;
 use crate::commands::submit::{self, Submit};
 use crate::commands::{Globals, topology_name};
@@ -24,10 +24,12 @@ use crate::output;
     squall dev --slots 8 --workers 2 ./my-topology --fast input.txt")]
 pub(crate) struct Dev {
     /// Where clients reach the nimbus [default: 127.0.0.1:6627]
-    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_LISTEN", hide_env_values = true)]
+    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_LISTEN", hide_env_values = true,
+        value_parser = address)]
     pub(crate) listen: Option<SocketAddr>,
     /// Where the status endpoint is [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_HTTP", hide_env_values = true)]
+    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_HTTP", hide_env_values = true,
+        value_parser = address)]
     pub(crate) http: Option<SocketAddr>,
     /// The name others reach this machine under [default: the listen address]
     #[arg(long, value_name = "HOST", env = "SQUALL_NIMBUS_ADVERTISE", hide_env_values = true)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use topology_api::check_name;
 
-use crate::args::size;
+use crate::args::{address, size};
 use crate::commands::Globals;
 use crate::config::{File, HTTP_PORT, NIMBUS_PORT, loopback, required, size_in_file};
 use crate::daemons::{self, StoreFlags};
@@ -32,10 +32,12 @@ pub(crate) struct Nimbus {
     #[arg(long, value_name = "DIR", env = "SQUALL_NIMBUS_DATA_DIR", hide_env_values = true)]
     data_dir: Option<PathBuf>,
     /// Where clients and supervisors reach it [default: 127.0.0.1:6627]
-    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_LISTEN", hide_env_values = true)]
+    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_LISTEN", hide_env_values = true,
+        value_parser = address)]
     listen: Option<SocketAddr>,
     /// Where its status endpoint is [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_HTTP", hide_env_values = true)]
+    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_HTTP", hide_env_values = true,
+        value_parser = address)]
     http: Option<SocketAddr>,
     /// The name others reach it under [default: the listen address]
     #[arg(long, value_name = "HOST", env = "SQUALL_NIMBUS_ADVERTISE", hide_env_values = true)]
@@ -76,6 +78,10 @@ fn config(nimbus: &Nimbus, file: &File) -> Result<::nimbus::Config, Failure> {
         Some(id) => id,
         None => kept_id(&data_dir)?,
     };
+    if let Err(error) = check_name("nimbus", &id) {
+        let fix = format!("give another --id, or correct {}", data_dir.join("id").display());
+        return Err(Failure::new(Exit::Config, "cannot start the nimbus", error, fix));
+    }
     let defaults = ::nimbus::Config::new(id, data_dir);
     Ok(::nimbus::Config {
         cluster: nimbus.store.cluster(file),

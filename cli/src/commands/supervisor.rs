@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::args::size;
+use crate::args::{address, size};
 use crate::commands::Globals;
 use crate::config::{File, SLOTS, bad_value, loopback, required, size_in_file};
 use crate::daemons::{self, StoreFlags};
@@ -32,7 +32,8 @@ pub(crate) struct Supervisor {
         value_parser = clap::value_parser!(u32).range(1..))]
     slots: Option<u32>,
     /// Where it is reached; its workers listen there too [default: 127.0.0.1, any port]
-    #[arg(long, value_name = "ADDR", env = "SQUALL_SUPERVISOR_LISTEN", hide_env_values = true)]
+    #[arg(long, value_name = "ADDR", env = "SQUALL_SUPERVISOR_LISTEN", hide_env_values = true,
+        value_parser = address)]
     listen: Option<SocketAddr>,
     /// The name others reach this machine under [default: the listen address]
     #[arg(long, value_name = "HOST", env = "SQUALL_SUPERVISOR_ADVERTISE", hide_env_values = true)]
