@@ -1,5 +1,6 @@
 //! The status over HTTP: JSON documents, metrics, health. Nothing here changes anything.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -75,7 +76,14 @@ fn to_value<T: serde::Serialize>(document: &T) -> Value {
     serde_json::to_value(document).expect("the documents have text keys and finite numbers")
 }
 
-async fn api(State(handle): State<Handle>, Path(path): Path<String>) -> Response {
+async fn api(State(handle): State<Handle>, path: Result<Path<String>, PathRejection>) -> Response {
+    let path = match path {
+        Ok(Path(path)) => path,
+        Err(rejection) => {
+            let why = rejection.body_text();
+            return failed(rejection.status(), "failed to answer", &why, "correct the address");
+        }
+    };
     match document(&handle, path.clone()).await {
         Ok(document) => Json(document).into_response(),
         Err(refusal) if refusal.kind == RefusalKind::NotLeader(None) => refused(&refusal),
