@@ -99,7 +99,8 @@ impl Supervisor for Logs {
         let bytes = request.tail_bytes.min(TAIL_BYTES_MAX);
         let (tail, position) = {
             let folder = folder.clone();
-            let read = tokio::task::spawn_blocking(move || log_file::tail(&folder, bytes)).await;
+            let read =
+                tokio::task::spawn_blocking(move || log_file::last_lines(&folder, bytes)).await;
             let read = read.map_err(|error| Status::internal(error.to_string()))?;
             read.map_err(|error| refusal(&error, &request))?
         };
