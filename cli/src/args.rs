@@ -19,7 +19,8 @@ use crate::error::{Exit, Failure};
 use crate::output::Format;
 
 /// Order of a help text: what it is, examples, usage, flags.
-const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}";
+const HELP: &str =
+    "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
 
 /// Heading of the flags that every verb has.
 const GLOBAL: &str = "Everywhere";
@@ -112,7 +113,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Parsed, Failure> {
 
 /// clap's definition, with our order of help in every verb.
 fn command() -> clap::Command {
-    let command = Cli::command().help_template(HELP);
+    let command = Cli::command().help_template(HELP).after_help(Exit::help());
     command.mut_subcommands(|verb| verb.help_template(HELP))
 }
 

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::json;
 
 use crate::args::{address, pair};
 use crate::client::Client;
@@ -79,8 +80,10 @@ pub(crate) async fn run(dev: Dev, globals: &Globals) -> Result<(), Failure> {
     };
     let settings = settings(&dev, globals, data_dir);
     let cluster = Embedded::start(&settings).await?;
-    announce(&cluster, &settings);
-    let lived = live(&dev, globals, &cluster, signal).await;
+    let lived = match announce(&cluster, &settings, globals) {
+        Ok(()) => live(&dev, globals, &cluster, signal).await,
+        Err(failure) => Err(failure),
+    };
     output::note("stopping");
     let stopped = cluster.stop().await;
     if let Some(folder) = temporary {
@@ -130,13 +133,13 @@ fn settings(dev: &Dev, globals: &Globals, data_dir: PathBuf) -> Settings {
     }
 }
 
-fn announce(cluster: &Embedded, settings: &Settings) {
+fn announce(cluster: &Embedded, settings: &Settings, globals: &Globals) -> Result<(), Failure> {
     let nimbus = if cluster.address == loopback(NIMBUS_PORT) {
         String::new()
     } else {
         format!("--nimbus {} ", cluster.address)
     };
-    output::note(&format!(
+    let text = format!(
         "cluster `{}` with {} slots is up; its data is in {}\n  \
          status   {}/api/v1/cluster\n  \
          submit   squall {nimbus}submit BINARY [-- ARGS...]\n  \
@@ -145,7 +148,12 @@ fn announce(cluster: &Embedded, settings: &Settings) {
         settings.slots,
         settings.data_dir.display(),
         cluster.status_url(),
-    ));
+    );
+    let document = json!({
+        "address": cluster.address, "http_address": cluster.http_address,
+        "data_dir": settings.data_dir,
+    });
+    globals.show_ready(&text, &document)
 }
 
 /// What BINARY and ARGS ask for.

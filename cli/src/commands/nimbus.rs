@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 use topology_api::check_name;
 
 use crate::args::{address, size};
@@ -13,7 +14,6 @@ use crate::config::{File, HTTP_PORT, NIMBUS_PORT, loopback, required, size_in_fi
 use crate::daemons::{self, StoreFlags};
 use crate::embedded::data_dir;
 use crate::error::{Exit, Failure};
-use crate::output;
 
 /// Flags of `squall nimbus`.
 #[derive(Debug, Args)]
@@ -56,11 +56,10 @@ pub(crate) async fn run(nimbus: Nimbus, globals: &Globals) -> Result<(), Failure
         let running = ::nimbus::start(config, store, clock, shutdown)
             .await
             .map_err(|error| daemons::nimbus_failure(&error))?;
-        output::note(&format!(
-            "nimbus listens on {}, its status is at http://{}",
-            running.address, running.http_address
-        ));
-        Ok(())
+        let ::nimbus::Running { address, http_address } = running;
+        let text = format!("nimbus listens on {address}, its status is at http://{http_address}");
+        let document = json!({ "address": address, "http_address": http_address });
+        globals.show_ready(&text, &document)
     })
     .await
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 
 use crate::args::{address, size};
 use crate::commands::Globals;
@@ -11,7 +12,6 @@ use crate::config::{File, SLOTS, bad_value, loopback, required, size_in_file};
 use crate::daemons::{self, StoreFlags};
 use crate::embedded::data_dir;
 use crate::error::Failure;
-use crate::output;
 
 /// Flags of `squall supervisor`.
 #[derive(Debug, Args)]
@@ -69,8 +69,8 @@ pub(crate) async fn run(supervisor: Supervisor, globals: &Globals) -> Result<(),
         let running = supervisor::start(config, store, clock, shutdown)
             .await
             .map_err(|error| daemons::supervisor_failure(&error))?;
-        output::note(&format!("supervisor {} listens on {}", running.id, running.address));
-        Ok(())
+        let text = format!("supervisor {} listens on {}", running.id, running.address);
+        globals.show_ready(&text, &json!({ "id": running.id, "address": running.address }))
     })
     .await
 }
