@@ -28,7 +28,7 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a nimbus whose coordination store is silent is tried: long enough for an etcd that is
 /// being restarted.
-const STORE_PATIENCE: Duration = Duration::from_secs(5);
+const STORE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Redirects followed in a row before we wait: two nimbuses may name each other for a moment.
 const REDIRECTS_MAX: u32 = 4;

@@ -28,7 +28,7 @@ pub mod reports;
 mod requests;
 pub mod scheduler;
 mod shown;
-mod suggest;
+pub(crate) mod suggest;
 pub mod view;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -67,6 +67,9 @@ impl Engine {
         if self.elected.is_none() {
             return Err(self.not_leading());
         }
+        if let Some(reason) = &self.store_problem {
+            return Err(Refusal::store_silent(reason));
+        }
         match self.request(request, now) {
             Ok(_) => Ok(None),
             Err(answer) => answer.map(Some),
