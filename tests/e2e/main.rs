@@ -3,10 +3,13 @@
 //! Each test starts a cluster of its own and has the machine to itself. They start the binaries
 //! that lie beside them: `cargo build -p cli -p tests -p examples` first.
 
+mod bad_binaries;
 mod counts;
 mod delivery;
 mod ending;
 mod failure;
+mod input_files;
+mod outages;
 mod verbs;
 
 use tests::{Audit, Cluster, program, until};
