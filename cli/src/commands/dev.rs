@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::args::{address, pair};
+use crate::binary::Binary;
 use crate::client::Client;
 use crate::commands::submit::{self, Submit};
 use crate::commands::{Globals, topology_name};
@@ -69,6 +70,7 @@ pub(crate) struct Dev {
 
 /// Runs the cluster until it is asked to stop.
 pub(crate) async fn run(dev: Dev, globals: &Globals) -> Result<(), Failure> {
+    check(&dev)?;
     crate::daemons::log(globals.format)?;
     let signal = crate::daemons::signal();
     let (data_dir, temporary) = match &dev.data_dir {
@@ -90,6 +92,18 @@ pub(crate) async fn run(dev: Dev, globals: &Globals) -> Result<(), Failure> {
         remove(folder)?;
     }
     lived.and(stopped)
+}
+
+/// Finds what is wrong with the binary before a cluster is started for it.
+fn check(dev: &Dev) -> Result<(), Failure> {
+    let Some(binary) = dev.command.first() else { return Ok(()) };
+    if binary.starts_with('-') {
+        // What follows BINARY is the topology's, so clap takes any word that it does not know.
+        let why = format!("there is no flag `{binary}`, and a program is named by its path");
+        let fix = "`squall dev --help` shows its flags; write ./NAME for a file of such a name";
+        return Err(Failure::new(Exit::Usage, "cannot read the command line", why, fix));
+    }
+    Binary::open(Path::new(binary)).map(drop)
 }
 
 /// Submits what was asked for, then waits for the signal to stop.
