@@ -10,6 +10,7 @@ mod ending;
 mod failure;
 mod input_files;
 mod outages;
+mod outputs;
 mod verbs;
 
 use tests::{Audit, Cluster, program, until};

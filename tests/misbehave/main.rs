@@ -57,7 +57,7 @@ impl Bolt for Say {
 fn beats(_: &Args) -> Result<Topology, BuildError> {
     let mut t = TopologyBuilder::new("misbehave");
     let beats = t.spout("beats", |_| Beats(0)).stream();
-    t.bolt("say", |cx| Say(cx.clone())).parallelism(2).shuffle(&beats);
+    t.bolt("say", |cx| Say(cx.clone())).parallelism(2).all(&beats);
     t.build()
 }
 
