@@ -37,11 +37,11 @@ const MEASURE_EVERY: Duration = Duration::from_millis(500);
 pub(crate) fn serve(listener: TcpListener, data: Arc<DataDir>, clock: Clock, parts: &Shutdown) {
     let readers = Arc::new(Semaphore::new(READERS_MAX));
     let logs = Logs { data, clock, readers, parts: parts.clone() };
-    let asked = parts.clone();
+    let (asked, incoming) = (parts.clone(), grpc::incoming(listener, parts));
     parts.spawn(async move {
         let served = grpc::server()
             .add_service(SupervisorServer::new(logs))
-            .serve_with_incoming_shutdown(grpc::incoming(listener), asked.asked())
+            .serve_with_incoming_shutdown(incoming, asked.asked())
             .await;
         if let Err(error) = served {
             tracing::error!(%error, "cannot serve logs any more");

@@ -2,7 +2,8 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router as Routes};
@@ -39,6 +40,12 @@ impl Router {
                 let fix = "use `squall` to change something";
                 failed(StatusCode::METHOD_NOT_ALLOWED, "failed to answer", why, fix)
             })
+            // One request a connection: an idle one would stay open for as long as it likes.
+            .layer(map_response(async |mut response: Response| {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+                response
+            }))
             .with_state(self.handle)
     }
 }
