@@ -8,6 +8,7 @@ mod counts;
 mod delivery;
 mod ending;
 mod failure;
+mod hostile;
 mod input_files;
 mod outages;
 mod outputs;
