@@ -26,9 +26,12 @@ const TRANSIENT_PATIENCE: Duration = Duration::from_secs(20);
 /// How long one unary call may take.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a nimbus whose coordination store is silent is tried: long enough for an etcd that is
-/// being restarted.
-const STORE_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a nimbus that hangs up, or whose coordination store is silent, is tried: long enough
+/// for one that is being restarted.
+const RESTART_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What hyper says of a connection that was closed before it could ask.
+const HUNG_UP: &str = "operation was canceled";
 
 /// Redirects followed in a row before we wait: two nimbuses may name each other for a moment.
 const REDIRECTS_MAX: u32 = 4;
@@ -111,13 +114,17 @@ impl Client {
                     let why = format!("nimbus at {address} cannot be reached: {why}");
                     (UNREACHABLE_PATIENCE, gave_up(what, Exit::Unavailable, &why))
                 }
+                Trouble::Transient(why) if why == HUNG_UP => {
+                    let why = format!("{address} hangs up: is it the gRPC address of a nimbus?");
+                    (RESTART_PATIENCE, gave_up(what, Exit::Unavailable, &why))
+                }
                 Trouble::Transient(why) => {
                     let why = format!("nimbus at {address}: {why}");
                     (TRANSIENT_PATIENCE, gave_up(what, Exit::Temporary, &why))
                 }
                 Trouble::StoreSilent(status) => {
                     let failure = explain(what, &status);
-                    (STORE_PATIENCE, failure)
+                    (RESTART_PATIENCE, failure)
                 }
                 Trouble::Final(status) => return Err(explain(what, &status)),
             };
