@@ -4,6 +4,7 @@
 //! them too. Every help text leads with examples.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use crate::error::{Exit, Failure};
 use crate::output::Format;
 
 /// Order of a help text: what it is, examples, usage, flags.
-const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}";
+const HELP: &str =
+    "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
 
 /// Heading of the flags that every verb has.
 const GLOBAL: &str = "Everywhere";
@@ -111,7 +113,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Parsed, Failure> {
 
 /// clap's definition, with our order of help in every verb.
 fn command() -> clap::Command {
-    let command = Cli::command().help_template(HELP);
+    let command = Cli::command().help_template(HELP).after_help(Exit::help());
     command.mut_subcommands(|verb| verb.help_template(HELP))
 }
 
@@ -173,6 +175,12 @@ pub(crate) fn component_count(text: &str) -> Result<(String, u32), String> {
         Ok(count) if count > 0 => Ok((component, count)),
         _ => Err(format!("`{count}` is not a number of executors (1 or more)")),
     }
+}
+
+/// Reads an address to listen on.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    let fix = "write it as IP:PORT, for example 127.0.0.1:6627 (port 0 takes any that is free)";
+    text.parse().map_err(|_| fix.to_owned())
 }
 
 /// Reads a duration as people write it.

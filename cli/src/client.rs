@@ -26,6 +26,13 @@ const TRANSIENT_PATIENCE: Duration = Duration::from_secs(20);
 /// How long one unary call may take.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a nimbus that hangs up, or whose coordination store is silent, is tried: long enough
+/// for one that is being restarted.
+const RESTART_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What hyper says of a connection that was closed before it could ask.
+const HUNG_UP: &str = "operation was canceled";
+
 /// Redirects followed in a row before we wait: two nimbuses may name each other for a moment.
 const REDIRECTS_MAX: u32 = 4;
 
@@ -34,6 +41,9 @@ const REPLY_BYTES_MAX: usize = 256 << 20;
 
 /// The metadata key under which a nimbus names the leader.
 const LEADER_KEY: &str = "squall-leader";
+
+/// The metadata key under which a nimbus says that its coordination store is silent.
+const STORE_KEY: &str = "squall-store";
 
 /// A way to the leading nimbus.
 #[derive(Clone, Debug)]
@@ -54,6 +64,8 @@ enum Trouble {
     Redirect(String),
     /// Nobody listens there.
     Unreachable(String),
+    /// The coordination store does not answer.
+    StoreSilent(Status),
     /// Wait and try again.
     Transient(String),
     /// Trying again gives the same answer.
@@ -87,7 +99,7 @@ impl Client {
                     Err(status) => classify(status),
                 },
             };
-            let (patience, exit, why) = match trouble {
+            let (patience, failure) = match trouble {
                 Trouble::Redirect(leader) if redirects < REDIRECTS_MAX => {
                     redirects += 1;
                     self.leader = Some(leader);
@@ -96,15 +108,23 @@ impl Client {
                 Trouble::Redirect(leader) => {
                     redirects = 0;
                     let why = format!("{address} says that {leader} leads, which denies it");
-                    (TRANSIENT_PATIENCE, Exit::Temporary, why)
+                    (TRANSIENT_PATIENCE, gave_up(what, Exit::Temporary, &why))
                 }
                 Trouble::Unreachable(why) => {
                     let why = format!("nimbus at {address} cannot be reached: {why}");
-                    (UNREACHABLE_PATIENCE, Exit::Unavailable, why)
+                    (UNREACHABLE_PATIENCE, gave_up(what, Exit::Unavailable, &why))
+                }
+                Trouble::Transient(why) if why == HUNG_UP => {
+                    let why = format!("{address} hangs up: is it the gRPC address of a nimbus?");
+                    (RESTART_PATIENCE, gave_up(what, Exit::Unavailable, &why))
                 }
                 Trouble::Transient(why) => {
                     let why = format!("nimbus at {address}: {why}");
-                    (TRANSIENT_PATIENCE, Exit::Temporary, why)
+                    (TRANSIENT_PATIENCE, gave_up(what, Exit::Temporary, &why))
+                }
+                Trouble::StoreSilent(status) => {
+                    let failure = explain(what, &status);
+                    (RESTART_PATIENCE, failure)
                 }
                 Trouble::Final(status) => return Err(explain(what, &status)),
             };
@@ -112,7 +132,7 @@ impl Client {
             let waited = self.clock.now().saturating_duration_since(started);
             let all_tried = attempt + 1 >= self.addresses.len();
             if all_tried && waited >= patience {
-                return Err(gave_up(what, exit, &why));
+                return Err(failure);
             }
             if all_tried {
                 tokio::time::sleep(backoff.next(rand::random())).await;
@@ -202,6 +222,9 @@ fn classify(status: Status) -> Trouble {
     if let Some(leader) = leader.filter(|leader| !leader.is_empty()) {
         return Trouble::Redirect(leader.to_owned());
     }
+    if status.metadata().contains_key(STORE_KEY) {
+        return Trouble::StoreSilent(status);
+    }
     match status.code() {
         Code::Unavailable | Code::Aborted | Code::Cancelled | Code::DeadlineExceeded => {
             Trouble::Transient(status.message().to_owned())
@@ -234,6 +257,10 @@ struct Details {
     fix: String,
 }
 
+/// What to do where something answers, but not as a nimbus would.
+const NOT_A_NIMBUS: &str = "see that --nimbus (or SQUALL_NIMBUS) is the gRPC address of a nimbus, \
+    not that of its status, and that its version is that of this squall";
+
 /// Turns the final answer of a nimbus into a failure.
 fn explain(what: &str, status: &Status) -> Failure {
     let (exit, fix) = match status.code() {
@@ -248,7 +275,12 @@ fn explain(what: &str, status: &Status) -> Failure {
             (Exit::Temporary, "`squall describe NAME` shows the state of the topology")
         }
         Code::ResourceExhausted => (Exit::Temporary, "free some room, or try again later"),
-        Code::Unimplemented => (Exit::Config, "use a squall of the same version as the cluster"),
+        Code::Unavailable => (Exit::Unavailable, "try again when it answers"),
+        Code::Unimplemented => (Exit::Config, NOT_A_NIMBUS),
+        // What tonic calls an answer that is none of gRPC.
+        Code::Internal if status.message().starts_with("protocol error") => {
+            (Exit::Config, NOT_A_NIMBUS)
+        }
         _ => (Exit::Internal, "see the log of nimbus; this may be a bug in squall"),
     };
     let details: Details = serde_json::from_slice(status.details()).unwrap_or_default();

@@ -176,6 +176,9 @@ fn interpret(what: &str, outcome: &Outcome) -> Result<Description, Failure> {
         Failure::new(Exit::Data, what, why, NO_TOPOLOGY)
     };
     let mut line: Value = serde_json::from_str(line).map_err(unreadable)?;
+    if line["squall"].is_null() {
+        return data("it ended without a description".into(), NO_TOPOLOGY);
+    }
     if line["squall"] != FORMAT {
         let format = &line["squall"];
         let why = format!("it describes itself in format {format}, this squall knows {FORMAT}");

@@ -38,6 +38,36 @@ pub(crate) enum Exit {
     Terminated = 143,
 }
 
+impl Exit {
+    /// Every code with its meaning, as `docs/exit-codes.md` has it.
+    const MEANINGS: [(Self, &str); 11] = [
+        (Self::Unread, "done; or nobody read the output any more"),
+        (Self::Usage, "the command line is wrong"),
+        (Self::Data, "what was given to work on is wrong: a binary, its topology, its arguments"),
+        (Self::NoInput, "what was named is not there or cannot be read: a file, a topology"),
+        (Self::Unavailable, "nimbus or etcd does not answer, or a port is taken"),
+        (Self::Internal, "a bug in squall"),
+        (
+            Self::CannotCreate,
+            "what is to be made cannot be made: a name or a data folder is taken, a disk is full",
+        ),
+        (
+            Self::Temporary,
+            "not now: an election, a topology that waits for a slot or is being rebalanced",
+        ),
+        (Self::Config, "the configuration is wrong: the file, the environment, an address"),
+        (Self::Interrupted, "interrupted from the keyboard before it was done"),
+        (Self::Terminated, "asked to end (SIGTERM) before it was done"),
+    ];
+
+    /// Lists all codes, for the help text.
+    pub(crate) fn help() -> String {
+        let line = |(exit, meaning): &(Self, &str)| format!("  {:>3}  {meaning}", *exit as u8);
+        let lines: Vec<String> = Self::MEANINGS.iter().map(line).collect();
+        format!("Exit codes:\n{}", lines.join("\n"))
+    }
+}
+
 /// A failure as a person needs to read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -112,6 +142,19 @@ mod tests {
             failure.text(),
             "squall: cannot run a\\u{1b}[2J\n  why: line 1\n       line 2\n  fix: do it"
         );
+    }
+
+    #[test]
+    fn the_help_and_the_documentation_name_every_code_with_its_meaning() {
+        let page = include_str!("../../docs/exit-codes.md");
+        for (exit, meaning) in Exit::MEANINGS {
+            let row = format!("| {} | {meaning}", exit as u8);
+            assert!(page.contains(&row), "docs/exit-codes.md lacks {row:?}");
+        }
+        let number = |line: &str| line.strip_prefix("| ")?.split(' ').next()?.parse::<u8>().ok();
+        let documented: Vec<u8> = page.lines().filter_map(number).collect();
+        let known = Exit::MEANINGS.map(|(exit, _)| exit as u8);
+        assert_eq!(documented, known, "the page has codes that do not exist");
     }
 
     #[test]

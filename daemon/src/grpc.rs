@@ -4,12 +4,16 @@
 //! streams 2 to 4 times slower. Windows stay at their defaults, and Nagle's algorithm is off.
 //! Pings find a connection whose other end is gone without a word within a second.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tonic::transport::server::TcpIncoming;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Endpoint, Server};
+
+use crate::Shutdown;
+use crate::accept::{self, Protocol};
 
 /// Largest HTTP/2 frame that either end takes.
 pub const FRAME_BYTES_MAX: u32 = 256 << 10;
@@ -39,10 +43,11 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// let address = listener.local_addr().unwrap();
 /// let (shutdown, asked) = (Shutdown::new(), Shutdown::new());
 /// let services = Routes::default();
+/// let incoming = grpc::incoming(listener, &shutdown);
 /// shutdown.spawn(async move {
 ///     let server = grpc::server().add_routes(services);
 ///     let asked = async move { asked.asked().await };
-///     server.serve_with_incoming_shutdown(grpc::incoming(listener), asked).await.unwrap();
+///     server.serve_with_incoming_shutdown(incoming, asked).await.unwrap();
 /// });
 /// let channel = grpc::endpoint(&address.to_string()).unwrap().connect().await.unwrap();
 /// # drop(channel);
@@ -58,8 +63,11 @@ pub fn server() -> Server {
 
 /// Makes the connections that a server takes from a listener.
 #[must_use]
-pub fn incoming(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
+pub fn incoming(
+    listener: TcpListener,
+    shutdown: &Shutdown,
+) -> ReceiverStream<io::Result<TcpStream>> {
+    accept::connections(listener, Protocol::Http2, shutdown)
 }
 
 /// Makes the end that dials `address`, `host:port`.

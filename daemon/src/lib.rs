@@ -1,10 +1,12 @@
 //! What long-running processes of Squall share: shutting down, time, backing off, logs, signals,
-//! the rules for listening, and the settings of gRPC.
+//! the rules for listening and accepting, the lock of a data folder, and the settings of gRPC.
 
+pub mod accept;
 mod backoff;
 mod clock;
 pub mod grpc;
 pub mod listen;
+pub mod lock;
 pub mod logging;
 mod shutdown;
 pub mod signals;

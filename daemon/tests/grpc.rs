@@ -36,9 +36,10 @@ fn is_unimplemented(answer: &Response<Body>) -> bool {
 async fn a_server_answers_over_tcp() {
     let (listener, shutdown) = (listener().await, Shutdown::new());
     let address = listener.local_addr().unwrap().to_string();
+    let incoming = grpc::incoming(listener, &shutdown);
     shutdown.spawn_until_asked(async move {
         let served = grpc::server().add_routes(Routes::default());
-        served.serve_with_incoming(grpc::incoming(listener)).await.expect("it serves");
+        served.serve_with_incoming(incoming).await.expect("it serves");
     });
     let answer = call(grpc::endpoint(&address).unwrap()).await.expect("it answers");
     assert!(is_unimplemented(&answer), "{answer:?}");
@@ -78,9 +79,10 @@ async fn a_peer_that_says_nothing_is_given_up_soon() {
 async fn a_client_that_says_nothing_is_given_up_soon() {
     let (listener, shutdown) = (listener().await, Shutdown::new());
     let address = listener.local_addr().unwrap();
+    let incoming = grpc::incoming(listener, &shutdown);
     shutdown.spawn_until_asked(async move {
         let served = grpc::server().add_routes(Routes::default());
-        served.serve_with_incoming(grpc::incoming(listener)).await.expect("it serves");
+        served.serve_with_incoming(incoming).await.expect("it serves");
     });
     let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";

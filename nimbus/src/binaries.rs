@@ -15,6 +15,8 @@ use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
 use tracing::{info, warn};
 
+use crate::platform::{HEAD_BYTES, check_platform};
+
 /// Why a binary cannot be taken or given.
 #[derive(Debug, thiserror::Error)]
 pub enum BinaryError {
@@ -38,6 +40,9 @@ pub enum BinaryError {
     /// There is no such binary.
     #[error("there is no binary {0}")]
     Missing(String),
+    /// Another nimbus keeps its binaries there, and would remove ours.
+    #[error("another nimbus uses {0}")]
+    InUse(PathBuf),
     /// The disk says no.
     #[error("cannot keep binaries in {folder}: {source}")]
     Disk {
@@ -55,6 +60,8 @@ pub(crate) struct Binaries {
     bytes_max: u64,
     /// How many submissions are using a binary that no topology may name yet.
     pins: Arc<Mutex<HashMap<String, usize>>>,
+    /// Held as long as anybody can reach the binaries.
+    _lock: Arc<std::fs::File>,
 }
 
 impl Binaries {
@@ -64,6 +71,9 @@ impl Binaries {
         let folder = data_dir.join("binaries");
         let disk = |source| BinaryError::Disk { folder: folder.clone(), source };
         fs::create_dir_all(&folder).await.map_err(disk)?;
+        let Some(lock) = daemon::lock::take(data_dir).map_err(disk)? else {
+            return Err(BinaryError::InUse(data_dir.to_owned()));
+        };
         let private = std::fs::Permissions::from_mode(0o700);
         fs::set_permissions(&folder, private).await.map_err(disk)?;
         let mut entries = fs::read_dir(&folder).await.map_err(disk)?;
@@ -72,7 +82,7 @@ impl Binaries {
                 fs::remove_file(entry.path()).await.map_err(disk)?;
             }
         }
-        Ok(Self { folder: folder.into(), bytes_max, pins: Arc::default() })
+        Ok(Self { folder: folder.into(), bytes_max, pins: Arc::default(), _lock: Arc::new(lock) })
     }
 
     /// Starts to take a binary that is said to have this digest and size. The pin keeps it until
@@ -237,70 +247,6 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// How much of a binary says what it is made for.
-const HEAD_BYTES: usize = 20;
-
-/// Says why a file that begins like this cannot run here, as far as its header tells.
-#[cfg(target_os = "linux")]
-fn check_platform(head: &[u8]) -> Result<(), String> {
-    const LITTLE_ENDIAN: u8 = 1;
-    const CLASS_64: u8 = 2;
-    const EXECUTABLE: u16 = 2;
-    const POSITION_INDEPENDENT: u16 = 3;
-    let [0x7f, b'E', b'L', b'F', class, order, _, _, _, _, _, _, _, _, _, _, rest @ ..] = head
-    else {
-        return Err("it is not a program for Linux (no ELF header)".to_owned());
-    };
-    if *class != CLASS_64 || *order != LITTLE_ENDIAN {
-        return Err("it is not a 64-bit little-endian program".to_owned());
-    }
-    let &[kind_low, kind_high, machine_low, machine_high, ..] = rest else {
-        return Err("its ELF header is cut off".to_owned());
-    };
-    let kind = u16::from_le_bytes([kind_low, kind_high]);
-    if kind != EXECUTABLE && kind != POSITION_INDEPENDENT {
-        return Err("it is an object file or a core dump, not a program".to_owned());
-    }
-    let machine = u16::from_le_bytes([machine_low, machine_high]);
-    if machine != MACHINE {
-        return Err(format!(
-            "it is made for {}, and this cluster runs on {}; build it for {}-unknown-linux-gnu",
-            machine_name(machine),
-            machine_name(MACHINE),
-            std::env::consts::ARCH,
-        ));
-    }
-    Ok(())
-}
-
-/// Says why a file that begins like this cannot run here, as far as its header tells.
-#[cfg(not(target_os = "linux"))]
-fn check_platform(head: &[u8]) -> Result<(), String> {
-    const MACH_O_64: [u8; 4] = [0xcf, 0xfa, 0xed, 0xfe];
-    const MACH_O_UNIVERSAL: [u8; 4] = [0xca, 0xfe, 0xba, 0xbe];
-    if head.starts_with(&MACH_O_64) || head.starts_with(&MACH_O_UNIVERSAL) {
-        Ok(())
-    } else {
-        Err(format!("it is not a program for {}", std::env::consts::OS))
-    }
-}
-
-/// The machine of this platform, as ELF numbers them.
-#[cfg(target_os = "linux")]
-const MACHINE: u16 = if cfg!(target_arch = "aarch64") { 183 } else { 62 };
-
-#[cfg(target_os = "linux")]
-fn machine_name(machine: u16) -> String {
-    match machine {
-        3 => "x86".to_owned(),
-        40 => "arm".to_owned(),
-        62 => "x86_64".to_owned(),
-        183 => "aarch64".to_owned(),
-        243 => "riscv".to_owned(),
-        other => format!("machine {other}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,23 +315,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn two_nimbuses_do_not_share_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Binaries::open(folder.path(), 1_000).await.unwrap();
+        let second = Binaries::open(folder.path(), 1_000).await;
+        assert!(matches!(second, Err(BinaryError::InUse(_))), "{second:?}");
+        drop(first);
+        assert!(Binaries::open(folder.path(), 1_000).await.is_ok(), "it is free again");
+    }
+
+    #[tokio::test]
     async fn an_upload_that_was_cut_off_is_cleared_at_the_next_start() {
         let folder = tempfile::tempdir().unwrap();
         Binaries::open(folder.path(), 1_000).await.unwrap();
         std::fs::write(folder.path().join("binaries/00.part"), "half").unwrap();
         Binaries::open(folder.path(), 1_000).await.unwrap();
         assert!(files(folder.path()).is_empty());
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_binary_for_another_machine_is_named() {
-        let mut head = program()[..HEAD_BYTES].to_vec();
-        assert_eq!(check_platform(&head), Ok(()));
-        head[18..20].copy_from_slice(&243_u16.to_le_bytes());
-        assert!(check_platform(&head).unwrap_err().contains("made for riscv"));
-        head[4] = 1;
-        assert!(check_platform(&head).unwrap_err().contains("64-bit"));
-        assert!(check_platform(&head[..10]).unwrap_err().contains("no ELF header"));
     }
 }

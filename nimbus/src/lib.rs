@@ -27,6 +27,7 @@ mod daemon;
 pub mod engine;
 mod leadership;
 mod observe;
+mod platform;
 mod rpc;
 pub mod status;
 
@@ -109,19 +110,20 @@ pub async fn start(
         &shutdown,
     );
     let api = status::Router::new(handle.clone());
+    let connections = status::Connections::new(http_listener, http_address, &shutdown);
     let asked = shutdown.clone();
     shutdown.spawn(async move {
-        let server = axum::serve(http_listener, api.routes());
+        let server = axum::serve(connections, api.routes());
         let served = server.with_graceful_shutdown(async move { asked.asked().await }).await;
         if let Err(error) = served {
             error!(%error, "status endpoint failed");
         }
     });
     let services = rpc::services(handle, binaries, &shutdown);
+    let incoming = ::daemon::grpc::incoming(listener, &shutdown);
     let asked = shutdown.clone();
     shutdown.spawn(async move {
         let server = ::daemon::grpc::server().add_routes(services);
-        let incoming = ::daemon::grpc::incoming(listener);
         let asked = async move { asked.asked().await };
         if let Err(error) = server.serve_with_incoming_shutdown(incoming, asked).await {
             error!(%error, "grpc endpoint failed");

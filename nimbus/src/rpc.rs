@@ -22,7 +22,7 @@ use proto::nimbus::{
     SubmitPart, SubmitReply, TopologyRequest,
 };
 use serde_json::json;
-use tonic::metadata::MetadataMap;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -40,6 +40,9 @@ const REPORT_BYTES_MAX: usize = 256 << 20;
 
 /// Where the leader's address stands in the metadata of a refusal.
 const LEADER: &str = "squall-leader";
+
+/// Says in the metadata of a refusal that it is the coordination store that does not answer.
+const STORE: &str = "squall-store";
 
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -135,7 +138,7 @@ fn refused(refusal: Refusal) -> Status {
         RefusalKind::AlreadyExists => Code::AlreadyExists,
         RefusalKind::NotFound => Code::NotFound,
         RefusalKind::Invalid => Code::InvalidArgument,
-        RefusalKind::Unavailable => Code::Unavailable,
+        RefusalKind::Unavailable | RefusalKind::StoreSilent => Code::Unavailable,
         RefusalKind::Exhausted => Code::ResourceExhausted,
     };
     let mut metadata = MetadataMap::new();
@@ -143,6 +146,9 @@ fn refused(refusal: Refusal) -> Status {
         && let Ok(leader) = leader.parse()
     {
         metadata.insert(LEADER, leader);
+    }
+    if kind == RefusalKind::StoreSilent {
+        metadata.insert(STORE, MetadataValue::from_static("silent"));
     }
     let message = format!("{what}: {why}; {fix}");
     let details = json!({ "what": what, "why": why, "fix": fix }).to_string();

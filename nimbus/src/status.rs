@@ -3,9 +3,11 @@
 //! `model` makes plain data of the engine's knowledge; the same documents are served as JSON over
 //! HTTP (`rest`), to the CLI, and as metrics (`prometheus`).
 
+mod connections;
 pub mod model;
 mod prometheus;
 mod rest;
 mod topology;
 
+pub(crate) use connections::Connections;
 pub(crate) use rest::{Router, document};

@@ -70,6 +70,17 @@ pub(crate) fn rotate(folder: &Path, bytes_max: u64) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Like [`tail`], but begins with a whole line, unless the last one alone is longer than that.
+pub(crate) fn last_lines(folder: &Path, bytes: u64) -> io::Result<(Vec<u8>, u64)> {
+    // One byte more tells whether something was cut, and whether the cut is between two lines.
+    let (mut end, position) = tail(folder, bytes + 1)?;
+    if end.len() as u64 > bytes {
+        let cut = end.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+        end.drain(..=cut);
+    }
+    Ok((end, position))
+}
+
 /// Returns the end of the log, at most `bytes`, and the position in the newest file from which to
 /// go on. Reaches back into the last rotated file if the newest holds too little.
 pub(crate) fn tail(folder: &Path, bytes: u64) -> io::Result<(Vec<u8>, u64)> {
@@ -158,6 +169,26 @@ mod tests {
         let (bytes, _) = read_on(folder.path(), 9999, 100).unwrap();
         assert_eq!(bytes, b"after\n", "a reader ahead of a rotation begins anew");
         assert_eq!(fs::metadata(older(folder.path(), 1)).unwrap().len(), 100, "bounded");
+    }
+
+    #[test]
+    fn what_is_shown_of_a_log_begins_with_a_whole_line() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(path(folder.path()), "one\ntwo\nthree\n").unwrap();
+        for (bytes, expected) in [
+            (100, "one\ntwo\nthree\n"),
+            (14, "one\ntwo\nthree\n"),
+            (13, "two\nthree\n"),
+            (10, "two\nthree\n"),
+            (9, "three\n"),
+            (5, ""),
+            (0, ""),
+        ] {
+            let (end, position) = last_lines(folder.path(), bytes).unwrap();
+            assert_eq!((String::from_utf8(end).unwrap().as_str(), position), (expected, 14));
+        }
+        fs::write(path(folder.path()), "no end").unwrap();
+        assert_eq!(last_lines(folder.path(), 3).unwrap().0, b"end", "one long line");
     }
 
     #[test]

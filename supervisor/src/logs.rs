@@ -37,11 +37,11 @@ const MEASURE_EVERY: Duration = Duration::from_millis(500);
 pub(crate) fn serve(listener: TcpListener, data: Arc<DataDir>, clock: Clock, parts: &Shutdown) {
     let readers = Arc::new(Semaphore::new(READERS_MAX));
     let logs = Logs { data, clock, readers, parts: parts.clone() };
-    let asked = parts.clone();
+    let (asked, incoming) = (parts.clone(), grpc::incoming(listener, parts));
     parts.spawn(async move {
         let served = grpc::server()
             .add_service(SupervisorServer::new(logs))
-            .serve_with_incoming_shutdown(grpc::incoming(listener), asked.asked())
+            .serve_with_incoming_shutdown(incoming, asked.asked())
             .await;
         if let Err(error) = served {
             tracing::error!(%error, "cannot serve logs any more");
@@ -99,7 +99,8 @@ impl Supervisor for Logs {
         let bytes = request.tail_bytes.min(TAIL_BYTES_MAX);
         let (tail, position) = {
             let folder = folder.clone();
-            let read = tokio::task::spawn_blocking(move || log_file::tail(&folder, bytes)).await;
+            let read =
+                tokio::task::spawn_blocking(move || log_file::last_lines(&folder, bytes)).await;
             let read = read.map_err(|error| Status::internal(error.to_string()))?;
             read.map_err(|error| refusal(&error, &request))?
         };

@@ -14,7 +14,7 @@
 //! Everything is for its owner alone (0700). What must survive a power cut is written to a new
 //! file, synced, and renamed. A path is only ever made from a checked topology id and a number.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -190,15 +190,8 @@ pub(crate) fn hostname() -> String {
 
 fn lock(root: &Path) -> Result<File, Error> {
     let failed = |source| Error::DataDir { path: root.to_owned(), source };
-    let mut options = OpenOptions::new();
-    let path = root.join("lock");
-    let file = options.write(true).create(true).truncate(false).mode(0o600).open(path);
-    let file = file.map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::InUse { path: root.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
+    let lock = daemon::lock::take(root).map_err(failed)?;
+    lock.ok_or_else(|| Error::InUse { path: root.to_owned() })
 }
 
 fn read_line(path: &Path) -> Option<String> {

@@ -3,12 +3,17 @@
 //! Each test starts a cluster of its own and has the machine to itself. They start the binaries
 //! that lie beside them: `cargo build -p cli -p tests -p examples` first.
 
+mod bad_binaries;
 mod counts;
 mod delivery;
 mod ending;
 mod examples;
 mod failure;
+mod hostile;
+mod input_files;
 mod kills;
+mod outages;
+mod outputs;
 mod trouble;
 mod verbs;
 

@@ -135,6 +135,12 @@ impl Cluster {
         Process::start(command, &new_log(self.folder.path(), &format!("supervisor-{number}")))
     }
 
+    /// The data folder of the nimbus.
+    #[must_use]
+    pub fn nimbus_folder(&self) -> PathBuf {
+        self.folder.path().join("nimbus")
+    }
+
     /// The data folder of a supervisor; its workers work below it.
     #[must_use]
     pub fn supervisor_folder(&self, number: usize) -> PathBuf {
@@ -145,6 +151,38 @@ impl Cluster {
     #[must_use]
     pub fn squall(&self, arguments: &[&str]) -> Outcome {
         Outcome::of(&[&["--nimbus", &self.address], arguments].concat())
+    }
+
+    /// Starts a command of `squall` against this cluster and lets it run, with its outputs in a log.
+    #[must_use]
+    pub fn start_squall(&self, arguments: &[&str]) -> Process {
+        let mut command = squall();
+        command.args(["--nimbus", &self.address]).args(arguments);
+        Process::start(command, &new_log(self.folder.path(), "command"))
+    }
+
+    /// Where its etcd is, as `--etcd` wants it.
+    #[must_use]
+    pub fn etcd_url(&self) -> String {
+        self.etcd.url()
+    }
+
+    /// Its nimbus.
+    #[must_use]
+    pub fn nimbus(&self) -> &Process {
+        &self.nimbus
+    }
+
+    /// One of its supervisors.
+    #[must_use]
+    pub fn supervisor(&self, number: usize) -> &Process {
+        &self.supervisors[number]
+    }
+
+    /// Where clients reach the nimbus, and where its status is.
+    #[must_use]
+    pub fn addresses(&self) -> [&str; 2] {
+        [&self.address, &self.http]
     }
 
     /// Runs a command of `squall` that must succeed, and returns its standard output.
@@ -202,6 +240,16 @@ impl Cluster {
     pub fn restart_nimbus(&mut self) {
         let addresses = [self.address.as_str(), &self.http];
         self.nimbus = start_nimbus(&self.etcd, self.folder.path(), addresses).0;
+    }
+
+    /// Kills the etcd as a power cut would.
+    pub fn kill_etcd(&mut self) {
+        self.etcd.kill();
+    }
+
+    /// Starts the etcd again, with what it held.
+    pub fn restart_etcd(&mut self) {
+        self.etcd.restart();
     }
 
     /// Kills a supervisor as a power cut of its process alone would: its workers live on.
@@ -297,8 +345,13 @@ fn is(value: &Value, word: &str) -> bool {
     value.as_str().is_some_and(|text| text.eq_ignore_ascii_case(word))
 }
 
-/// The command, with nothing in its environment that it would read.
-fn squall() -> Command {
+/// The `squall` command, with nothing in its environment that it would read.
+///
+/// # Panics
+///
+/// If it was not built.
+#[must_use]
+pub fn squall() -> Command {
     let mut command = Command::new(program("squall"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("SQUALL_") {

@@ -1,6 +1,7 @@
 //! A private etcd: the real server, in a temporary folder, tuned to start fast.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -11,9 +12,10 @@ use crate::{Process, post, until};
 /// A private etcd, killed when it goes out of scope.
 #[derive(Debug)]
 pub struct Etcd {
-    _process: Process,
-    _folder: TempDir,
-    address: String,
+    process: Process,
+    folder: TempDir,
+    /// Where clients and members reach it.
+    addresses: [String; 2],
 }
 
 impl Etcd {
@@ -25,28 +27,28 @@ impl Etcd {
     #[must_use]
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("there is room for temporary files");
-        let [client, peer] = free_ports().map(|port| format!("127.0.0.1:{port}"));
-        let binary = etcd_bin_vendored::etcd_bin_path().expect("there is an etcd for this system");
-        let (client_url, peer_url) = (format!("http://{client}"), format!("http://{peer}"));
-        let mut command = Command::new(binary);
-        command
-            .arg("--data-dir")
-            .arg(folder.path().join("data"))
-            .args(["--name", "only", "--unsafe-no-fsync"])
-            .args(["--heartbeat-interval", "10", "--election-timeout", "100"])
-            .args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url])
-            .args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url])
-            .args(["--initial-cluster", &format!("only={peer_url}")]);
-        let process = Process::start(command, &folder.path().join("etcd.log"));
-        let etcd = Self { _process: process, _folder: folder, address: client };
+        let addresses = free_ports().map(|port| format!("127.0.0.1:{port}"));
+        let process = launch(&addresses, folder.path());
+        let etcd = Self { process, folder, addresses };
         until("etcd answers", || etcd.range("/").is_some());
         etcd
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again, with what it held, at its old address.
+    pub fn restart(&mut self) {
+        self.process = launch(&self.addresses, self.folder.path());
+        until("etcd answers again", || self.range("/").is_some());
     }
 
     /// Where it is, as `--etcd` wants it.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.addresses[0])
     }
 
     /// All keys that start with `prefix`.
@@ -66,12 +68,28 @@ impl Etcd {
         let request = json!({
             "key": encoded(prefix.as_bytes()), "range_end": encoded(&end), "keys_only": true
         });
-        let (status, body) = post(&self.address, "/v3/kv/range", &request.to_string()).ok()?;
+        let (status, body) = post(&self.addresses[0], "/v3/kv/range", &request.to_string()).ok()?;
         let answer: Value = serde_json::from_str(&body).ok().filter(|_| status == 200)?;
         let entries = answer["kvs"].as_array().cloned().unwrap_or_default();
         let key = |entry: &Value| decoded(entry["key"].as_str().unwrap_or_default());
         Some(entries.iter().map(key).collect())
     }
+}
+
+/// Starts the server on a folder.
+fn launch([client, peer]: &[String; 2], folder: &Path) -> Process {
+    let binary = etcd_bin_vendored::etcd_bin_path().expect("there is an etcd for this system");
+    let (client_url, peer_url) = (format!("http://{client}"), format!("http://{peer}"));
+    let mut command = Command::new(binary);
+    command
+        .arg("--data-dir")
+        .arg(folder.join("data"))
+        .args(["--name", "only", "--unsafe-no-fsync"])
+        .args(["--heartbeat-interval", "10", "--election-timeout", "100"])
+        .args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url])
+        .args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url])
+        .args(["--initial-cluster", &format!("only={peer_url}")]);
+    Process::start(command, &folder.join("etcd.log"))
 }
 
 /// Two ports that nobody listens on; both are held until both are known, so that they differ.

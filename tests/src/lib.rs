@@ -13,9 +13,9 @@ mod process;
 mod wait;
 
 pub use audit::{Audit, Number, Passage};
-pub use cluster::{Cluster, Outcome, program};
+pub use cluster::{Cluster, Outcome, program, squall};
 pub use etcd::Etcd;
 pub use http::{get, post};
 pub use nix::sys::signal::Signal;
-pub use process::{Process, processes_below, signal};
+pub use process::{Process, processes_below, rss_bytes, signal};
 pub use wait::{DEADLINE, alone, until};

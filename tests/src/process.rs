@@ -72,7 +72,22 @@ impl Process {
 
     /// Asks it to end, and returns its exit code.
     pub fn terminate(&mut self) -> Option<i32> {
-        signal(self.id(), Signal::SIGTERM);
+        self.end(Signal::SIGTERM)
+    }
+
+    /// Interrupts it as ctrl-c does, and returns its exit code.
+    pub fn interrupt(&mut self) -> Option<i32> {
+        self.end(Signal::SIGINT)
+    }
+
+    /// How much memory it uses, in bytes.
+    #[must_use]
+    pub fn rss_bytes(&self) -> u64 {
+        rss_bytes(self.id())
+    }
+
+    fn end(&mut self, asked: Signal) -> Option<i32> {
+        signal(self.id(), asked);
         let mut ended = None;
         until("a daemon that is asked to stop ends", || {
             ended = self.child.try_wait().expect("a child can be waited for");
@@ -97,6 +112,15 @@ pub fn signal(pid: u32, signal: Signal) -> bool {
     let pid = i32::try_from(pid).expect("process ids are small");
     assert!(pid > 1, "{pid} is no process of ours");
     kill(Pid::from_raw(pid), signal).is_ok()
+}
+
+/// How much memory a process uses, in bytes; nothing once it is gone.
+#[must_use]
+pub fn rss_bytes(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = resident.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
 }
 
 /// The processes that work in a folder below `folder`, as workers do.

@@ -107,7 +107,7 @@ async fn count(cluster: &Embedded, files: Vec<PathBuf>, json: bool) -> Result<Ou
         view.show(&progress);
         if progress.is_finished() {
             for remark in progress.remarks() {
-                output::note(&remark);
+                output::note(&output::escape(&remark));
             }
             return Ok(Outcome::of(&progress));
         }
@@ -137,8 +137,8 @@ fn announce(cluster: &Embedded, files: usize, json: bool) -> Result<(), Failure>
 }
 
 fn stalled(topology: &TopologyDetail) -> Failure {
-    let errors = topology.errors.iter().take(3).map(|error| error.text.as_str());
-    let why = format!("{}\n{}", standing(topology), errors.collect::<Vec<_>>().join("\n"));
+    let remarks = Progress::of(topology, START_PATIENCE).remarks().join("\n");
+    let why = format!("{}\n{remarks}", standing(topology));
     let what = "the word count does not get going";
     Failure::new(Exit::Internal, what, why, "look at RUST_LOG=debug squall dev, and report it")
 }

@@ -6,8 +6,10 @@ use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::json;
 
-use crate::args::pair;
+use crate::args::{address, pair};
+use crate::binary::Binary;
 use crate::client::Client;
 use crate::commands::submit::{self, Submit};
 use crate::commands::{Globals, topology_name};
@@ -24,10 +26,12 @@ use crate::output;
     squall dev --slots 8 --workers 2 ./my-topology --fast input.txt")]
 pub(crate) struct Dev {
     /// Where clients reach the nimbus [default: 127.0.0.1:6627]
-    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_LISTEN", hide_env_values = true)]
+    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_LISTEN", hide_env_values = true,
+        value_parser = address)]
     pub(crate) listen: Option<SocketAddr>,
     /// Where the status endpoint is [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_HTTP", hide_env_values = true)]
+    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_HTTP", hide_env_values = true,
+        value_parser = address)]
     pub(crate) http: Option<SocketAddr>,
     /// The name others reach this machine under [default: the listen address]
     #[arg(long, value_name = "HOST", env = "SQUALL_NIMBUS_ADVERTISE", hide_env_values = true)]
@@ -66,6 +70,7 @@ pub(crate) struct Dev {
 
 /// Runs the cluster until it is asked to stop.
 pub(crate) async fn run(dev: Dev, globals: &Globals) -> Result<(), Failure> {
+    check(&dev)?;
     crate::daemons::log(globals.format)?;
     let signal = crate::daemons::signal();
     let (data_dir, temporary) = match &dev.data_dir {
@@ -77,14 +82,28 @@ pub(crate) async fn run(dev: Dev, globals: &Globals) -> Result<(), Failure> {
     };
     let settings = settings(&dev, globals, data_dir);
     let cluster = Embedded::start(&settings).await?;
-    announce(&cluster, &settings);
-    let lived = live(&dev, globals, &cluster, signal).await;
+    let lived = match announce(&cluster, &settings, globals) {
+        Ok(()) => live(&dev, globals, &cluster, signal).await,
+        Err(failure) => Err(failure),
+    };
     output::note("stopping");
     let stopped = cluster.stop().await;
     if let Some(folder) = temporary {
         remove(folder)?;
     }
     lived.and(stopped)
+}
+
+/// Finds what is wrong with the binary before a cluster is started for it.
+fn check(dev: &Dev) -> Result<(), Failure> {
+    let Some(binary) = dev.command.first() else { return Ok(()) };
+    if binary.starts_with('-') {
+        // What follows BINARY is the topology's, so clap takes any word that it does not know.
+        let why = format!("there is no flag `{binary}`, and a program is named by its path");
+        let fix = "`squall dev --help` shows its flags; write ./NAME for a file of such a name";
+        return Err(Failure::new(Exit::Usage, "cannot read the command line", why, fix));
+    }
+    Binary::open(Path::new(binary)).map(drop)
 }
 
 /// Submits what was asked for, then waits for the signal to stop.
@@ -128,13 +147,13 @@ fn settings(dev: &Dev, globals: &Globals, data_dir: PathBuf) -> Settings {
     }
 }
 
-fn announce(cluster: &Embedded, settings: &Settings) {
+fn announce(cluster: &Embedded, settings: &Settings, globals: &Globals) -> Result<(), Failure> {
     let nimbus = if cluster.address == loopback(NIMBUS_PORT) {
         String::new()
     } else {
         format!("--nimbus {} ", cluster.address)
     };
-    output::note(&format!(
+    let text = format!(
         "cluster `{}` with {} slots is up; its data is in {}\n  \
          status   {}/api/v1/cluster\n  \
          submit   squall {nimbus}submit BINARY [-- ARGS...]\n  \
@@ -143,7 +162,12 @@ fn announce(cluster: &Embedded, settings: &Settings) {
         settings.slots,
         settings.data_dir.display(),
         cluster.status_url(),
-    ));
+    );
+    let document = json!({
+        "address": cluster.address, "http_address": cluster.http_address,
+        "data_dir": settings.data_dir,
+    });
+    globals.show_ready(&text, &document)
 }
 
 /// What BINARY and ARGS ask for.

@@ -50,6 +50,22 @@ impl Globals {
         })
     }
 
+    /// Says that a daemon is ready: a remark for people, who see its log too; a document for
+    /// programs.
+    pub(crate) fn show_ready(
+        &self,
+        text: &str,
+        document: &serde_json::Value,
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Table => {
+                output::note(text);
+                Ok(())
+            }
+            Format::Json => written(output::print_json(document)),
+        }
+    }
+
     /// Shows what a nimbus did.
     pub(crate) fn show_done(&self, done: &Done) -> Result<(), Failure> {
         self.show(&output::escape(&done.text), &json!({ "done": done.text }))

@@ -5,15 +5,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 use topology_api::check_name;
 
-use crate::args::size;
+use crate::args::{address, size};
 use crate::commands::Globals;
 use crate::config::{File, HTTP_PORT, NIMBUS_PORT, loopback, required, size_in_file};
 use crate::daemons::{self, StoreFlags};
 use crate::embedded::data_dir;
 use crate::error::{Exit, Failure};
-use crate::output;
 
 /// Flags of `squall nimbus`.
 #[derive(Debug, Args)]
@@ -32,10 +32,12 @@ pub(crate) struct Nimbus {
     #[arg(long, value_name = "DIR", env = "SQUALL_NIMBUS_DATA_DIR", hide_env_values = true)]
     data_dir: Option<PathBuf>,
     /// Where clients and supervisors reach it [default: 127.0.0.1:6627]
-    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_LISTEN", hide_env_values = true)]
+    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_LISTEN", hide_env_values = true,
+        value_parser = address)]
     listen: Option<SocketAddr>,
     /// Where its status endpoint is [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_HTTP", hide_env_values = true)]
+    #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_HTTP", hide_env_values = true,
+        value_parser = address)]
     http: Option<SocketAddr>,
     /// The name others reach it under [default: the listen address]
     #[arg(long, value_name = "HOST", env = "SQUALL_NIMBUS_ADVERTISE", hide_env_values = true)]
@@ -54,11 +56,10 @@ pub(crate) async fn run(nimbus: Nimbus, globals: &Globals) -> Result<(), Failure
         let running = ::nimbus::start(config, store, clock, shutdown)
             .await
             .map_err(|error| daemons::nimbus_failure(&error))?;
-        output::note(&format!(
-            "nimbus listens on {}, its status is at http://{}",
-            running.address, running.http_address
-        ));
-        Ok(())
+        let ::nimbus::Running { address, http_address } = running;
+        let text = format!("nimbus listens on {address}, its status is at http://{http_address}");
+        let document = json!({ "address": address, "http_address": http_address });
+        globals.show_ready(&text, &document)
     })
     .await
 }
@@ -76,6 +77,10 @@ fn config(nimbus: &Nimbus, file: &File) -> Result<::nimbus::Config, Failure> {
         Some(id) => id,
         None => kept_id(&data_dir)?,
     };
+    if let Err(error) = check_name("nimbus", &id) {
+        let fix = format!("give another --id, or correct {}", data_dir.join("id").display());
+        return Err(Failure::new(Exit::Config, "cannot start the nimbus", error, fix));
+    }
     let defaults = ::nimbus::Config::new(id, data_dir);
     Ok(::nimbus::Config {
         cluster: nimbus.store.cluster(file),

@@ -191,10 +191,16 @@ pub(crate) async fn until_running(
             return Ok(());
         }
         if clock.now() >= deadline {
-            let fix = format!(
-                "`squall describe {0}` and `squall logs {0}` show more; it stays submitted",
-                reply.name
-            );
+            let fix = if topology.workers.is_empty() {
+                "it stays submitted and starts when there is room: start a supervisor, or `squall \
+                 kill` another topology"
+                    .to_owned()
+            } else {
+                format!(
+                    "`squall describe {0}` and `squall logs {0}` show more; it stays submitted",
+                    reply.name
+                )
+            };
             return Err(Failure::new(Exit::Temporary, what, standing(&topology), fix));
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -209,12 +215,15 @@ fn runs(topology: &TopologyDetail) -> bool {
 
 /// Says how far the topology has come, worker by worker.
 pub(crate) fn standing(topology: &TopologyDetail) -> String {
-    let mut text = format!("status {} ({})", topology.status, topology.reason);
+    let said = |lead: &str, text: &str| {
+        if text.is_empty() { String::new() } else { format!("{lead}{text}") }
+    };
+    let mut text = format!("it is {}{}", topology.status, said(", but ", &topology.reason));
     for worker in &topology.workers {
-        text.push_str(&format!(
-            "\nworker {} on {}: {} {} {}",
-            worker.worker, worker.supervisor, worker.state, worker.last_exit, worker.last_words
-        ));
+        let (state, exit) = (&worker.state, said(" after ", &worker.last_exit));
+        let words = said("; it said:\n", &worker.last_words);
+        let who = format!("worker {} on {}", worker.worker, worker.supervisor);
+        text.push_str(&format!("\n{who} is {state}{exit}{words}"));
     }
     text
 }

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 
-use crate::args::size;
+use crate::args::{address, size};
 use crate::commands::Globals;
 use crate::config::{File, SLOTS, bad_value, loopback, required, size_in_file};
 use crate::daemons::{self, StoreFlags};
 use crate::embedded::data_dir;
 use crate::error::Failure;
-use crate::output;
 
 /// Flags of `squall supervisor`.
 #[derive(Debug, Args)]
@@ -32,7 +32,8 @@ pub(crate) struct Supervisor {
         value_parser = clap::value_parser!(u32).range(1..))]
     slots: Option<u32>,
     /// Where it is reached; its workers listen there too [default: 127.0.0.1, any port]
-    #[arg(long, value_name = "ADDR", env = "SQUALL_SUPERVISOR_LISTEN", hide_env_values = true)]
+    #[arg(long, value_name = "ADDR", env = "SQUALL_SUPERVISOR_LISTEN", hide_env_values = true,
+        value_parser = address)]
     listen: Option<SocketAddr>,
     /// The name others reach this machine under [default: the listen address]
     #[arg(long, value_name = "HOST", env = "SQUALL_SUPERVISOR_ADVERTISE", hide_env_values = true)]
@@ -68,8 +69,8 @@ pub(crate) async fn run(supervisor: Supervisor, globals: &Globals) -> Result<(),
         let running = supervisor::start(config, store, clock, shutdown)
             .await
             .map_err(|error| daemons::supervisor_failure(&error))?;
-        output::note(&format!("supervisor {} listens on {}", running.id, running.address));
-        Ok(())
+        let text = format!("supervisor {} listens on {}", running.id, running.address);
+        globals.show_ready(&text, &json!({ "id": running.id, "address": running.address }))
     })
     .await
 }

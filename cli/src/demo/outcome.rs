@@ -1,12 +1,13 @@
 //! What the word count has done so far, and what it came to: read from the status of the topology.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::topology::{LINES, Ranking, TOP};
 use crate::output::grouped;
-use crate::status::TopologyDetail;
+use crate::status::{ErrorStatus, TopologyDetail};
 
 /// How far the word count is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,8 +34,17 @@ pub(crate) struct Progress {
     pub(crate) invalid_utf8: u64,
     /// Lines too long to be read whole.
     pub(crate) cut_lines: u64,
+    /// What went wrong, each text once.
+    pub(crate) errors: BTreeSet<String>,
     /// What was counted so far.
     pub(crate) ranking: Ranking,
+}
+
+/// Errors shown of those the topology remembers.
+const ERRORS_SHOWN: usize = 3;
+
+fn error(error: &ErrorStatus) -> String {
+    format!("error in {}: {}", error.component, error.text)
 }
 
 impl Progress {
@@ -60,6 +70,7 @@ impl Progress {
             latency_p99_us: spouts().find_map(|spout| spout.complete_p99_us),
             invalid_utf8: counter("invalid-utf8"),
             cut_lines: counter("cut-lines"),
+            errors: topology.errors.iter().map(error).collect(),
             ranking: ranking.and_then(Result::ok).unwrap_or_default(),
         }
     }
@@ -73,9 +84,9 @@ impl Progress {
         }
         if self.cut_lines > 0 {
             let lines = grouped(self.cut_lines);
-            remarks
-                .push(format!("{lines} lines are too long: what is beyond the limit is missing"));
+            remarks.push(format!("lines that are too long, counted up to the limit: {lines}"));
         }
+        remarks.extend(self.errors.iter().take(ERRORS_SHOWN).cloned());
         remarks
     }
 

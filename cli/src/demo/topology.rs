@@ -27,6 +27,9 @@ pub(crate) const TOP: &str = "top";
 /// How many words the ranking holds.
 const MOST: usize = 10;
 
+/// How much of a word is shown, in characters: what has no white space may be as long as a line.
+const WORD_CHARS_SHOWN: usize = 60;
+
 /// How often the counts so far are passed on, for those who watch.
 const NEWS_EVERY: Duration = Duration::from_millis(500);
 
@@ -112,9 +115,17 @@ impl Count {
             task: self.task,
             words: self.words,
             distinct: self.counts.len() as u64,
-            top_words: top.iter().map(|(word, _)| (*word).clone()).collect(),
+            top_words: top.iter().map(|(word, _)| shown(word)).collect(),
             top_counts: top.iter().map(|(_, count)| *count).collect(),
         }
+    }
+}
+
+/// A word as it is shown; where it is cut, that is seen.
+fn shown(word: &Text) -> Text {
+    match word.char_indices().nth(WORD_CHARS_SHOWN) {
+        None => word.clone(),
+        Some((end, _)) => format!("{}…", &word[..end]).into(),
     }
 }
 
@@ -197,6 +208,14 @@ mod tests {
         assert!(topology.describe().problems().is_empty(), "{:?}", topology.describe().problems());
         let error = word_count(&Args::default()).expect_err("nothing to read");
         assert!(error.to_string().contains("at least one file"), "{error}");
+    }
+
+    #[test]
+    fn a_word_as_long_as_a_line_is_cut_where_it_is_shown() {
+        assert_eq!(shown(&"word".into()), Text::from("word"));
+        let long = shown(&"é".repeat(1 << 20).into());
+        assert_eq!(long.chars().count(), WORD_CHARS_SHOWN + 1, "{long}");
+        assert!(long.ends_with('…'), "{long}");
     }
 
     #[test]

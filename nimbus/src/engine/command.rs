@@ -100,6 +100,8 @@ pub enum RefusalKind {
     NotNow,
     /// Try again, with the same request id.
     Unavailable,
+    /// Bring the coordination store back.
+    StoreSilent,
     /// Ask less often.
     Exhausted,
 }
@@ -113,6 +115,13 @@ impl Refusal {
         fix: impl Into<String>,
     ) -> Self {
         Self { kind, what: what.into(), why: why.into(), fix: fix.into() }
+    }
+
+    /// Says that the coordination store does not answer, for this reason.
+    #[must_use]
+    pub fn store_silent(reason: &str) -> Self {
+        let fix = "start etcd again, or see why it does not answer; what runs keeps running";
+        Self::new(RefusalKind::StoreSilent, "nothing was done", reason, fix)
     }
 
     /// Says that another nimbus has to be asked.

@@ -28,7 +28,7 @@ pub mod reports;
 mod requests;
 pub mod scheduler;
 mod shown;
-mod suggest;
+pub(crate) mod suggest;
 pub mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -202,20 +202,19 @@ impl Engine {
         self.elected = None;
         self.reports = Reports::default();
         self.unplaced.clear();
+        let refusal = self.not_leading();
         let asked = self.writing.take().and_then(|writing| writing.reply);
         let tickets = asked.map(|(ticket, _)| ticket).into_iter();
         for ticket in tickets.chain(self.waiting.drain(..).map(|(ticket, _)| ticket)) {
-            let answer = Err(Refusal::not_leader(None));
-            commands.push(Command::Answer { ticket, answer });
+            commands.push(Command::Answer { ticket, answer: Err(refusal.clone()) });
         }
     }
 
     fn ask(&mut self, ticket: u64, request: Request, commands: &mut Vec<Command>) {
         let refusal = if self.elected.is_none() {
-            Refusal::not_leader(self.leader_elsewhere())
+            self.not_leading()
         } else if let Some(reason) = &self.store_problem {
-            let fix = "what runs keeps running; try again when the store answers";
-            Refusal::new(RefusalKind::Unavailable, "nothing was done", reason.as_str(), fix)
+            Refusal::store_silent(reason)
         } else if self.waiting.len() >= WAITING_MAX {
             let what = format!("failed to {}", request.verb.word());
             let why = format!("{WAITING_MAX} requests are waiting already");

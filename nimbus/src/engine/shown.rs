@@ -65,7 +65,10 @@ impl Engine {
     /// The refusal.
     pub fn foresee(&self, request: &Request, now: Now) -> Result<Option<Reply>, Refusal> {
         if self.elected.is_none() {
-            return Err(Refusal::not_leader(self.leader_elsewhere()));
+            return Err(self.not_leading());
+        }
+        if let Some(reason) = &self.store_problem {
+            return Err(Refusal::store_silent(reason));
         }
         match self.request(request, now) {
             Ok(_) => Ok(None),
@@ -78,5 +81,14 @@ impl Engine {
     pub fn leader_elsewhere(&self) -> Option<String> {
         let leader = self.view.leader.as_ref()?;
         self.elected.is_none().then(|| leader.address.clone())
+    }
+
+    /// Says who can answer instead, or why nobody can: without its store a cluster elects nobody.
+    #[must_use]
+    pub fn not_leading(&self) -> Refusal {
+        match (self.leader_elsewhere(), &self.store_problem) {
+            (None, Some(reason)) => Refusal::store_silent(reason),
+            (leader, _) => Refusal::not_leader(leader),
+        }
     }
 }

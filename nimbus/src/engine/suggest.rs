@@ -2,7 +2,7 @@
 
 /// Ends a sentence about the unknown name `wrong` with the one of `known` that is nearest to it, if
 /// any is near.
-pub(super) fn did_you_mean<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn did_you_mean<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
     let near = |name: &str| name.len().max(wrong.len()).div_ceil(3);
     // What a client sends may be long, and the distance takes time in its square.
     let known = known.filter(|_| wrong.len() <= topology_api::NAME_LENGTH_MAX);

@@ -311,5 +311,5 @@ fn who_does_not_lead_sends_people_to_who_does() {
     world.tell(Event::Leads { elected: 11 });
     world.tell(Event::StoreSilent(named("it is down")));
     let refusal = world.ask("", submission("clicks", 1)).unwrap_err();
-    assert_eq!((refusal.kind, refusal.why.as_str()), (RefusalKind::Unavailable, "it is down"));
+    assert_eq!((refusal.kind, refusal.why.as_str()), (RefusalKind::StoreSilent, "it is down"));
 }

@@ -49,7 +49,7 @@ async fn next(file: &mut File) -> Result<Vec<u8>, std::io::Error> {
 fn not_given(error: BinaryError) -> Status {
     let kind = match &error {
         BinaryError::Missing(_) => RefusalKind::NotFound,
-        BinaryError::Disk { .. } => RefusalKind::Unavailable,
+        BinaryError::Disk { .. } | BinaryError::InUse(_) => RefusalKind::Unavailable,
         _ => RefusalKind::Invalid,
     };
     let fix = "ask another nimbus, or submit the topology again";

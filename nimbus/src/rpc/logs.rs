@@ -12,6 +12,7 @@ use super::{BoxStream, refused};
 use crate::daemon::Handle;
 use crate::engine::Engine;
 use crate::engine::command::{Refusal, RefusalKind};
+use crate::engine::suggest::did_you_mean;
 
 /// Chunks that wait for the client; then supervisors wait.
 const CHUNKS_MAX: usize = 16;
@@ -98,14 +99,15 @@ async fn open(
 /// Lists the workers of a topology that run tasks of `component` (empty: all of them).
 fn sources(engine: &Engine, name: &str, component: &str) -> Result<Vec<Source>, Refusal> {
     if !engine.is_leading() {
-        return Err(Refusal::not_leader(engine.leader_elsewhere()));
+        return Err(engine.not_leading());
     }
     let topology = &engine.topology("read the logs of", name)?.record;
-    let components = topology.spec.iter().flat_map(|spec| &spec.components);
+    let components = || topology.spec.iter().flat_map(|spec| &spec.components);
     let what = format!("failed to read the logs of `{name}`");
-    if !component.is_empty() && !components.into_iter().any(|known| known.name == component) {
+    if !component.is_empty() && !components().any(|known| known.name == component) {
         let component: String = component.chars().take(128).collect();
-        let why = format!("it has no component `{component}`");
+        let hint = did_you_mean(&component, components().map(|known| known.name.as_str()));
+        let why = format!("it has no component `{component}`{hint}");
         let fix = format!("`squall describe {name}` shows its components");
         return Err(Refusal::new(RefusalKind::NotFound, what, why, fix));
     }

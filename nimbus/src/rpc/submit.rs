@@ -96,7 +96,7 @@ fn not_kept(name: &str, error: BinaryError) -> Refusal {
             RefusalKind::Invalid
         }
         BinaryError::Missing(_) => RefusalKind::NotFound,
-        BinaryError::Disk { .. } => RefusalKind::Unavailable,
+        BinaryError::Disk { .. } | BinaryError::InUse(_) => RefusalKind::Unavailable,
     };
     let fix = match &error {
         BinaryError::Disk { .. } => "make room on the nimbus's disk, then submit again",

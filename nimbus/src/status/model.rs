@@ -370,9 +370,19 @@ pub fn topologies(engine: &Engine, now: Now) -> Vec<Summary> {
     engine.view().topologies.values().map(|topology| summary(&topology.record)).collect()
 }
 
-/// Says why a topology is as it is: first why it has no workers, if it has none.
+/// Says why a topology is as it is: first why it has no workers, if it has none; then which of them
+/// keeps ending.
 pub(super) fn reason(engine: &Engine, record: &TopologyRecord) -> String {
-    engine.unplaced(&record.id).unwrap_or(&record.reason).to_owned()
+    if let Some(why) = engine.unplaced(&record.id) {
+        return why.to_owned();
+    }
+    let ending = engine.view().in_force(&record.id).find_map(|held| {
+        let (supervisor, worker) = (&held.record.supervisor, held.record.worker);
+        let slot = engine.reports().slot(supervisor, &record.id, worker)?;
+        (slot.state == "backing-off")
+            .then(|| format!("worker {worker} keeps ending: {}", slot.last_exit))
+    });
+    ending.unwrap_or_else(|| record.reason.clone())
 }
 
 pub(super) fn uptime_ms(record: &TopologyRecord, now: Now) -> u64 {

@@ -1,7 +1,9 @@
 //! The status over HTTP: JSON documents, metrics, health. Nothing here changes anything.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router as Routes};
@@ -38,6 +40,12 @@ impl Router {
                 let fix = "use `squall` to change something";
                 failed(StatusCode::METHOD_NOT_ALLOWED, "failed to answer", why, fix)
             })
+            // One request a connection: an idle one would stay open for as long as it likes.
+            .layer(map_response(async |mut response: Response| {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+                response
+            }))
             .with_state(self.handle)
     }
 }
@@ -52,7 +60,7 @@ pub(crate) async fn document(handle: &Handle, path: String) -> Result<Value, Ref
     let cluster = handle.cluster().to_owned();
     let look = move |engine: &crate::engine::Engine, now| {
         if !engine.is_leading() {
-            return Err(Refusal::not_leader(engine.leader_elsewhere()));
+            return Err(engine.not_leading());
         }
         match path.trim_matches('/').split_once('/').unwrap_or((path.trim_matches('/'), "")) {
             ("cluster", "") => Ok(to_value(&model::cluster(engine, &cluster, now))),
@@ -75,7 +83,14 @@ fn to_value<T: serde::Serialize>(document: &T) -> Value {
     serde_json::to_value(document).expect("the documents have text keys and finite numbers")
 }
 
-async fn api(State(handle): State<Handle>, Path(path): Path<String>) -> Response {
+async fn api(State(handle): State<Handle>, path: Result<Path<String>, PathRejection>) -> Response {
+    let path = match path {
+        Ok(Path(path)) => path,
+        Err(rejection) => {
+            let why = rejection.body_text();
+            return failed(rejection.status(), "failed to answer", &why, "correct the address");
+        }
+    };
     match document(&handle, path.clone()).await {
         Ok(document) => Json(document).into_response(),
         Err(refusal) if refusal.kind == RefusalKind::NotLeader(None) => refused(&refusal),
@@ -123,7 +138,9 @@ fn refused(refusal: &Refusal) -> Response {
         RefusalKind::NotFound => StatusCode::NOT_FOUND,
         RefusalKind::Invalid => StatusCode::BAD_REQUEST,
         RefusalKind::AlreadyExists | RefusalKind::NotNow => StatusCode::CONFLICT,
-        RefusalKind::NotLeader(_) | RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        RefusalKind::NotLeader(_) | RefusalKind::Unavailable | RefusalKind::StoreSilent => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         RefusalKind::Exhausted => StatusCode::TOO_MANY_REQUESTS,
     };
     failed(status, &refusal.what, &refusal.why, &refusal.fix)

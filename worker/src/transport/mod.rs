@@ -16,7 +16,6 @@
 //! What is decided is decided in [`engine::links`](crate::engine::links) and
 //! [`engine::flow`](crate::engine::flow).
 
-mod accept;
 mod client;
 pub mod codec;
 mod incoming;

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, error, info};
 
 use super::incoming::{Incoming, News, Session};
-use super::{accept, wire};
+use super::wire;
 
 /// A worker says hello with its request; what does not is none.
 const HELLO: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ pub(super) async fn serve(
 ) {
     let service = Service { incoming, shutdown: shutdown.clone() };
     let service = TransportServer::new(service).max_decoding_message_size(message_max);
-    let connections = accept::connections(listener, &shutdown);
+    let connections = daemon::grpc::incoming(listener, &shutdown);
     let served = wire::server()
         .add_service(service)
         .serve_with_incoming_shutdown(connections, shutdown.asked());

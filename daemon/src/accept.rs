@@ -1,0 +1,186 @@
+//! Accepting connections so that no stranger can starve those who are none.
+//!
+//! gRPC's own loop tries again at once when the process is out of file descriptors, which on a
+//! single thread would stop everything else, and like HTTP's it waits for ever for the beginning of
+//! a connection. Here an error is waited out, and whoever does not open as the protocol wants it,
+//! soon and whole, is hung up on before the server hears of it. From then on pings watch over a
+//! gRPC connection.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tracing::{debug, warn};
+
+use crate::Shutdown;
+
+/// Most connections that have not opened yet; more wait in the backlog of the system.
+const OPENING_MAX: usize = 256;
+
+/// How long an opening may take. On every protocol here the one who dials speaks first.
+const OPENING_TIME: Duration = Duration::from_secs(2);
+
+/// How often an opening that has begun is looked at again.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// How long to wait after an error; most are a lack of file descriptors, which takes time.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What every HTTP/2 connection begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The largest frame of settings that somebody opens with: there are six settings of six bytes.
+const SETTINGS_BYTES_MAX: usize = 1 << 10;
+
+/// The longest request line and headers.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// How a connection opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// With the preface and a frame of settings, as gRPC does.
+    Http2,
+    /// With a request line and headers.
+    Http1,
+}
+
+/// What is to be thought of the first bytes of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    Whole,
+    Begun,
+    Wrong,
+}
+
+/// The connections of a listener that have opened as they should.
+#[must_use]
+pub fn connections(
+    listener: TcpListener,
+    protocol: Protocol,
+    shutdown: &Shutdown,
+) -> ReceiverStream<io::Result<TcpStream>> {
+    let (accepted, connections) = mpsc::channel(OPENING_MAX);
+    shutdown.spawn_until_asked(accept(listener, protocol, accepted, shutdown.clone()));
+    ReceiverStream::new(connections)
+}
+
+async fn accept(
+    listener: TcpListener,
+    protocol: Protocol,
+    accepted: mpsc::Sender<io::Result<TcpStream>>,
+    shutdown: Shutdown,
+) {
+    let opening = Arc::new(Semaphore::new(OPENING_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&opening).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(problem) => {
+                warn!(%problem, "cannot accept a connection");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let accepted = accepted.clone();
+        shutdown.spawn_until_asked(async move {
+            let opened = timeout(OPENING_TIME, opens(&stream, protocol)).await.unwrap_or(false);
+            if opened && accepted.send(Ok(stream)).await.is_err() {
+                debug!("a connection came while the server stopped");
+            }
+            drop(place);
+        });
+    }
+}
+
+/// Waits for the opening, and leaves it where it is.
+async fn opens(stream: &TcpStream, protocol: Protocol) -> bool {
+    let mut bytes = match protocol {
+        Protocol::Http2 => vec![0; PREFACE.len() + FRAME_HEAD_BYTES + SETTINGS_BYTES_MAX],
+        Protocol::Http1 => vec![0; HEAD_BYTES_MAX],
+    };
+    loop {
+        let Ok(seen @ 1..) = stream.peek(&mut bytes).await else { return false };
+        let opening = match protocol {
+            Protocol::Http2 => http2(&bytes[..seen]),
+            Protocol::Http1 => http1(&bytes[..seen]),
+        };
+        match opening {
+            Opening::Whole => return stream.set_nodelay(true).is_ok(),
+            Opening::Wrong => return false,
+            // What was seen stays, so waiting for the socket would return at once.
+            Opening::Begun => tokio::time::sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
+/// Length of what stands before the payload of an HTTP/2 frame.
+const FRAME_HEAD_BYTES: usize = 9;
+
+/// Judges the opening of an HTTP/2 connection: the preface, then the settings of the other side.
+fn http2(bytes: &[u8]) -> Opening {
+    const SETTINGS: u8 = 4;
+    let common = bytes.len().min(PREFACE.len());
+    if bytes[..common] != PREFACE[..common] {
+        return Opening::Wrong;
+    }
+    let frame = &bytes[common..];
+    let &[high, middle, low, kind, _, a, b, c, d, ref payload @ ..] = frame else {
+        return Opening::Begun;
+    };
+    let length = u32::from_be_bytes([0, high, middle, low]) as usize;
+    if kind != SETTINGS || [a, b, c, d] != [0; 4] || length > SETTINGS_BYTES_MAX {
+        return Opening::Wrong;
+    }
+    if payload.len() < length { Opening::Begun } else { Opening::Whole }
+}
+
+/// Judges the opening of an HTTP/1 connection: a method, and all headers.
+fn http1(bytes: &[u8]) -> Opening {
+    // A server that can do both would take the preface for the beginning of HTTP/2, and wait.
+    if !bytes.first().is_some_and(u8::is_ascii_uppercase) || bytes.starts_with(b"PRI ") {
+        return Opening::Wrong;
+    }
+    if bytes.windows(4).any(|end| end == b"\r\n\r\n") {
+        return Opening::Whole;
+    }
+    if bytes.len() < HEAD_BYTES_MAX { Opening::Begun } else { Opening::Wrong }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_2_opens_with_its_preface_and_settings() {
+        let settings = |length: u8| [&[0, 0, length, 4, 0][..], &[0; 4]].concat();
+        let whole = [PREFACE, &settings(6), &[0; 6]].concat();
+        assert_eq!(http2(&whole), Opening::Whole);
+        assert_eq!(http2(&[&whole[..], b"more"].concat()), Opening::Whole);
+        assert_eq!(http2(&[PREFACE, &settings(0)].concat()), Opening::Whole, "no settings");
+        for end in 0..whole.len() {
+            assert_eq!(http2(&whole[..end]), Opening::Begun, "{end} bytes");
+        }
+        for wrong in [
+            b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+            vec![0xff; 4],
+            [PREFACE, &[0xff; 9]].concat(),
+            [PREFACE, &[0, 0, 0, 6, 0, 0, 0, 0, 0]].concat(),
+            [PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 1]].concat(),
+        ] {
+            assert_eq!(http2(&wrong), Opening::Wrong, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn http_1_opens_with_a_method_and_all_headers() {
+        assert_eq!(http1(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"), Opening::Whole);
+        assert_eq!(http1(b"GET / HTTP/1.1\r\nhost: x\r\n"), Opening::Begun);
+        assert_eq!(http1(&[0xff; 4]), Opening::Wrong);
+        assert_eq!(http1(PREFACE), Opening::Wrong, "this is HTTP/2");
+        assert_eq!(http1(&[b'A'; HEAD_BYTES_MAX]), Opening::Wrong, "it does not end");
+    }
+}
