@@ -270,6 +270,8 @@ fn only_an_incarnation_that_ended_retires() {
     assert_eq!(retired(20, vec![one()]), Some(20), "one that is gone ended at some time up to now");
     let both = vec![route(1, (3, 4, 19)), route(2, (3, 1, 15))];
     assert_eq!(retired(20, both), Some(19), "the latest counts");
+    let newcomer = vec![one(), two(), route(3, (12, 1, 18))];
+    assert_eq!(retired(20, newcomer), Some(18), "one that came and ended in between ended too");
     assert_eq!(Table::default().retired_since(&old), None, "nothing came before the first table");
 }
 
