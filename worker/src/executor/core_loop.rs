@@ -186,11 +186,7 @@ impl CoreLoop {
         }
         // A ledger that starts under this table must know which incarnations were lost before:
         // a bolt with an older table may still send to them.
-        let retired_at = if before.table.version() == 0 {
-            routes.table.retired_before()
-        } else {
-            before.table.retired_since(&routes.table)
-        };
+        let retired_at = before.table.retired_since(&routes.table);
         let restarted = |task: u32| {
             let epoch =
                 |routes: &Routes| routes.table.worker_of_task(task).map(|route| route.epoch);

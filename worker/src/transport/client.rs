@@ -199,13 +199,14 @@ impl Connection {
     /// Returns why it was refused, or what broke it.
     async fn exchange(&self, route: &Destination) -> Result<Refusal, String> {
         let channel = wire::connect(&route.address).await.map_err(|it| chain(&it))?;
-        let (connection, oldest) = self.shared.begin();
+        let (connection, oldest, starts_over) = self.shared.begin();
         let hello = Hello {
             protocol: PROTOCOL,
             sender: Identity::clone(&self.me),
             receiver: self.shared.peer,
             receiver_epoch: self.shared.epoch,
             oldest,
+            starts_over,
         };
         let hello = wire::hello(&hello, route.version);
         let frames = frames(Arc::clone(&self.shared), connection);

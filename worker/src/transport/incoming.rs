@@ -77,8 +77,7 @@ impl Incoming {
         if order.known.learn(hello.sender.epoch) {
             peer.restart(&mut order, Some(Refusal::Retired));
         }
-        order.known.meet(hello)?;
-        if hello.starts_over() {
+        if order.known.meet(hello)? {
             // It gave up what was under way, and counts its credits from zero.
             lock(&peer.grants).windows.reset();
         }

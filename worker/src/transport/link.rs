@@ -192,14 +192,14 @@ impl Shared {
         }
     }
 
-    /// Gives the frames to a new connection and returns what wakes it; frames leave once it is
-    /// welcome.
-    pub(super) fn begin(&self) -> (Arc<Notify>, u64) {
+    /// Gives the frames to a new connection and returns what wakes it, the oldest frame, and how
+    /// often frames were given up; frames leave once it is welcome.
+    pub(super) fn begin(&self) -> (Arc<Notify>, u64, u64) {
         let mut state = lock(&self.state);
         let connection = Arc::new(Notify::new());
         std::mem::replace(&mut state.connection, Arc::clone(&connection)).notify_one();
         state.welcomed = false;
-        (connection, state.frames.oldest())
+        (connection, state.frames.oldest(), state.frames.starts_over())
     }
 
     /// Starts sending on the connection that [`Shared::begin`] made last.

@@ -103,6 +103,7 @@ pub(super) fn hello(hello: &Hello, table_version: u64) -> FromSender {
         receiver_epoch: Some(epoch_out(hello.receiver_epoch)),
         table_version,
         oldest_sequence: hello.oldest,
+        starts_over: hello.starts_over,
     };
     FromSender { kind: Some(from_sender::Kind::Hello(hello)) }
 }
@@ -120,6 +121,7 @@ pub(super) fn read_hello(hello: proto::transport::Hello) -> Option<Hello> {
         receiver: hello.receiver,
         receiver_epoch: epoch_in(hello.receiver_epoch?),
         oldest: hello.oldest_sequence,
+        starts_over: hello.starts_over,
     })
 }
 

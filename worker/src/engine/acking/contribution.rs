@@ -132,6 +132,16 @@ impl AckBuffer {
         }
     }
 
+    /// Gathers again what could not be sent yet; its stamp stays with it.
+    pub fn put_back(&mut self, batch: AckBatch) {
+        for contribution in batch.contributions {
+            self.fold(contribution.root, contribution.edges, batch.stamp);
+        }
+        for failure in batch.failures {
+            self.fail(failure.root, failure.reason);
+        }
+    }
+
     /// Whether there is nothing to send.
     #[inline]
     #[must_use]
@@ -202,6 +212,19 @@ mod tests {
         buffer.fail(1, FailReason::Panic);
         let expected = [Failure { root: 1, reason: FailReason::Error }];
         assert_eq!(buffer.take().failures, expected, "the first reason is the cause");
+    }
+
+    #[test]
+    fn what_is_put_back_keeps_its_stamp() {
+        let mut buffer = AckBuffer::new();
+        buffer.fold(1, 0b01, 3);
+        buffer.fail(2, FailReason::Error);
+        let unsent = buffer.take();
+        buffer.fold(5, 0b10, 9);
+        buffer.put_back(unsent);
+        let batch = buffer.take();
+        assert_eq!(batch.stamp, 3, "the lowest of what was there and what came back");
+        assert_eq!((batch.contributions.len(), batch.failures.len()), (2, 1), "and all of it");
     }
 
     #[test]

@@ -307,7 +307,7 @@ impl Ledger {
     /// tuple of theirs may have been there. Roots opened from now on cannot have been sent there
     /// by the spout, but a bolt with an older table may still send their children there; it stamps
     /// what it contributes with that table's version, and that fails the root in `fold`. For this
-    /// reason a new ledger adopts its first table too (`Table::retired_before`).
+    /// reason a new ledger adopts its first table too (`Table::retired_since` from the empty table).
     pub fn adopt(&mut self, retired_at: Option<u64>) {
         if let Some(version) = retired_at {
             self.stamp_min = self.stamp_min.max(version);

@@ -7,7 +7,7 @@
 //!
 //! Pure: no clock, no socket.
 
-use super::sequence::{ANY, ReceiveLink};
+use super::sequence::ReceiveLink;
 use crate::engine::routing::Epoch;
 
 /// Version of what is said on a link.
@@ -37,16 +37,10 @@ pub struct Hello {
     pub receiver: u32,
     /// And which incarnation.
     pub receiver_epoch: Epoch,
-    /// Number of the oldest frame it holds, or [`ANY`].
+    /// Number of the oldest frame it holds, or [`ANY`](super::sequence::ANY).
     pub oldest: u64,
-}
-
-impl Hello {
-    /// Tells whether the sender gave up the frames and credits it had.
-    #[must_use]
-    pub fn starts_over(&self) -> bool {
-        self.oldest == ANY
-    }
+    /// How often it gave up the frames and credits it had.
+    pub starts_over: u64,
 }
 
 /// Why a sender is turned away.
@@ -73,13 +67,15 @@ pub struct Known {
     pub epoch: Epoch,
     /// What it has received from that one.
     pub link: ReceiveLink,
+    /// How often that one gave up its frames and credits, as far as we heard.
+    starts_over: u64,
 }
 
 impl Known {
     /// What is known of an incarnation that has sent nothing yet.
     #[must_use]
     pub fn new(epoch: Epoch) -> Self {
-        Self { epoch, link: ReceiveLink::new() }
+        Self { epoch, link: ReceiveLink::new(), starts_over: 0 }
     }
 
     /// Takes note of an incarnation, and tells whether that retired the one before.
@@ -93,15 +89,24 @@ impl Known {
 
     /// Judges a hello of this sender by its incarnation and its frames; the rest is [`admit`].
     ///
+    /// Returns whether its credits start over. They do so once each time that it gave up its frames:
+    /// when a receiver stood still, it may find several hellos, on several connections and in any
+    /// order, and credits may be in use again when it reads the last.
+    ///
     /// # Errors
     ///
     /// The sender is to be turned away.
-    pub fn meet(&mut self, hello: &Hello) -> Result<(), Refusal> {
+    pub fn meet(&mut self, hello: &Hello) -> Result<bool, Refusal> {
         self.learn(hello.sender.epoch);
         if hello.sender.epoch < self.epoch {
             return Err(Refusal::Retired);
         }
-        if self.link.can_resume(hello.oldest) { Ok(()) } else { Err(Refusal::CannotResume) }
+        if !self.link.can_resume(hello.oldest) {
+            return Err(Refusal::CannotResume);
+        }
+        let starts_over = hello.starts_over > self.starts_over;
+        self.starts_over = self.starts_over.max(hello.starts_over);
+        Ok(starts_over)
     }
 }
 
@@ -151,6 +156,7 @@ mod tests {
             receiver: 2,
             receiver_epoch: epoch(5, 1),
             oldest: 1,
+            starts_over: 0,
         }
     }
 
@@ -187,11 +193,11 @@ mod tests {
     fn an_older_incarnation_is_retired_and_a_newer_one_starts_from_frame_one() {
         let mut known = Known::new(epoch(5, 0));
         known.link.accept(1);
-        assert_eq!(known.meet(&hello()), Ok(()), "the one we know");
+        assert_eq!(known.meet(&hello()), Ok(false), "the one we know");
         assert_eq!(known.link.next(), 2, "goes on where it was");
 
         let newer = Hello { sender: worker(1, epoch(5, 1)), ..hello() };
-        assert_eq!(known.meet(&newer), Ok(()), "the next one");
+        assert_eq!(known.meet(&newer), Ok(false), "the next one");
         assert_eq!((known.epoch, known.link.next()), (epoch(5, 1), 1), "starts from frame 1");
         assert_eq!(known.meet(&hello()), Err(Refusal::Retired), "the one before");
         assert!(!known.learn(epoch(4, 9)), "a table that is behind changes nothing");
@@ -202,8 +208,18 @@ mod tests {
         let mut known = Known::new(epoch(5, 0));
         let gap = Hello { oldest: 2, ..hello() };
         assert_eq!(known.meet(&gap), Err(Refusal::CannotResume), "frame 1 is missing");
-        let anew = Hello { oldest: ANY, ..hello() };
-        assert_eq!(known.meet(&anew), Ok(()), "it asks where to go on");
-        assert!(anew.starts_over() && !gap.starts_over(), "and says so");
+        let anew = Hello { oldest: ANY, starts_over: 1, ..hello() };
+        assert_eq!(known.meet(&anew), Ok(true), "it asks where to go on, and starts over");
+    }
+
+    #[test]
+    fn a_sender_starts_over_once_however_often_it_says_so() {
+        let mut known = Known::new(epoch(5, 0));
+        let anew = |starts_over| Hello { oldest: ANY, starts_over, ..hello() };
+        assert_eq!(known.meet(&anew(1)), Ok(true), "for the first time");
+        assert_eq!(known.meet(&anew(1)), Ok(false), "an earlier connection is read later");
+        assert_eq!(known.meet(&anew(2)), Ok(true), "for the second time");
+        assert_eq!(known.meet(&anew(1)), Ok(false), "one from before that");
+        assert_eq!(known.meet(&hello()), Ok(false), "and from before all");
     }
 }

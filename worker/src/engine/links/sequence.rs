@@ -60,6 +60,8 @@ pub struct SendLink {
     bytes: usize,
     /// Frames below this number went out on some connection: only they can have arrived.
     unsent_from: u64,
+    /// How often the frames were given up.
+    starts_over: u64,
 }
 
 #[derive(Debug)]
@@ -85,6 +87,7 @@ impl SendLink {
             sent_bytes: 0,
             bytes: 0,
             unsent_from: 1,
+            starts_over: 0,
         }
     }
 
@@ -159,7 +162,8 @@ impl SendLink {
     /// Gives up every frame and returns them, oldest first; the next resume takes any number.
     pub fn abandon(&mut self) -> Vec<Bytes> {
         let frames = self.frames.drain(..).map(|held| held.frame).collect();
-        *self = Self { first: None, ..Self::new() };
+        let starts_over = self.starts_over + 1;
+        *self = Self { first: None, starts_over, ..Self::new() };
         frames
     }
 
@@ -167,6 +171,12 @@ impl SendLink {
     #[must_use]
     pub fn oldest(&self) -> u64 {
         self.first.unwrap_or(ANY)
+    }
+
+    /// How often the frames were given up, as the hello says it.
+    #[must_use]
+    pub fn starts_over(&self) -> u64 {
+        self.starts_over
     }
 
     /// How many frames are not acknowledged.

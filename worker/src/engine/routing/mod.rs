@@ -15,6 +15,7 @@ mod shuffle;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 
 pub use direct::Direct;
 pub use fields::Fields;
@@ -22,6 +23,7 @@ pub use key_groups::KeyGroups;
 pub use local_or_shuffle::LocalOrShuffle;
 pub use shuffle::{RUN_MIN, Shuffle};
 pub use table::{Epoch, ExecutorPlace, Route, Table, VerdictRoute, incarnation_of};
+pub use verdicts::SortedVerdicts;
 
 /// Stands in `out` for "no such task": the tuple fails with `no-target`.
 pub const NO_TASK: u32 = u32::MAX;

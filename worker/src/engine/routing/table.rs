@@ -171,8 +171,17 @@ impl Table {
     ///
     /// An incarnation is retired when its worker shows a later epoch, as of the version that made
     /// this epoch known; or when its worker is gone, as of `newer`, because it is not known when
-    /// since then that was. Tables in between that this worker never saw need not be looked at:
-    /// epochs only rise, and `since_version` tells of the latest rise.
+    /// since then that was. A worker that this table does not know yet may have been restarted
+    /// since it came. Tables in between that this worker never saw need not be looked at: epochs
+    /// only rise, and `since_version` tells of the latest rise.
+    ///
+    /// From the empty table of a ledger that starts, this is what it has to adopt of its first one
+    /// (see `Ledger::adopt`): the latest restart, as far as that table tells. No root of that ledger
+    /// was sent to an incarnation before, but a bolt with an older table may send its children
+    /// there. An incarnation that ended otherwise than by a restart is not seen. For its children
+    /// there remains what the link that led to it tells, or the timeout; in exchange, workers of a
+    /// topology that only just starts, and know different tables for a moment, do not fail each
+    /// other's roots.
     #[must_use]
     pub fn retired_since(&self, newer: &Self) -> Option<u64> {
         let retired_at = |old: &Route| match newer.worker(old.worker) {
@@ -180,21 +189,10 @@ impl Table {
             Some(_) => None,
             None => Some(newer.version),
         };
-        self.workers.iter().filter_map(retired_at).max()
-    }
-
-    /// The latest version at which a worker was restarted, as far as this table tells: what the
-    /// ledger of an executor that starts under this table has to adopt.
-    ///
-    /// No root of that ledger was sent to an incarnation before, but a bolt with an older table may
-    /// send its children there; see `Ledger::adopt`. An incarnation that ended otherwise than by
-    /// a restart is not seen here. For its children there remains what the link that led to it
-    /// tells, or the timeout; in exchange, workers of a topology that only just starts, and know
-    /// different tables for a moment, do not fail each other's roots.
-    #[must_use]
-    pub fn retired_before(&self) -> Option<u64> {
-        let restarted = self.workers.iter().filter(|route| route.epoch.restarts > 0);
-        restarted.map(|route| route.since_version).max()
+        let newcomers = newer.workers.iter().filter(|new| self.worker(new.worker).is_none());
+        let restarted = newcomers.filter(|new| new.epoch.restarts > 0);
+        let ended = self.workers.iter().filter_map(retired_at);
+        ended.chain(restarted.map(|new| new.since_version)).max()
     }
 
     /// Where contributions and failures of a root go.

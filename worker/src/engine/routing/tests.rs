@@ -7,7 +7,7 @@ use super::{
     Batch, Epoch, ExecutorPlace, GroupingKind, KeyGroups, NO_TASK, RUN_MIN, Route, Routed, Router,
     Table, Targets, VerdictRoute, incarnation_of,
 };
-use crate::engine::acking::RootId;
+use crate::engine::acking::{AckBatch, AckBuffer, FailReason, RootId};
 
 const KINDS: [GroupingKind; 6] = [
     GroupingKind::Shuffle,
@@ -270,15 +270,17 @@ fn only_an_incarnation_that_ended_retires() {
     assert_eq!(retired(20, vec![one()]), Some(20), "one that is gone ended at some time up to now");
     let both = vec![route(1, (3, 4, 19)), route(2, (3, 1, 15))];
     assert_eq!(retired(20, both), Some(19), "the latest counts");
+    let newcomer = vec![one(), two(), route(3, (12, 1, 18))];
+    assert_eq!(retired(20, newcomer), Some(18), "one that came and ended in between ended too");
     assert_eq!(Table::default().retired_since(&old), None, "nothing came before the first table");
 }
 
 #[test]
 fn a_first_table_tells_of_restarts_and_not_of_first_starts() {
     let first = Table::new(9, vec![route(1, (3, 0, 7)), route(2, (3, 0, 8))]);
-    assert_eq!(first.retired_before(), None, "everyone starts");
+    assert_eq!(Table::default().retired_since(&first), None, "everyone starts");
     let later = Table::new(30, vec![route(1, (3, 2, 25)), route(2, (28, 0, 29))]);
-    assert_eq!(later.retired_before(), Some(25), "one has started again");
+    assert_eq!(Table::default().retired_since(&later), Some(25), "one has started again");
 }
 
 #[test]
@@ -291,6 +293,30 @@ fn a_verdict_goes_to_the_incarnation_it_names_or_waits_for_it() {
     assert_eq!([to(1, 63), to(1, 0)], [VerdictRoute::Wait; 2], "one that is yet to be heard of");
     assert_eq!(to(0, 0), VerdictRoute::Wait, "an executor that is yet to be heard of");
     assert_eq!(to(9, 0), VerdictRoute::Wait, "wherever it is");
+}
+
+#[test]
+fn verdicts_are_sent_kept_or_dropped_by_the_incarnation_they_are_for() {
+    let spout = ExecutorPlace { incarnation: 62, ..place(1, "lines", 0..1) };
+    let table = Table::new(5, vec![Route { executors: vec![spout], ..route(8, (1, 62, 5)) }]);
+    let mut buffer = AckBuffer::new();
+    for (slot, incarnation) in (0..).zip([62, 61, 63]) {
+        let root = RootId::new(1, incarnation, slot, 1).bits();
+        buffer.fold(root, 0b01, 4);
+        buffer.fail(root, FailReason::Error);
+    }
+    let sorted = table.sort_verdicts(buffer.take());
+    let slots = |batch: &AckBatch| {
+        let slot = |root| RootId::from_bits(root).map(RootId::slot);
+        let folded: Vec<_> = batch.contributions.iter().map(|it| slot(it.root)).collect();
+        let failed: Vec<_> = batch.failures.iter().map(|it| slot(it.root)).collect();
+        assert_eq!(folded, failed, "failures go the way of contributions");
+        (batch.stamp, folded)
+    };
+    let (to, ready) = sorted.deliver.expect("one is for the worker in the table");
+    assert_eq!((to, slots(&ready)), (8, (4, vec![Some(0)])), "goes");
+    assert_eq!(slots(&sorted.wait), (4, vec![Some(2)]), "waits, with its stamp");
+    assert_eq!(sorted.late, 2, "dropped and counted");
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl World {
         let (worker, at) = self.victim();
         self.end(at);
         // It stays where it is, or goes to another machine. A spout's new ledger cannot tell the
-        // latter from a first start (`Table::retired_before`).
+        // latter from a first start (`Table::retired_since`).
         let moves = self.plan.restarts == 0 && self.chance(50);
         let mut epoch = self.incarnations[at].epoch;
         self.publish(|workers, version| {
@@ -91,7 +91,7 @@ impl World {
         });
         let (table, generation) = (self.tables.len() - 1, self.plan.generation);
         let mut next = Spout::new(spout as u16, incarnation, table, generation);
-        next.ledger.adopt(self.latest().retired_before());
+        next.ledger.adopt(Table::default().retired_since(self.latest()));
         next.seed_ids(self.random());
         self.spouts[spout] = next;
     }

@@ -8,8 +8,8 @@
 use std::collections::HashMap;
 
 use super::actors::{Copy, Incarnation, Spout};
-use crate::engine::acking::{AckBatch, AckBuffer, Edge, Outcome, RootId, splitmix64};
-use crate::engine::routing::{Epoch, ExecutorPlace, Route, Table, VerdictRoute};
+use crate::engine::acking::{AckBatch, Edge, Outcome, splitmix64};
+use crate::engine::routing::{Epoch, ExecutorPlace, Route, Table};
 
 /// What kind of world it is.
 #[derive(Clone, Copy, Debug)]
@@ -269,28 +269,10 @@ impl World {
             return;
         }
         let gathered = incarnation.buffers[spout].take();
-        let stamp = gathered.stamp;
-        let table = &self.tables[incarnation.table];
-        let route = |root| table.verdict_route(RootId::from_bits(root).expect("a tracked root"));
-        let (mut go, mut wait) = (AckBuffer::new(), AckBuffer::new());
-        for contribution in gathered.contributions {
-            let (root, edges) = (contribution.root, contribution.edges);
-            match route(root) {
-                VerdictRoute::Deliver(_) => go.fold(root, edges, stamp),
-                VerdictRoute::Wait => wait.fold(root, edges, stamp),
-                VerdictRoute::Late => {}
-            }
-        }
-        for failure in gathered.failures {
-            match route(failure.root) {
-                VerdictRoute::Deliver(_) => go.fail(failure.root, failure.reason),
-                VerdictRoute::Wait => wait.fail(failure.root, failure.reason),
-                VerdictRoute::Late => {}
-            }
-        }
-        incarnation.buffers[spout] = wait;
-        if !go.is_empty() {
-            self.sent.push((at, spout as u16, go.take()));
+        let sorted = self.tables[incarnation.table].sort_verdicts(gathered);
+        incarnation.buffers[spout].put_back(sorted.wait);
+        if let Some((_, batch)) = sorted.deliver {
+            self.sent.push((at, spout as u16, batch));
         }
     }
 
