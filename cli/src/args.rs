@@ -112,7 +112,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Parsed, Failure> {
 }
 
 /// clap's definition, with our order of help in every verb.
-fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     let command = Cli::command().help_template(HELP).after_help(Exit::help());
     command.mut_subcommands(|verb| verb.help_template(HELP))
 }

@@ -14,6 +14,8 @@ mod description;
 mod embedded;
 mod error;
 mod output;
+#[cfg(test)]
+mod reference;
 mod status;
 mod table;
 

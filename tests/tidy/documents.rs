@@ -3,7 +3,7 @@
 use crate::{files, has_word, read, report, root};
 
 /// Pieces of text between single backticks.
-fn code_spans(text: &str) -> Vec<&str> {
+pub(super) fn code_spans(text: &str) -> Vec<&str> {
     let mut spans = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with("```")) {
         spans.extend(line.split('`').skip(1).step_by(2));

@@ -5,6 +5,7 @@
 
 mod documents;
 mod manifests;
+mod operating;
 mod sources;
 
 use std::path::{Path, PathBuf};

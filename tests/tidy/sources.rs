@@ -41,7 +41,7 @@ const LEFT_OVERS: [&str; 5] = [
 ];
 
 /// The code of a file, without its comments.
-fn code(file: &TextFile) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn code(file: &TextFile) -> impl Iterator<Item = (usize, &str)> {
     let lines = file.text.lines().enumerate();
     lines.map(|(number, line)| (number + 1, line.split("//").next().unwrap_or_default()))
 }

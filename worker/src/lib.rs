@@ -36,3 +36,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/delivery.md")]
 struct Delivery;
+
+/// The code of the page on writing a topology.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/writing-a-topology.md")]
+struct WritingATopology;

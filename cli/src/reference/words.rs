@@ -1,0 +1,177 @@
+//! The words of `docs/configuration.md` that no code holds: what is around the tables, which values
+//! a flag takes, and why a default is what it is.
+
+/// Before the settings of topologies.
+pub(super) const HEAD: &str = "\
+# Configuration
+
+This page is made from the code by a test, which fails when the two differ.
+[CONTRIBUTING.md](../CONTRIBUTING.md) says how to write it anew.
+
+A flag wins over its environment variable, which wins over the file given with `--config`, which
+wins over the default. A key of the file that nobody knows is an error, and so is a value that is
+not allowed. What can be set is checked at the start: nothing is read again while a process runs.
+
+Durations are whole numbers with units: `250ms`, `30s`, `1m30s`, `2h`, `1d`. Sizes are bytes, or
+numbers with a unit: `64MiB` and `1.5GiB` (powers of 1024), `10KB` (thousands). Names are 1 to 128
+letters, digits, `.`, `_` or `-`, and start with a letter, a digit or `_`.
+
+## Settings of a topology
+
+The topology sets them itself, with `TopologyBuilder::config(key, value)`. The `[topology]` section
+of the file used at `squall submit` wins over that, and `-c key=value` over both. They are fixed when
+the topology is submitted; `squall -o json describe NAME` shows those that were set.
+
+";
+
+/// Between those and the flags.
+pub(super) const FLAGS: &str = "
+## Flags, environment, file
+
+### Everywhere
+
+";
+
+/// After the flags.
+pub(super) const TAIL: &str = "
+## A file
+
+One file can serve all verbs on all machines; each verb takes what concerns it. A dot in the tables
+above stands for a section here.
+
+```toml
+cluster = \"default\"
+etcd = [\"http://10.0.0.1:2379\", \"http://10.0.0.2:2379\", \"http://10.0.0.3:2379\"]
+insecure = true
+
+[client]
+nimbus = [\"10.0.0.1:6627\", \"10.0.0.2:6627\"]
+output = \"table\"
+
+[nimbus]
+data-dir = \"/var/lib/squall/nimbus\"
+listen = \"0.0.0.0:6627\"
+http = \"0.0.0.0:8080\"
+binary-max = \"512MiB\"
+
+[supervisor]
+data-dir = \"/var/lib/squall/supervisor\"
+listen = \"0.0.0.0:6700\"
+slots = 8
+worker-ports = \"6701-6799\"
+binaries-max = \"2GiB\"
+
+[topology]
+message_timeout = \"1m\"
+\"tuple.max_bytes\" = \"4MiB\"
+```
+
+## Other environment variables
+
+| variable | who reads it | meaning |
+| --- | --- | --- |
+| `RUST_LOG` | daemons, `squall dev`, workers | what is logged, as in `info,nimbus=debug`; without it everything from INFO up. Workers inherit it from their supervisor |
+| `NO_COLOR` | the same | if it is set, logs on a terminal have no colours |
+| `PATH`, `HOME`, `LANG`, `TZ`, `RUST_BACKTRACE` | workers | inherited from their supervisor; nothing else is |
+| `SQUALL_MODE`, `SQUALL_SOCKET`, `SQUALL_TOKEN`, `SQUALL_TOPOLOGY`, `SQUALL_NAME`, `SQUALL_WORKER`, `SQUALL_EPOCH`, `SQUALL_LISTEN`, `SQUALL_ADVERTISE`, `SQUALL_CORES`, `SQUALL_CONFIG` | topology binaries | set by the supervisor for its workers, and `SQUALL_MODE=describe` by `squall submit`. Do not set them yourself: a `squall` started with `SQUALL_MODE` takes itself for a topology |
+";
+
+/// Which values a flag takes, by the name of its value and its own.
+pub(super) fn value(name: &str, long: &str) -> &'static str {
+    match (name, long) {
+        ("ADDR", "nimbus") => "`host` or `host:port`, several separated by commas",
+        ("ADDR", _) => "`ip:port`; port 0 is any that is free",
+        ("N", "name") | ("NAME" | "ID", _) => "a name",
+        ("N", _) => "a number, 1 or more",
+        ("SIZE", _) => "a size",
+        ("DURATION", _) => "a duration",
+        ("FORMAT", _) => "`table` or `json`",
+        ("FIRST-LAST", _) => "`first-last`, or one port",
+        ("HOST", _) => "a name or an IP address, without a port",
+        ("URLS", _) => "`http://host:port`, several separated by commas (in the file a list)",
+        ("DIR", _) => "a folder; it is made if it is not there",
+        ("FILE", _) => "a file",
+        ("BINARY", _) => "a program",
+        ("BINARY ARGS", _) => "a program, and words for it",
+        ("ARGS", _) => "words",
+        ("C", _) => "a component",
+        ("COMPONENT=N", _) => "`component=number`, 1 or more",
+        ("KEY=VALUE", _) => "`key=value`",
+        _ => panic!("say which values `--{long} <{name}>` takes"),
+    }
+}
+
+/// Values of a flag, and whether it takes them: what `value` says, put to the test.
+pub(super) fn samples(name: &str, long: &str) -> &'static [(&'static str, bool)] {
+    match (name, long) {
+        ("ADDR", "nimbus") => &[("db1", true), ("db1:7,db2", true)],
+        ("ADDR", _) => &[("127.0.0.1:0", true), ("[::1]:1", true), ("localhost:1", false)],
+        ("N", "name") => &[("a.b_c-1", true), ("../x", false), ("-a", false)],
+        ("N", _) => &[("1", true), ("0", false), ("many", false)],
+        ("SIZE", _) => &[("1", true), ("1.5GiB", true), ("10KB", true), ("large", false)],
+        ("DURATION", _) => &[("1m30s", true), ("30", false)],
+        ("FORMAT", _) => &[("table", true), ("json", true), ("yaml", false)],
+        ("FIRST-LAST", _) => &[("1-2", true), ("7", true), ("2-1", false), ("0", false)],
+        ("COMPONENT=N", _) => &[("split=2", true), ("split=0", false), ("split", false)],
+        ("KEY=VALUE", _) => &[("a=b", true), ("a", false)],
+        _ => &[],
+    }
+}
+
+/// Why a setting is there, or why its default is what it is.
+pub(super) fn reason(of: &str, setting: &str) -> &'static str {
+    match (of, setting) {
+        ("topology", setting) => topology_reason(setting),
+        ("squall", "nimbus") => "Storm's port; with several the one that leads is found",
+        ("squall", "output") => "people read tables; every verb writes JSON, failures included",
+        ("squall", "config") => "no file is looked for",
+        (_, "etcd") => "no default, so that nobody writes into the wrong store; name all members",
+        (_, "cluster") => "all keys lie below it, so clusters that share an etcd do not meet",
+        (_, "insecure") => "whoever reaches a port can run programs, and there is no TLS yet",
+        ("nimbus", "id") => "must be the same after a restart and different from the others'",
+        (_, "data_dir") => "no default, because what lies there must outlive the process",
+        ("nimbus", "listen") => "Storm's port, on loopback: see `--insecure`",
+        ("nimbus", "http") => "Storm's port, on loopback: see `--insecure`",
+        (_, "advertise") => "must be given where it listens on every address of the machine",
+        ("nimbus", "binary_max") => {
+            "room for a binary with debug information; bounds the disk a submit fills"
+        }
+        ("supervisor", "slots") => {
+            "Storm's four; a slot is a process, and each takes its share of the cores"
+        }
+        ("supervisor", "listen") => "serves logs to the nimbus; loopback: see `--insecure`",
+        ("supervisor", "cores_per_worker") => "all slots together use the machine once",
+        ("supervisor", "worker_ports") => {
+            "needed only where a firewall must know them; give as many as slots and some to spare"
+        }
+        ("supervisor", "binaries_max") => {
+            "a restart need not fetch again; what runs is never removed"
+        }
+        _ => panic!("say in `reason` why `{setting}` of `{of}` is as it is"),
+    }
+}
+
+fn topology_reason(key: &str) -> &'static str {
+    match key {
+        "max_pending" => {
+            "enough for a spout not to wait for its acks across a network; it is also the most that is replayed when a worker dies"
+        }
+        "message_timeout" => "Storm's; deaths of workers and broken links are noticed without it",
+        "acking" => "nothing is lost unless you say that it may be",
+        "fusion" => "saves a queue where there is nothing to spread",
+        "worker.cores" => "all workers of a machine together use it once; by hand, all cores",
+        "stuck_after" => {
+            "the call is shown in the status and goes on; see `message_timeout` for its tuple"
+        }
+        "worker.memory" => {
+            "accepted, and without effect yet: each queue has a fixed limit of its own"
+        }
+        "tuple.max_bytes" => {
+            "a receiver must be able to hold what arrives; larger data belongs beside the stream"
+        }
+        "output.budget" => {
+            "one tuple cannot fill the memory; what `emit_from` pulls is not counted"
+        }
+        _ => panic!("say in `topology_reason` why `{key}` is as it is"),
+    }
+}
