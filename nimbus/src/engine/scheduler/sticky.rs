@@ -1,5 +1,6 @@
 //! Deals the executors: evenly, each component spread over the workers, the fewest moves.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Piece, Placement};
@@ -8,7 +9,8 @@ use super::{Piece, Placement};
 ///
 /// A worker keeps what it has up to its share. What is over, and what has no worker yet, goes to
 /// the worker with room that runs the fewest executors of the same component, so that streams
-/// within a worker find a target there.
+/// within a worker find a target there. Among these it is the fullest one: components that follow
+/// each other stay together, and fewer streams of a chain cross workers.
 pub(super) fn deal(pieces: &[Piece], mut workers: Vec<Placement>) -> Vec<Placement> {
     let component: BTreeMap<u32, u32> =
         pieces.iter().map(|piece| (piece.executor, piece.component)).collect();
@@ -38,7 +40,8 @@ pub(super) fn deal(pieces: &[Piece], mut workers: Vec<Placement>) -> Vec<Placeme
             .enumerate()
             .filter(|(at, worker)| worker.executors.len() < shares[*at])
             .min_by_key(|(at, worker)| {
-                (crowd[*at].get(&component).copied().unwrap_or(0), worker.executors.len())
+                let same = crowd[*at].get(&component).copied().unwrap_or(0);
+                (same, Reverse(worker.executors.len()))
             })
             .expect("the shares add up to the number of executors");
         workers[at].executors.push(executor);
@@ -55,7 +58,7 @@ fn shares(pieces: usize, workers: &[Placement]) -> Vec<usize> {
     let least = pieces / workers.len();
     let mut shares = vec![least; workers.len()];
     let mut order: Vec<usize> = (0..workers.len()).collect();
-    order.sort_by_key(|at| std::cmp::Reverse(workers[*at].executors.len()));
+    order.sort_by_key(|at| Reverse(workers[*at].executors.len()));
     for at in order.into_iter().take(pieces % workers.len()) {
         shares[at] += 1;
     }

@@ -48,6 +48,16 @@ fn workers_are_spread_over_supervisors() {
 }
 
 #[test]
+fn a_chain_is_cut_once() {
+    let answer = schedule(&problem(&[1, 1, 1, 1], 2, vec![offer("a", 2)]));
+    let executors: Vec<_> = answer.placements.iter().map(|it| it.executors.clone()).collect();
+    assert_eq!(executors, [[0, 1], [2, 3]], "neighbours share a worker");
+    let answer = schedule(&problem(&[1, 4, 1], 2, vec![offer("a", 2)]));
+    let executors: Vec<_> = answer.placements.iter().map(|it| it.executors.clone()).collect();
+    assert_eq!(executors, [[0, 1, 3], [2, 4, 5]], "and each component is spread all the same");
+}
+
+#[test]
 fn the_less_busy_supervisor_comes_first() {
     let mut busy = offer("a", 2);
     busy.busy = 2;
