@@ -47,6 +47,8 @@ pub(crate) struct Leader {
 pub(crate) struct SupervisorStatus {
     /// Its name.
     pub(crate) id: String,
+    /// "alive", "silent", "away" (its workers live) or "lost".
+    pub(crate) status: String,
     /// Its machine.
     pub(crate) host: String,
     /// Its gRPC address.

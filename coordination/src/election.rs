@@ -57,11 +57,17 @@ impl Leadership {
     /// Waits until this leadership has ended in the store. Outages do not end it.
     pub async fn ended(&self, store: &dyn Store) {
         let mut backoff = backoff();
+        let mut told = false;
         loop {
-            match self.watch_for_the_end(store).await {
+            match self.watch_for_the_end(store, &mut told).await {
                 Ok(()) => return,
                 Err(Error::Compacted(_)) => {}
-                Err(error) => warn!(%error, "cannot follow the leader's key, trying again"),
+                // Once an outage.
+                Err(error) if told => debug!(%error, "still cannot follow the leader's key"),
+                Err(error) => {
+                    told = true;
+                    warn!(%error, "cannot follow the leader's key, trying again");
+                }
             }
             tokio::time::sleep(backoff.next(rand::random())).await;
         }
@@ -76,8 +82,10 @@ impl Leadership {
         give_up(store, self).await
     }
 
-    async fn watch_for_the_end(&self, store: &dyn Store) -> Result<(), Error> {
-        match store.get(&self.key).await? {
+    async fn watch_for_the_end(&self, store: &dyn Store, told: &mut bool) -> Result<(), Error> {
+        let entry = store.get(&self.key).await?;
+        *told = false;
+        match entry {
             Some(entry) if entry.created == self.created => {
                 until_deleted(store, &self.key, entry.modified + 1).await
             }
@@ -102,16 +110,23 @@ pub async fn campaign(
     session: &Session,
 ) -> Result<Leadership, Error> {
     let mut backoff = backoff();
+    let mut told = false;
     loop {
         match try_to_lead(&*store, &keys.leader(), &record, session).await {
             Ok(Some(leadership)) => return Ok(leadership),
             Ok(None) | Err(Error::Conflict) => {
                 backoff.reset();
+                told = false;
                 continue;
             }
             Err(error @ Error::Refused(_)) => return Err(error),
             Err(Error::Compacted(_)) => {}
-            Err(error) => warn!(%error, "cannot campaign, trying again"),
+            // Once an outage.
+            Err(error) if told => debug!(%error, "still cannot campaign"),
+            Err(error) => {
+                told = true;
+                warn!(%error, "cannot campaign, trying again");
+            }
         }
         tokio::time::sleep(backoff.next(rand::random())).await;
     }

@@ -4,7 +4,7 @@
 //! record is the one that was decided on. So a leader that slept, or a write whose answer was
 //! lost, can undo nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use coordination::{
@@ -12,7 +12,7 @@ use coordination::{
     Transaction, put,
 };
 use proto::store::ResultRecord;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::engine::command::{Plan, Write};
 use crate::engine::event::WriteFailure;
@@ -28,6 +28,24 @@ const REQUEST_TTL: Duration = Duration::from_secs(3_600);
 pub(crate) struct Writer {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keys: Keys,
+    pub(crate) told: Told,
+}
+
+/// The failure that was told last: what is tried again and again is told once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told(Arc<Mutex<String>>);
+
+impl Told {
+    fn is_new(&self, failure: String) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = *last != failure;
+        *last = failure;
+        is_new
+    }
+
+    fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
 
 impl Writer {
@@ -40,8 +58,14 @@ impl Writer {
         let written = self.transact(plan, leadership).await;
         let Plan { topology, purpose, .. } = plan;
         match &written {
-            Ok(revision) => info!(%topology, purpose, revision, "wrote"),
-            Err(error) => warn!(%topology, purpose, %error, "failed to write"),
+            Ok(revision) => {
+                info!(%topology, purpose, revision, "wrote");
+                self.told.clear();
+            }
+            Err(error) if self.told.is_new(format!("{topology} {purpose} {error}")) => {
+                warn!(%topology, purpose, %error, "failed to write");
+            }
+            Err(error) => debug!(%topology, purpose, %error, "failed to write again"),
         }
         written.map_err(|error| match error {
             Error::Conflict => WriteFailure::Conflict,

@@ -14,7 +14,7 @@ use proto::supervisor::SupervisorReport;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, warn};
 
-use crate::apply::Writer;
+use crate::apply::{Told, Writer};
 use crate::binaries::Binaries;
 use crate::engine::Engine;
 use crate::engine::command::{Command, Plan, Refusal, RefusalKind, Reply};
@@ -79,7 +79,8 @@ pub(crate) fn start(context: Context, shutdown: &Shutdown) -> Handle {
     let (role, seen) = watch::channel(Role::default());
     let now = now(&context.clock);
     let handle = Handle { inputs: sender.clone(), role: seen, cluster: context.cluster.into() };
-    let writer = Writer { store: context.store.clone(), keys: context.keys.clone() };
+    let writer =
+        Writer { store: context.store.clone(), keys: context.keys.clone(), told: Told::default() };
     shutdown.spawn_until_asked(write(writer, to_write, sender));
     let mirror = Mirror::follow(context.store, context.keys.root(), shutdown);
     let daemon = Daemon {

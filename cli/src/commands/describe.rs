@@ -78,6 +78,7 @@ fn cluster_text(cluster: &ClusterStatus, supervisors: Vec<SupervisorStatus>) -> 
     ]);
     let headings = [
         ("SUPERVISOR", Align::Left),
+        ("STATUS", Align::Left),
         ("HOST", Align::Left),
         ("ADDRESS", Align::Left),
         ("SLOTS", Align::Right),
@@ -88,6 +89,7 @@ fn cluster_text(cluster: &ClusterStatus, supervisors: Vec<SupervisorStatus>) -> 
     let row = |it: SupervisorStatus| {
         vec![
             it.id,
+            it.status,
             it.host,
             it.address,
             it.slots.to_string(),
