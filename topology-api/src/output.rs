@@ -4,12 +4,16 @@
 //! after the call, routes them a batch at a time and gives them their edge ids. Nothing is sent,
 //! hashed or locked inside `emit`.
 
-use std::any::Any;
+mod lane;
+
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 
+pub(crate) use self::lane::{AnyLane, MakeLane, make_lane};
+
+use self::lane::Lane;
 use crate::input::Input;
-use crate::rows::{Batch, Rows};
+use crate::rows::Rows;
 use crate::{Context, Error, Tuple};
 
 /// The anchor of a tuple that is tied to no input.
@@ -32,63 +36,6 @@ pub struct Emitted {
     pub direct: Vec<u32>,
     /// Encoded bytes of the largest tuple.
     pub largest: usize,
-}
-
-/// Columns of one stream.
-#[derive(Debug)]
-struct Lane<T> {
-    rows: Vec<T>,
-    anchors: Vec<u32>,
-    direct: Vec<u32>,
-    largest: usize,
-}
-
-impl<T: Tuple> Lane<T> {
-    fn new() -> Self {
-        Self { rows: Vec::new(), anchors: Vec::new(), direct: Vec::new(), largest: 0 }
-    }
-
-    #[inline]
-    fn push(&mut self, value: T, anchor: u32, direct: u32) {
-        self.largest = self.largest.max(value.weight());
-        if direct != NOT_DIRECT || !self.direct.is_empty() {
-            self.direct.resize(self.rows.len(), NOT_DIRECT);
-            self.direct.push(direct);
-        }
-        self.rows.push(value);
-        self.anchors.push(anchor);
-    }
-}
-
-/// A [`Lane`] of whatever type.
-pub(crate) trait AnyLane: Any + Send {
-    fn take(&mut self) -> Option<Emitted>;
-    fn as_any_mut(&mut self) -> &mut dyn Any;
-}
-
-impl<T: Tuple> AnyLane for Lane<T> {
-    fn take(&mut self) -> Option<Emitted> {
-        if self.rows.is_empty() {
-            return None;
-        }
-        let capacity = self.rows.len();
-        let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(capacity));
-        let anchors = std::mem::replace(&mut self.anchors, Vec::with_capacity(capacity));
-        let direct = std::mem::take(&mut self.direct);
-        let largest = std::mem::take(&mut self.largest);
-        Some(Emitted { rows: Box::new(Batch { rows }), anchors, direct, largest })
-    }
-
-    fn as_any_mut(&mut self) -> &mut dyn Any {
-        self
-    }
-}
-
-/// Makes the column of a declared side output.
-pub(crate) type MakeLane = fn() -> Box<dyn AnyLane>;
-
-pub(crate) fn make_lane<T: Tuple>() -> Box<dyn AnyLane> {
-    Box::new(Lane::<T>::new())
 }
 
 /// Names one declared side output of a component, with its type.
@@ -142,6 +89,11 @@ pub struct Output<T: Tuple> {
     several: Vec<Vec<u32>>,
     /// Iterators still to be pulled, with their anchors.
     pulls: VecDeque<(Box<dyn Iterator<Item = T> + Send>, u32)>,
+    meter: Meter,
+}
+
+/// How much was emitted, to whatever stream.
+struct Meter {
     /// Tuples emitted and not yet taken.
     count: usize,
     /// Bytes emitted by the call in hand.
@@ -152,6 +104,24 @@ pub struct Output<T: Tuple> {
     over_budget: bool,
 }
 
+impl Meter {
+    /// Counts a tuple of the call whose input is `anchor`; false if it is to be left out, for which
+    /// the input will fail.
+    #[inline]
+    fn admits(&mut self, weight: usize, anchor: u32) -> bool {
+        self.call_weight += weight;
+        // One large tuple is for `tuple.max_bytes` to judge; in `tick` and `finish` no input could
+        // fail for the rest, which would be left out in silence.
+        let too_much = self.call_weight > self.budget && self.call_weight > weight;
+        if too_much && anchor != UNANCHORED {
+            self.over_budget = true;
+            return false;
+        }
+        self.count += 1;
+        true
+    }
+}
+
 impl<T: Tuple> Output<T> {
     pub(crate) fn new(side: &[MakeLane], budget: usize) -> Self {
         Self {
@@ -160,10 +130,7 @@ impl<T: Tuple> Output<T> {
             anchor: UNANCHORED,
             several: Vec::new(),
             pulls: VecDeque::new(),
-            count: 0,
-            call_weight: 0,
-            budget,
-            over_budget: false,
+            meter: Meter { count: 0, call_weight: 0, budget, over_budget: false },
         }
     }
 
@@ -220,55 +187,47 @@ impl<T: Tuple> Output<T> {
             .as_any_mut()
             .downcast_mut::<Lane<S>>()
             .expect("a port has the type that its output was declared with");
-        SideOutput { lane, anchor: self.anchor, count: &mut self.count }
+        SideOutput { lane, anchor: self.anchor, meter: &mut self.meter }
     }
 
     #[inline]
     fn push(&mut self, value: T, anchor: u32, direct: u32) {
-        let weight = value.weight();
-        self.call_weight += weight;
-        // One large tuple is for `tuple.max_bytes` to judge; in `tick` and `finish` no input could
-        // fail for the rest, which would be left out in silence.
-        let too_much = self.call_weight > self.budget && self.call_weight > weight;
-        if too_much && self.anchor != UNANCHORED {
-            self.over_budget = true;
-            return;
+        if self.meter.admits(value.weight(), self.anchor) {
+            self.main.push(value, anchor, direct);
         }
-        self.count += 1;
-        self.main.push(value, anchor, direct);
     }
 
     /// Begins a call whose emits are anchored to `anchor`.
     #[inline]
     pub(crate) fn begin(&mut self, anchor: u32) {
         self.anchor = anchor;
-        self.call_weight = 0;
-        self.over_budget = false;
+        self.meter.call_weight = 0;
+        self.meter.over_budget = false;
     }
 
     #[inline]
     pub(crate) fn is_over_budget(&self) -> bool {
-        self.over_budget
+        self.meter.over_budget
     }
 
     #[inline]
     pub(crate) fn count(&self) -> usize {
-        self.count
+        self.meter.count
     }
 
     /// Pulls iterators until `room` tuples wait; tells whether all have ended.
     pub(crate) fn pull(&mut self, room: usize) -> bool {
         while let Some((mut tuples, anchor)) = self.pulls.pop_front() {
-            while self.count < room {
+            while self.meter.count < room {
                 match tuples.next() {
                     Some(value) => {
-                        self.count += 1;
+                        self.meter.count += 1;
                         self.main.push(value, anchor, NOT_DIRECT);
                     }
                     None => break,
                 }
             }
-            if self.count >= room {
+            if self.meter.count >= room {
                 self.pulls.push_front((tuples, anchor));
                 return false;
             }
@@ -292,7 +251,7 @@ impl<T: Tuple> Output<T> {
             side => self.side.get_mut(side - 1)?.take(),
         };
         if let Some(taken) = &taken {
-            self.count = self.count.saturating_sub(taken.rows.len());
+            self.meter.count = self.meter.count.saturating_sub(taken.rows.len());
         }
         taken
     }
@@ -306,20 +265,27 @@ impl<T: Tuple> Output<T> {
 pub struct SideOutput<'a, T> {
     lane: &'a mut Lane<T>,
     anchor: u32,
-    count: &'a mut usize,
+    meter: &'a mut Meter,
 }
 
 impl<T: Tuple> SideOutput<'_, T> {
     /// Emits a tuple anchored to the input in hand.
+    #[inline]
     pub fn emit(&mut self, value: T) {
-        *self.count += 1;
-        self.lane.push(value, self.anchor, NOT_DIRECT);
+        self.push(value, self.anchor);
     }
 
     /// Emits a tuple that is tied to no input.
+    #[inline]
     pub fn emit_unanchored(&mut self, value: T) {
-        *self.count += 1;
-        self.lane.push(value, UNANCHORED, NOT_DIRECT);
+        self.push(value, UNANCHORED);
+    }
+
+    #[inline]
+    fn push(&mut self, value: T, anchor: u32) {
+        if self.meter.admits(value.weight(), self.anchor) {
+            self.lane.push(value, anchor, NOT_DIRECT);
+        }
     }
 }
 
