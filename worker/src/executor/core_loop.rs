@@ -18,9 +18,14 @@ use crate::transport::Transport;
 /// How often counters are posted and timeouts looked at.
 const POST_EVERY: Duration = Duration::from_millis(100);
 
-/// Rounds without work before the loop goes to sleep: the first spin, the others yield.
-const IDLE_ROUNDS: u32 = 40;
+/// Rounds without work before the loop goes to sleep: how many is found out, within these bounds.
+const IDLE_ROUNDS: (u32, u32) = (4, 96);
+
+/// Of those, the first spin and the others yield.
 const SPIN_ROUNDS: u32 = 20;
+
+/// A pause shorter than this was not worth a sleep: the loop looks for work for longer in the next.
+const SHORT_PAUSE: Duration = Duration::from_micros(30);
 
 /// What a loop starts from.
 pub struct LoopStart {
@@ -47,6 +52,8 @@ pub struct CoreLoop {
     exits: Exits,
     messages: Vec<Message>,
     next_post: Instant,
+    /// Something was done that is not on the board.
+    unposted: bool,
     /// How long the oldest tuple waits anywhere in this worker.
     waiting_ns: u64,
     stopping: bool,
@@ -92,6 +99,7 @@ impl CoreLoop {
             inbox: Arc::clone(&start.loops[start.at]),
             spouts,
             next_post: exits.now,
+            unposted: true,
             exits,
             messages: Vec::new(),
             waiting_ns: 0,
@@ -104,18 +112,26 @@ impl CoreLoop {
     pub fn run(mut self) {
         self.inbox.attach(std::thread::current());
         let mut idle = 0;
+        let mut patience = IDLE_ROUNDS.1;
+        let mut since = self.exits.now;
         while !self.stopping {
             if self.round() {
                 idle = 0;
                 continue;
             }
+            if idle == 0 {
+                since = self.exits.now;
+            }
             idle += 1;
-            if idle < SPIN_ROUNDS {
+            if idle < SPIN_ROUNDS.min(patience) {
                 std::hint::spin_loop();
-            } else if idle < IDLE_ROUNDS {
+            } else if idle < patience {
                 std::thread::yield_now();
             } else {
                 self.sleep();
+                let (least, most) = IDLE_ROUNDS;
+                let was_short = self.exits.now.saturating_duration_since(since) < SHORT_PAUSE;
+                patience = if was_short { most.min(patience * 2) } else { least.max(patience / 2) };
             }
         }
         self.spouts.iter_mut().flatten().for_each(|spout| spout.close(&self.plan.board));
@@ -141,8 +157,8 @@ impl CoreLoop {
         for (owner, batch) in own {
             self.apply(owner, &batch);
         }
+        self.unposted |= worked;
         if now >= self.next_post {
-            self.next_post = now + POST_EVERY;
             self.expire();
             self.post();
         }
@@ -170,7 +186,7 @@ impl CoreLoop {
 
     fn apply(&mut self, owner: u16, batch: &AckBatch) {
         if let Some(spout) = self.spouts.iter_mut().flatten().find(|spout| spout.index == owner) {
-            return spout.apply(batch);
+            return spout.apply(batch, self.exits.now_ns());
         }
         self.exits.late += batch.len() as u64;
     }
@@ -220,11 +236,18 @@ impl CoreLoop {
         let waiting = u64::try_from(waiting.as_nanos()).unwrap_or(u64::MAX);
         self.plan.board.post(exits.at, of_spouts.chain(of_bolts), waiting);
         self.exits.bolts = bolts;
+        self.exits.ended = false;
+        self.unposted = false;
+        self.next_post = self.exits.now + POST_EVERY;
     }
 
     /// Sleeps until something comes in, or an executor wants a turn.
     fn sleep(&mut self) {
-        self.post();
+        // Posting copies histograms, too much to do before each of many short sleeps.
+        if self.exits.ended {
+            self.post();
+        }
+        let post = self.unposted.then_some(self.next_post);
         let spouts = self.spouts.iter().flatten().filter_map(|spout| {
             let watch = spout.has_open_trees().then(|| self.exits.now + POST_EVERY);
             spout.wakes_at().into_iter().chain(watch).min()
@@ -232,8 +255,7 @@ impl CoreLoop {
         let bolts = self.exits.bolts.iter().flatten().filter_map(|bolt| {
             if bolt.is_busy(&self.exits) { Some(self.exits.now) } else { bolt.wakes_at() }
         });
-        let wakes = spouts.chain(bolts);
-        let wake = wakes.min();
+        let wake = spouts.chain(bolts).chain(post).min();
         if !self.inbox.may_park() {
             return;
         }
@@ -247,6 +269,7 @@ impl CoreLoop {
             }
         }
         self.inbox.awake();
+        self.exits.read_clock();
     }
 }
 

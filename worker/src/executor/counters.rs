@@ -1,7 +1,7 @@
 //! What each task counts, and the board where loops post it for the reports.
 //!
-//! Counting is plain arithmetic on the executor's own numbers; a loop posts copies to the board at
-//! most every 100 ms, and when it goes to sleep.
+//! Counting is plain arithmetic on the executor's own numbers; a loop posts copies to the board
+//! every 100 ms while there is something new, and at once when a task has ended.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

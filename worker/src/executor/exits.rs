@@ -80,6 +80,8 @@ pub struct Exits {
     fusion: bool,
     /// Sees the calls of this loop into components.
     pub watch: Arc<CallWatch>,
+    /// A task has ended since the loop posted what its tasks count.
+    pub ended: bool,
     /// Encoded bytes of the largest tuple that may be emitted.
     pub tuple_bytes_max: usize,
     /// All loops of this worker.
@@ -135,6 +137,7 @@ impl Exits {
             epoch: start.epoch,
             mailboxes: start.mailboxes,
             bolts: Vec::new(),
+            ended: false,
             tuple_bytes_max: start.plan.topology.config().tuple_max_bytes() as usize,
             watch: start.plan.board.watch(start.epoch),
             fusion: start.plan.topology.config().fusion(),
@@ -278,6 +281,11 @@ impl Exits {
     /// Fails a tree.
     pub fn fail(&mut self, root: u64, reason: FailReason) {
         self.acks.entry(executor_of(root)).or_default().fail(root, reason);
+    }
+
+    /// Starts the timeout of a tree again.
+    pub fn reset_timeout(&mut self, root: u64) {
+        self.acks.entry(executor_of(root)).or_default().reset(root);
     }
 
     /// Fails every tree of a batch that is refused, dropped or abandoned.

@@ -118,7 +118,7 @@ impl SpoutExecutor {
             }
         }
         self.outbox.flush(self.source(), exits);
-        self.end_finished();
+        self.end_finished(exits);
         self.outbox.flush(self.source(), exits);
         worked
     }
@@ -128,8 +128,9 @@ impl SpoutExecutor {
     }
 
     /// Takes contributions from wherever; never waits.
-    pub fn apply(&mut self, batch: &AckBatch) {
+    pub fn apply(&mut self, batch: &AckBatch, now_ns: u64) {
         self.ledger.apply(batch);
+        batch.resets.iter().for_each(|root| self.ledger.reset_timeout(*root, now_ns));
     }
 
     /// Fails what no knowledge explains: trees open for longer than the timeout, and the time that
@@ -230,8 +231,7 @@ impl SpoutExecutor {
         {
             return false;
         }
-        let task = (cell.counters.task, exits.now);
-        let next = exits.watch.call(task, || cell.task.next(room));
+        let next = exits.watch.call((cell.counters.task, exits.now), || cell.task.next(room));
         let emitted = self.route(at, plan, exits);
         let cell = &mut self.cells[at];
         match next {
@@ -333,13 +333,14 @@ impl SpoutExecutor {
     }
 
     /// Closes the tasks that are finished and have no open trees, and tells their targets.
-    fn end_finished(&mut self) {
+    fn end_finished(&mut self, exits: &mut Exits) {
         for cell in &mut self.cells {
             let over = cell.finished && cell.counters.pending == 0 && cell.state.open;
             if over && self.outbox.is_empty() {
                 drop(guarded(|| cell.task.close()));
                 cell.state.open = false;
                 cell.state.ended = true;
+                exits.ended = true;
                 self.outbox.end(cell.counters.task);
             }
         }

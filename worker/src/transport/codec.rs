@@ -9,6 +9,7 @@
 //!   acks (2)           executor: varint; stamp: 8 bytes
 //!                      contributions: varint, then root and edges of each: 8 bytes each
 //!                      failures: varint, then root: 8 bytes, reason: 1 byte
+//!                      resets: varint, then root of each: 8 bytes
 //!   end of stream (3)  target task, source task, stream: varints
 //!   waiting (4)        nanoseconds: varint
 //! runs    tuples of one root after each other: count: varint; root: 8 bytes, 0 if not tracked;
@@ -224,6 +225,8 @@ impl FrameWriter {
             put_word(out, failure.root);
             out.push(failure.reason.code());
         }
+        put_varint(out, batch.resets.len() as u64);
+        batch.resets.iter().for_each(|root| put_word(out, *root));
     }
 
     /// Adds the end of a stream.

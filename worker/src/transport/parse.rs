@@ -124,6 +124,9 @@ impl Reader<'_> {
             let reason = FailReason::from_code(code).ok_or(unknown)?;
             batch.failures.push(Failure { root, reason });
         }
+        for _ in 0..self.length(8)? {
+            batch.resets.push(self.root()?);
+        }
         Ok(Item::Acks { executor, batch })
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use topology_api::NoOutput;
 use topology_api::prelude::*;
@@ -90,5 +91,53 @@ fn a_panic_fails_all_that_was_held_for_that_reason() {
         let failed = audit.failed.lock().unwrap();
         assert_eq!(failed.len(), 4, "what was held and the tuple in hand: {failed:?}");
         assert!(failed.iter().all(|(_, reason)| *reason == "panic"), "{failed:?}");
+    });
+}
+
+/// Keeps the first tuple for thirty ticks and says all the time that it is at work on it.
+struct Patient {
+    held: Option<Input<Number>>,
+    ticks: u32,
+}
+
+impl ExplicitBolt for Patient {
+    type Input = Number;
+    type Output = NoOutput;
+
+    fn execute(&mut self, input: Input<Number>, _: &mut Output<NoOutput>) -> BoltResult {
+        if self.held.is_none() && self.ticks == 0 {
+            self.held = Some(input);
+        } else {
+            input.ack();
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, _: &mut Output<NoOutput>) {
+        self.ticks += 1;
+        match self.held.take() {
+            Some(held) if self.ticks < 30 => {
+                held.reset_timeout();
+                self.held = Some(held);
+            }
+            Some(held) => held.ack(),
+            None => {}
+        }
+    }
+}
+
+#[test]
+fn a_timeout_that_is_reset_starts_again() {
+    fused_and_not(|fusion| {
+        let audit = Audit::default();
+        let mut t = topology("patient", fusion);
+        t.config("message_timeout", "1s").unwrap();
+        let numbers = audit.spout(&mut t, 10);
+        let patient = t.explicit_bolt("patient", |_| Ok(Patient { held: None, ticks: 0 }));
+        patient.tick_every(Duration::from_millis(100)).shuffle(&numbers);
+        run(t);
+        audit.assert_each_acked_once(10);
+        let failed = audit.failed.lock().unwrap();
+        assert!(failed.is_empty(), "it was held for three timeouts: {failed:?}");
     });
 }

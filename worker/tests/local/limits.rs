@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use topology_api::NoOutput;
+use topology_api::Port;
 use topology_api::prelude::*;
 
 use crate::vocabulary::{Audit, Number, fused_and_not, run, topology};
@@ -170,5 +170,39 @@ fn what_an_iterator_gives_in_finish_arrives() {
         run(t);
         let seen = audit.seen.lock().unwrap();
         assert!(seen.iter().map(|(_, n)| *n).eq(0..50_000), "all of them, in order");
+    });
+}
+
+/// Emits far more than its budget to its side output, the first time.
+struct SideFlood {
+    flooded: bool,
+    side: Port<Number>,
+}
+
+impl Bolt for SideFlood {
+    type Input = Number;
+    type Output = NoOutput;
+
+    fn execute(&mut self, number: Number, out: &mut Output<NoOutput>) -> BoltResult {
+        let copies = if std::mem::replace(&mut self.flooded, true) { 1 } else { 1_000_000 };
+        (0..copies).for_each(|_| out.to(&self.side).emit(number.clone()));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_side_output_counts_against_the_budget_of_a_call() {
+    fused_and_not(|fusion| {
+        let audit = Audit::default();
+        let mut t = topology("side", fusion);
+        t.config("output.budget", "64KiB").unwrap();
+        let numbers = audit.spout(&mut t, 100);
+        let make = |cx: &Context| cx.port("side").map(|side| SideFlood { flooded: false, side });
+        let flood = t.bolt("flood", make).shuffle(&numbers);
+        t.bolt("sink", audit.sink()).global(&flood.output::<Number>("side"));
+        run(t);
+        audit.assert_each_acked_once(100);
+        let failed = audit.failed.lock().unwrap();
+        assert_eq!(failed.as_slice(), [(0, "too-much-output")], "the call that emitted too much");
     });
 }

@@ -41,27 +41,34 @@ pub struct AckBatch {
     pub contributions: Vec<Contribution>,
     /// Trees to fail.
     pub failures: Vec<Failure>,
+    /// Roots whose timeout starts again.
+    pub resets: Vec<u64>,
 }
 
 impl AckBatch {
     /// A batch that says nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { stamp: NO_STAMP, contributions: Vec::new(), failures: Vec::new() }
+        Self {
+            stamp: NO_STAMP,
+            contributions: Vec::new(),
+            failures: Vec::new(),
+            resets: Vec::new(),
+        }
     }
 
     /// Whether it says nothing.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.contributions.is_empty() && self.failures.is_empty()
+        self.contributions.is_empty() && self.failures.is_empty() && self.resets.is_empty()
     }
 
     /// Number of records.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.contributions.len() + self.failures.len()
+        self.contributions.len() + self.failures.len() + self.resets.len()
     }
 
     /// Forgets everything and keeps the buffers.
@@ -69,6 +76,7 @@ impl AckBatch {
         self.stamp = NO_STAMP;
         self.contributions.clear();
         self.failures.clear();
+        self.resets.clear();
     }
 }
 
@@ -132,6 +140,14 @@ impl AckBuffer {
         }
     }
 
+    /// Starts the timeout of a root again.
+    pub fn reset(&mut self, root: u64) {
+        debug_assert!(root != 0, "an untracked tuple has no timeout");
+        if self.batch.resets.last() != Some(&root) {
+            self.batch.resets.push(root);
+        }
+    }
+
     /// Gathers again what could not be sent yet; its stamp stays with it.
     pub fn put_back(&mut self, batch: AckBatch) {
         for contribution in batch.contributions {
@@ -140,6 +156,7 @@ impl AckBuffer {
         for failure in batch.failures {
             self.fail(failure.root, failure.reason);
         }
+        batch.resets.into_iter().for_each(|root| self.reset(root));
     }
 
     /// Whether there is nothing to send.

@@ -22,6 +22,8 @@
 //! that is due; this tells it the next such time. While trees end as they should, that is one look
 //! a timeout, where a list in the order of opening would cost every root two updates.
 
+use std::collections::HashMap;
+
 use super::ids::{GENERATION_MAX, RootId, SLOT_BITS, generation_of, prefix_of, slot_of};
 use super::ring::Ring;
 use super::{AckBatch, FailReason};
@@ -125,6 +127,8 @@ pub struct Ledger {
     newest_ns: u64,
     /// No open root was opened before this.
     oldest_ns: u64,
+    /// By slot: when the timeout of its root started again, for the few that do.
+    restarted: HashMap<u32, u64>,
     late: u64,
 }
 
@@ -158,6 +162,7 @@ impl Ledger {
             stamp_min: 0,
             newest_ns: 0,
             oldest_ns: 0,
+            restarted: HashMap::new(),
             late: 0,
         }
     }
@@ -290,7 +295,13 @@ impl Ledger {
         }
     }
 
-    /// Folds and fails all that a batch says.
+    /// Starts the timeout of a root again. The hard limit stays.
+    pub fn reset_timeout(&mut self, root: u64, now_ns: u64) {
+        let Some((slot, _)) = self.alive(root) else { return self.late += 1 };
+        self.restarted.insert(slot, now_ns);
+    }
+
+    /// Folds and fails all that a batch says; its `resets` need the time and are not looked at.
     pub fn apply(&mut self, batch: &AckBatch) {
         for contribution in &batch.contributions {
             self.fold(contribution.root, contribution.edges, batch.stamp);
@@ -322,15 +333,20 @@ impl Ledger {
     pub fn expire(&mut self, now_ns: u64, timeout_ns: u64, waiting_ns: u64) {
         let hard_limit = timeout_ns.saturating_mul(HARD_LIMIT);
         let limit = timeout_ns.saturating_add(waiting_ns).min(hard_limit);
-        let due = |opened_ns| now_ns.saturating_sub(opened_ns) >= limit;
-        if due(self.oldest_ns) {
-            self.fail_where(FailReason::Timeout, due);
+        let age = |since| now_ns.saturating_sub(since);
+        if age(self.oldest_ns) >= limit {
+            let restarted = std::mem::take(&mut self.restarted);
+            self.fail_where(FailReason::Timeout, |slot, opened_ns| {
+                let since = *restarted.get(&slot).unwrap_or(&opened_ns);
+                age(since) >= limit || age(opened_ns) >= hard_limit
+            });
+            self.restarted = restarted;
         }
     }
 
     /// Fails every open root, the oldest first.
     pub fn fail_all(&mut self, reason: FailReason) {
-        self.fail_where(reason, |_| true);
+        self.fail_where(reason, |_, _| true);
     }
 
     /// Takes the next verdict; they come in the order in which the trees ended.
@@ -345,6 +361,9 @@ impl Ledger {
             ),
         };
         entry.set_state(FREE);
+        if !self.restarted.is_empty() {
+            self.restarted.remove(&slot);
+        }
         Some(Verdict { slot, task: entry.task, outcome, opened_ns: entry.opened_ns })
     }
 
@@ -359,15 +378,15 @@ impl Ledger {
         (entry.generation() == generation_of(root) && entry.is_alive()).then_some((slot, entry))
     }
 
-    /// Fails the open roots whose time of opening is `due`, the oldest first.
-    fn fail_where(&mut self, reason: FailReason, due: impl Fn(u64) -> bool) {
+    /// Fails the open roots that are `due` by slot and time of opening, the oldest first.
+    fn fail_where(&mut self, reason: FailReason, due: impl Fn(u32, u64) -> bool) {
         if self.open_count() == 0 {
             return;
         }
         let mut failed = Vec::new();
         self.oldest_ns = u64::MAX;
         for (slot, entry) in (0..).zip(&mut self.entries).filter(|(_, entry)| entry.is_alive()) {
-            if due(entry.opened_ns) {
+            if due(slot, entry.opened_ns) {
                 entry.set_state(FAILED + reason.code());
                 failed.push((entry.opened_ns, slot));
             } else {

@@ -61,6 +61,14 @@ impl Table {
             }
             VerdictRoute::Late => false,
         });
+        batch.resets.retain(|root| match route(*root) {
+            VerdictRoute::Deliver(_) => true,
+            VerdictRoute::Wait => {
+                wait.resets.push(*root);
+                false
+            }
+            VerdictRoute::Late => false,
+        });
         SortedVerdicts { deliver: to.map(|worker| (worker, batch)), wait, late }
     }
 }

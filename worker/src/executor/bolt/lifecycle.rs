@@ -38,6 +38,7 @@ impl BoltExecutor {
             let cell = &mut self.cells[at];
             drop(guarded(|| cell.task.close()));
             cell.state.ended = true;
+            exits.ended = true;
             cell.state.open = false;
             self.outbox.end(self.cells[at].counters.task);
         }

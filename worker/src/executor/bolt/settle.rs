@@ -75,7 +75,10 @@ impl BoltExecutor {
                 settled = true;
                 let stamp = cell.held.stamp(slot);
                 let reason = match verdict {
-                    Verdict::ResetTimeout => continue,
+                    Verdict::ResetTimeout => {
+                        cell.held.edges(slot).iter().for_each(|it| exits.reset_timeout(it.root));
+                        continue;
+                    }
                     Verdict::Ack => {
                         cell.counters.acked += 1;
                         cell.held.settle(slot, |root, edges| exits.fold(root, edges, stamp));

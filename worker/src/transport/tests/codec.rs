@@ -77,10 +77,11 @@ fn acks() -> impl Strategy<Value = Plain> {
     let failure = (1_u64.., reason).prop_map(|(root, reason)| Failure { root, reason });
     let contributions = proptest::collection::vec(contribution, 0..40);
     let failures = proptest::collection::vec(failure, 0..10);
-    (any::<u16>(), any::<u64>(), contributions, failures).prop_map(
-        |(executor, stamp, contributions, failures)| Plain::Acks {
+    let resets = proptest::collection::vec(1..u64::MAX, 0..5);
+    (any::<u16>(), any::<u64>(), contributions, failures, resets).prop_map(
+        |(executor, stamp, contributions, failures, resets)| Plain::Acks {
             executor,
-            batch: AckBatch { stamp, contributions, failures },
+            batch: AckBatch { stamp, contributions, failures, resets },
         },
     )
 }

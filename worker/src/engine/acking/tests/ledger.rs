@@ -200,6 +200,28 @@ fn a_root_times_out_when_nothing_explains_it() {
 }
 
 #[test]
+fn a_timeout_starts_again_when_it_is_reset_and_the_hard_limit_does_not() {
+    let mut ledger = Ledger::new(0, 0, 10);
+    let [kept, left] = [0, 1].map(|task| {
+        let root = ledger.open(task, 0).expect("there is room");
+        ledger.seal(root, 0b1);
+        root
+    });
+    ledger.reset_timeout(kept.bits(), 900);
+    ledger.expire(1_000, 1_000, 0);
+    assert_eq!(ledger.verdicts().map(|it| it.task), Some(1), "nobody spoke for this one");
+    for now_ns in (1_800..10_000).step_by(900) {
+        ledger.expire(now_ns, 1_000, 0);
+        assert_eq!(ledger.verdicts(), None, "it was reset within its timeout");
+        ledger.reset_timeout(kept.bits(), now_ns);
+    }
+    ledger.expire(1_000 * HARD_LIMIT, 1_000, 0);
+    assert_eq!(outcome(&mut ledger), failed(FailReason::Timeout), "past it no word helps");
+    ledger.reset_timeout(left.bits(), 10_000);
+    assert_eq!(ledger.late(), 1, "a reset of a root that has ended is late");
+}
+
+#[test]
 fn a_clock_that_goes_back_makes_no_root_older() {
     let mut ledger = Ledger::new(0, 0, 10);
     let first = ledger.open(0, 5_000).expect("there is room");
