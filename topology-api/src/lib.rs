@@ -113,6 +113,7 @@ pub mod runtime {
     pub use crate::context::{OutputName, Reporter, TaskFacts};
     pub use crate::grouping::Grouping;
     pub use crate::input::{Verdict, Verdicts};
+    pub use crate::names::did_you_mean;
     pub use crate::output::{Emitted, NOT_DIRECT, SEVERAL, UNANCHORED};
     pub use crate::rows::{Batch, Convert, Decode, KeyHashes, Rows};
     pub use crate::task::{BoltTask, Fault, SpoutTask, Task};

@@ -74,8 +74,14 @@ pub(crate) fn closest<'a>(
         .map(|(_, name)| name)
 }
 
-/// `; did you mean X?` where there is an X, else nothing.
-pub(crate) fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+/// The end of a sentence about an unknown name: `; did you mean X?` where there is an X, else nothing.
+///
+/// ```
+/// use topology_api::runtime::did_you_mean;
+///
+/// assert_eq!(did_you_mean("wordcount", ["word-count"]), "; did you mean `word-count`?");
+/// ```
+pub fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     closest(wrong, known).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 

@@ -28,7 +28,6 @@ pub mod reports;
 mod requests;
 pub mod scheduler;
 mod shown;
-pub(crate) mod suggest;
 pub mod view;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -11,13 +11,13 @@ use proto::SpecError;
 use proto::nimbus::{Done, SubmitReply};
 use proto::store::pending_action::Kind;
 use proto::store::{PendingAction, RequestRecord, TopologyRecord, TopologySpec, TopologyStatus};
+use topology_api::runtime::did_you_mean;
 use topology_api::{Description, check_name};
 
 use super::command::{Plan, Refusal, RefusalKind, Reply, Write};
 use super::event::{Now, Request, Submission, Verb};
 use super::lifecycle::{self, Move};
 use super::reconcile::{done, plan};
-use super::suggest::did_you_mean;
 use super::view::{Versioned, status};
 use super::{Decision, Engine};
 

@@ -7,12 +7,12 @@ use proto::supervisor::{self, LogChunk};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
+use topology_api::runtime::did_you_mean;
 
 use super::{BoxStream, refused};
 use crate::daemon::Handle;
 use crate::engine::Engine;
 use crate::engine::command::{Refusal, RefusalKind};
-use crate::engine::suggest::did_you_mean;
 
 /// Chunks that wait for the client; then supervisors wait.
 const CHUNKS_MAX: usize = 16;
