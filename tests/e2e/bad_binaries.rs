@@ -93,7 +93,7 @@ fn a_binary_that_keeps_ending_backs_off_says_why_and_holds_up_nobody() {
         cluster.does(&[&["submit", &misbehave, "--name", name, "--"], arguments].concat());
     };
     submit("at-once", &["--exit=3"]);
-    submit("later", &["--exit=4", "--after-ms=700"]);
+    submit("later", &["--exit=4", "--after-ms=5000"]);
     let audit = submit_audit(&cluster, "audit", &[], &["--count=5000", "--until-end"]);
     until_flowing(&audit, "tuples of another topology flow");
 
