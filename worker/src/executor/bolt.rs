@@ -38,6 +38,42 @@ struct Cell {
     pace: Pace,
 }
 
+impl Cell {
+    /// Calls the component for as many inputs as fit a group, of which `first` is the first. Tells
+    /// how many are done with, and how the call panicked that was for the last of them.
+    fn work(&mut self, first: usize, exits: &mut Exits) -> (usize, Option<String>) {
+        let before = exits.read_clock();
+        let pace = self.pace.calls();
+        let task = self.counters.task;
+        let ran = exits.watch.call((task, before), || self.task.run(pace));
+        let took = exits.read_clock().saturating_duration_since(before);
+        let (done, panicked) = match ran {
+            Ok(done) => (done, None),
+            Err(text) => {
+                let input = self.task.panicked().map_or(first, |input| input as usize);
+                (input.saturating_sub(first) + 1, Some(text))
+            }
+        };
+        if done > 0 {
+            let each = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / done as u64;
+            self.counters.execute.record_n(each.max(1), done as u64).ok();
+            self.pace.learn(done, took);
+        }
+        (done, panicked)
+    }
+
+    /// Notes how it went, once what was emitted is routed and the inputs are settled.
+    fn worked(&mut self, done: usize, panicked: Option<String>, exits: &Exits) {
+        if let Some(text) = panicked {
+            *self.counters.counters.entry("restarts").or_default() += 1;
+            exits.plan.board.show(self.counters.task, "panic", text);
+            self.state.failed(exits.now);
+        } else if done > 0 {
+            self.state.works();
+        }
+    }
+}
+
 /// The batch in hand: some of its inputs may be done with.
 struct InHand {
     cell: usize,
@@ -226,43 +262,17 @@ impl BoltExecutor {
         if !cell.state.open {
             return false;
         }
-        let before = exits.read_clock();
-        let (task, pace) = (cell.counters.task, cell.pace.calls());
-        let ran = exits.watch.call((task, before), || cell.task.run(pace));
-        let took = exits.read_clock().saturating_duration_since(before);
-        let (done, panicked) = match ran {
-            Ok(done) => (done, None),
-            Err(text) => {
-                let input = cell.task.panicked().map_or(hand.done, |input| input as usize);
-                (input.saturating_sub(hand.done) + 1, Some(text))
-            }
-        };
-        if done > 0 {
-            let each = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / done as u64;
-            cell.counters.execute.record_n(each.max(1), done as u64).ok();
-            cell.pace.learn(done, took);
-        }
+        let (done, panicked) = cell.work(hand.done, exits);
         let cell_at = hand.cell;
         self.route(cell_at, exits);
         self.commit(done, panicked.is_some(), plan, exits);
-        let Some(text) = panicked else {
-            let cell = &mut self.cells[cell_at];
-            if done > 0 {
-                cell.state.works();
-            }
-            if !cell.task.has_work() {
-                self.in_hand = None;
-            }
-            return true;
-        };
         let cell = &mut self.cells[cell_at];
-        *cell.counters.counters.entry("restarts").or_default() += 1;
-        plan.board.show(cell.counters.task, "panic", text);
-        cell.state.failed(exits.now);
+        let goes_on = panicked.is_none();
+        cell.worked(done, panicked, exits);
         if !cell.task.has_work() {
             self.in_hand = None;
         }
-        false
+        goes_on
     }
 
     /// Routes what a task emitted.

@@ -8,9 +8,9 @@
 
 use std::sync::Arc;
 
-use topology_api::runtime::{Fault, Rows, UNANCHORED};
+use topology_api::runtime::{Rows, UNANCHORED};
 
-use super::settle::{self, TOO_MUCH_OUTPUT};
+use super::settle;
 use super::{BoltExecutor, InHand};
 use crate::engine::acking::{FailReason, Tracking};
 use crate::executor::anchoring::Anchoring;
@@ -64,39 +64,18 @@ impl BoltExecutor {
         self.cells[at].task.load(rows, &[]);
         let mut done = 0;
         loop {
-            let cell = &mut self.cells[at];
-            let before = exits.read_clock();
-            let pace = cell.pace.calls();
-            let ran = exits.watch.call((target, before), || cell.task.run(pace));
-            let took = exits.read_clock().saturating_duration_since(before);
-            let (count, panicked) = match ran {
-                Ok(count) => (count, None),
-                Err(text) => {
-                    let input = cell.task.panicked().map_or(done, |input| input as usize);
-                    (input.saturating_sub(done) + 1, Some(text))
-                }
-            };
-            if count > 0 {
-                let each = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / count as u64;
-                cell.counters.execute.record_n(each.max(1), count as u64).ok();
-                cell.pace.learn(count, took);
-            }
+            let (count, panicked) = self.cells[at].work(done, exits);
             self.route_fused(at, chain, exits);
             self.settle_fused((at, done, count), panicked.is_some(), chain, exits);
             done += count;
             let cell = &mut self.cells[at];
-            if let Some(text) = &panicked {
-                *cell.counters.counters.entry("restarts").or_default() += 1;
-                plan.board.show(cell.counters.task, "panic", text.clone());
-                cell.state.failed(exits.now);
-            } else if count > 0 {
-                cell.state.works();
-            }
+            let goes_on = panicked.is_none();
+            cell.worked(count, panicked, exits);
             if !cell.task.has_work() {
                 return;
             }
-            let is_slow = !self.cells[at].pace.is_full();
-            if panicked.is_some() || is_slow || self.outbox.is_over_share(exits) {
+            let is_slow = !cell.pace.is_full();
+            if !goes_on || is_slow || self.outbox.is_over_share(exits) {
                 return self.unfuse(at, done, chain, exits);
             }
         }
@@ -126,11 +105,7 @@ impl BoltExecutor {
         let cell = &mut self.cells[at];
         let mut failures = Vec::new();
         for (input, fault) in cell.task.faults() {
-            let (reason, text) = match fault {
-                Fault::Error(text) => (FailReason::Error, text),
-                Fault::TooMuchOutput => (FailReason::TooMuchOutput, TOO_MUCH_OUTPUT.to_owned()),
-            };
-            exits.plan.board.show(cell.counters.task, reason.name(), text);
+            let reason = settle::reason_of(fault, cell.counters.task, &exits.plan);
             failures.push((input as usize, reason));
         }
         if last_panicked {

@@ -10,7 +10,7 @@ use crate::executor::mailbox::{Payload, StreamRef};
 use crate::executor::plan::Plan;
 
 /// What a person is told when a call emitted too much.
-pub(super) const TOO_MUCH_OUTPUT: &str = "one call emitted more than `output.budget`: give the tuples to \
+const TOO_MUCH_OUTPUT: &str = "one call emitted more than `output.budget`: give the tuples to \
                                `out.emit_from(iterator)` instead";
 
 impl BoltExecutor {
@@ -29,17 +29,7 @@ impl BoltExecutor {
         for input in hand.done..hand.done + done {
             let mut failure = None;
             while let Some((_, fault)) = faults.next_if(|(at, _)| *at as usize == input) {
-                failure = Some(match fault {
-                    Fault::Error(text) => {
-                        plan.board.show(cell.counters.task, "error", text);
-                        FailReason::Error
-                    }
-                    Fault::TooMuchOutput => {
-                        let text = TOO_MUCH_OUTPUT.to_owned();
-                        plan.board.show(cell.counters.task, "too-much-output", text);
-                        FailReason::TooMuchOutput
-                    }
-                });
+                failure = Some(reason_of(fault, cell.counters.task, plan));
             }
             if last_panicked && input + 1 == hand.done + done {
                 failure = Some(FailReason::Panic);
@@ -97,6 +87,16 @@ impl BoltExecutor {
         }
         settled
     }
+}
+
+/// Shows what a call did wrong, and gives the reason for which its input fails.
+pub(super) fn reason_of(fault: Fault, task: u32, plan: &Plan) -> FailReason {
+    let (reason, text) = match fault {
+        Fault::Error(text) => (FailReason::Error, text),
+        Fault::TooMuchOutput => (FailReason::TooMuchOutput, TOO_MUCH_OUTPUT.to_owned()),
+    };
+    plan.board.show(task, reason.name(), text);
+    reason
 }
 
 /// Gives a batch the type that the bolt reads.
