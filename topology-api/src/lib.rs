@@ -115,8 +115,8 @@ pub mod runtime {
     pub use crate::input::{Verdict, Verdicts};
     pub use crate::names::did_you_mean;
     pub use crate::output::{Emitted, NOT_DIRECT, SEVERAL, UNANCHORED};
-    pub use crate::rows::{Batch, Convert, Decode, KeyHashes, Rows};
-    pub use crate::task::{BoltTask, Fault, SpoutTask, Task};
+    pub use crate::rows::{Batch, Convert, Decode, KeyHashes, Pool, Rows};
+    pub use crate::task::{BoltTask, DONE, Fault, SpoutTask, Task};
     pub use crate::topology::{Component, InputStream, Kind, OutputStream};
 }
 

@@ -13,7 +13,7 @@ pub(crate) use self::lane::{AnyLane, MakeLane, make_lane};
 
 use self::lane::Lane;
 use crate::input::Input;
-use crate::rows::Rows;
+use crate::rows::{Pool, Rows};
 use crate::{Context, Error, Tuple};
 
 /// The anchor of a tuple that is tied to no input.
@@ -34,6 +34,8 @@ pub struct Emitted {
     pub anchors: Vec<u32>,
     /// Empty, or for each tuple the index of the task it is meant for, or [`NOT_DIRECT`].
     pub direct: Vec<u32>,
+    /// About how many bytes the tuples take when encoded.
+    pub weight: usize,
     /// Encoded bytes of the largest tuple.
     pub largest: usize,
 }
@@ -107,18 +109,22 @@ struct Meter {
 impl Meter {
     /// Counts a tuple of the call whose input is `anchor`; false if it is to be left out, for which
     /// the input will fail.
-    #[inline]
+    #[inline(always)]
     fn admits(&mut self, weight: usize, anchor: u32) -> bool {
         self.call_weight += weight;
-        // One large tuple is for `tuple.max_bytes` to judge; in `tick` and `finish` no input could
-        // fail for the rest, which would be left out in silence.
-        let too_much = self.call_weight > self.budget && self.call_weight > weight;
-        if too_much && anchor != UNANCHORED {
-            self.over_budget = true;
+        if self.call_weight > self.budget && self.leaves_out(weight, anchor) {
             return false;
         }
         self.count += 1;
         true
+    }
+
+    #[cold]
+    fn leaves_out(&mut self, weight: usize, anchor: u32) -> bool {
+        // One large tuple is for `tuple.max_bytes` to judge; in `tick` and `finish` no input could
+        // fail for the rest, which would be left out in silence.
+        self.over_budget = self.call_weight > weight && anchor != UNANCHORED;
+        self.over_budget
     }
 }
 
@@ -135,15 +141,15 @@ impl<T: Tuple> Output<T> {
     }
 
     /// Emits a tuple anchored to the input in hand.
-    #[inline]
+    #[inline(always)]
     pub fn emit(&mut self, value: T) {
-        self.push(value, self.anchor, NOT_DIRECT);
+        self.push(value, self.anchor);
     }
 
     /// Emits a tuple that is tied to no input: nobody replays it when it is lost.
-    #[inline]
+    #[inline(always)]
     pub fn emit_unanchored(&mut self, value: T) {
-        self.push(value, UNANCHORED, NOT_DIRECT);
+        self.push(value, UNANCHORED);
     }
 
     /// Emits a tuple anchored to every input of `anchors`: it fails them all when it fails.
@@ -161,12 +167,15 @@ impl<T: Tuple> Output<T> {
                 SEVERAL | u32::try_from(self.several.len() - 1).unwrap_or(u32::MAX >> 1)
             }
         };
-        self.push(value, anchor, NOT_DIRECT);
+        self.push(value, anchor);
     }
 
     /// Emits a tuple to the task with this index of every bolt that reads the stream directly.
     pub fn emit_direct(&mut self, task_index: u32, value: T) {
-        self.push(value, self.anchor, task_index);
+        let weight = value.weight();
+        if self.meter.admits(weight, self.anchor) {
+            self.main.push_direct(value, (weight, self.anchor), task_index);
+        }
     }
 
     /// Emits all that `tuples` gives, pulled as the receivers have room: one tuple may become a
@@ -190,10 +199,11 @@ impl<T: Tuple> Output<T> {
         SideOutput { lane, anchor: self.anchor, meter: &mut self.meter }
     }
 
-    #[inline]
-    fn push(&mut self, value: T, anchor: u32, direct: u32) {
-        if self.meter.admits(value.weight(), self.anchor) {
-            self.main.push(value, anchor, direct);
+    #[inline(always)]
+    fn push(&mut self, value: T, anchor: u32) {
+        let weight = value.weight();
+        if self.meter.admits(weight, self.anchor) {
+            self.main.push(value, weight, anchor);
         }
     }
 
@@ -222,7 +232,8 @@ impl<T: Tuple> Output<T> {
                 match tuples.next() {
                     Some(value) => {
                         self.meter.count += 1;
-                        self.main.push(value, anchor, NOT_DIRECT);
+                        let weight = value.weight();
+                        self.main.push(value, weight, anchor);
                     }
                     None => break,
                 }
@@ -245,10 +256,10 @@ impl<T: Tuple> Output<T> {
     }
 
     /// Takes what was emitted to the stream with this index.
-    pub(crate) fn take(&mut self, stream: usize) -> Option<Emitted> {
+    pub(crate) fn take(&mut self, stream: usize, pool: &mut Pool) -> Option<Emitted> {
         let taken = match stream {
-            0 => self.main.take(),
-            side => self.side.get_mut(side - 1)?.take(),
+            0 => self.main.take(pool),
+            side => self.side.get_mut(side - 1)?.take(pool),
         };
         if let Some(taken) = &taken {
             self.meter.count = self.meter.count.saturating_sub(taken.rows.len());
@@ -270,21 +281,22 @@ pub struct SideOutput<'a, T> {
 
 impl<T: Tuple> SideOutput<'_, T> {
     /// Emits a tuple anchored to the input in hand.
-    #[inline]
+    #[inline(always)]
     pub fn emit(&mut self, value: T) {
         self.push(value, self.anchor);
     }
 
     /// Emits a tuple that is tied to no input.
-    #[inline]
+    #[inline(always)]
     pub fn emit_unanchored(&mut self, value: T) {
         self.push(value, UNANCHORED);
     }
 
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, value: T, anchor: u32) {
-        if self.meter.admits(value.weight(), self.anchor) {
-            self.lane.push(value, anchor, NOT_DIRECT);
+        let weight = value.weight();
+        if self.meter.admits(weight, self.anchor) {
+            self.lane.push(value, weight, anchor);
         }
     }
 }
@@ -305,17 +317,17 @@ impl<T: Tuple, Id> SpoutOutput<T, Id> {
     }
 
     /// Emits a tuple under a message id.
-    #[inline]
+    #[inline(always)]
     pub fn emit(&mut self, id: Id, value: T) {
         let anchor = u32::try_from(self.ids.len()).unwrap_or(UNANCHORED);
         self.ids.push(id);
-        self.output.push(value, anchor, NOT_DIRECT);
+        self.output.push(value, anchor);
     }
 
     /// Emits a tuple that nobody tracks.
-    #[inline]
+    #[inline(always)]
     pub fn emit_untracked(&mut self, value: T) {
-        self.output.push(value, UNANCHORED, NOT_DIRECT);
+        self.output.push(value, UNANCHORED);
     }
 
     /// Emits a tuple under a message id to a declared side output.

@@ -4,51 +4,63 @@ use std::any::Any;
 
 use super::{Emitted, NOT_DIRECT};
 use crate::Tuple;
-use crate::rows::Batch;
+use crate::rows::Pool;
 
 /// Columns of one stream.
 #[derive(Debug)]
 pub(super) struct Lane<T> {
     rows: Vec<T>,
     anchors: Vec<u32>,
+    /// Empty, or as long as `rows` was when a tuple was last emitted directly.
     direct: Vec<u32>,
+    weight: usize,
     largest: usize,
 }
 
 impl<T: Tuple> Lane<T> {
     pub(super) fn new() -> Self {
-        Self { rows: Vec::new(), anchors: Vec::new(), direct: Vec::new(), largest: 0 }
+        Self { rows: Vec::new(), anchors: Vec::new(), direct: Vec::new(), weight: 0, largest: 0 }
     }
 
-    #[inline]
-    pub(super) fn push(&mut self, value: T, anchor: u32, direct: u32) {
-        self.largest = self.largest.max(value.weight());
-        if direct != NOT_DIRECT || !self.direct.is_empty() {
-            self.direct.resize(self.rows.len(), NOT_DIRECT);
-            self.direct.push(direct);
-        }
-        self.rows.push(value);
+    // Inlined into the author's code, so that a tuple is made where it will lie: copied from the
+    // stack, it would have to be read back before its parts are stored, which stalls.
+    #[inline(always)]
+    pub(super) fn push(&mut self, value: T, weight: usize, anchor: u32) {
+        self.weight += weight;
+        self.largest = self.largest.max(weight);
         self.anchors.push(anchor);
+        self.rows.push(value);
+    }
+
+    pub(super) fn push_direct(&mut self, value: T, (weight, anchor): (usize, u32), direct: u32) {
+        self.direct.resize(self.rows.len(), NOT_DIRECT);
+        self.direct.push(direct);
+        self.push(value, weight, anchor);
     }
 }
 
 /// A [`Lane`] of whatever type.
 pub(crate) trait AnyLane: Any + Send {
-    fn take(&mut self) -> Option<Emitted>;
+    fn take(&mut self, pool: &mut Pool) -> Option<Emitted>;
     fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
 impl<T: Tuple> AnyLane for Lane<T> {
-    fn take(&mut self) -> Option<Emitted> {
+    fn take(&mut self, pool: &mut Pool) -> Option<Emitted> {
         if self.rows.is_empty() {
             return None;
         }
-        let capacity = self.rows.len();
-        let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(capacity));
-        let anchors = std::mem::replace(&mut self.anchors, Vec::with_capacity(capacity));
-        let direct = std::mem::take(&mut self.direct);
+        let mut direct = std::mem::take(&mut self.direct);
+        if !direct.is_empty() {
+            direct.resize(self.rows.len(), NOT_DIRECT);
+        }
+        let mut batch = pool.batch::<T>();
+        std::mem::swap(&mut batch.rows, &mut self.rows);
+        let mut anchors = pool.column();
+        std::mem::swap(&mut anchors, &mut self.anchors);
+        let weight = std::mem::take(&mut self.weight);
         let largest = std::mem::take(&mut self.largest);
-        Some(Emitted { rows: Box::new(Batch { rows }), anchors, direct, largest })
+        Some(Emitted { rows: batch, anchors, direct, weight, largest })
     }
 
     fn as_any_mut(&mut self) -> &mut dyn Any {

@@ -9,7 +9,7 @@ use super::{Reports, Setup, Ticker, report_methods};
 use crate::context::Context;
 use crate::input::Verdict;
 use crate::output::{Emitted, NOT_DIRECT, SEVERAL, UNANCHORED};
-use crate::rows::{Batch, Rows};
+use crate::rows::{Batch, Pool, Rows};
 use crate::task::{Automatic, BoltTask, Driver, Explicit, Fault};
 use crate::{Bolt, Error, ExplicitBolt, IntoBolt, Tuple};
 
@@ -70,6 +70,7 @@ pub struct Emission<T> {
 pub struct BoltDriver<I: Tuple, O: Tuple> {
     task: Box<dyn BoltTask>,
     setup: Setup,
+    pool: Pool,
     reports: Reports,
     ticker: Ticker,
     /// How many tuples it was given.
@@ -133,6 +134,7 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
             task,
             ticker: Ticker::new(setup.tick),
             setup,
+            pool: Pool::default(),
             reports,
             given: 0,
             open: BTreeSet::new(),
@@ -243,9 +245,10 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
     /// Takes what was emitted; an automatic bolt's only anchor is the input in hand, `number`.
     fn collect(&mut self, number: TupleNumber) {
         let explicit = self.task.verdicts().is_some();
-        let main = self.task.take(0);
-        let sides: Vec<(usize, Option<Emitted>)> =
-            (1..self.setup.outputs.len()).map(|stream| (stream, self.task.take(stream))).collect();
+        let main = self.task.take(0, &mut self.pool);
+        let sides: Vec<(usize, Option<Emitted>)> = (1..self.setup.outputs.len())
+            .map(|stream| (stream, self.task.take(stream, &mut self.pool)))
+            .collect();
         let several = self.task.take_several();
         for (stream, mut emitted) in sides.into_iter().filter_map(|(at, e)| Some((at, e?))) {
             match self.side.get_mut(&stream) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Reports, Setup, Ticker, report_methods};
 use crate::context::Context;
 use crate::output::UNANCHORED;
-use crate::rows::Batch;
+use crate::rows::{Batch, Pool};
 use crate::task::{SpoutDriver as Driver, SpoutTask, Task};
 use crate::{Error, FailReason, IntoSpout, Next, Spout, Tuple};
 
@@ -65,6 +65,7 @@ pub struct SpoutEmission<T> {
 pub struct SpoutDriver<O: Tuple> {
     task: Box<dyn SpoutTask>,
     setup: Setup,
+    pool: Pool,
     reports: Reports,
     ticker: Ticker,
     /// How many tracked tuples it emitted.
@@ -103,6 +104,7 @@ impl<O: Tuple> SpoutDriver<O> {
             task: Box::new(task),
             ticker: Ticker::new(setup.tick),
             setup,
+            pool: Pool::default(),
             reports,
             tracked: 0,
             open: BTreeSet::new(),
@@ -150,7 +152,8 @@ impl<O: Tuple> SpoutDriver<O> {
     /// If the tuple is not open: a worker settles each once.
     pub fn ack(&mut self, number: u32) {
         assert!(self.open.remove(&number), "tuple {number} is not open: {:?}", self.open);
-        self.task.settle(number, None);
+        self.task.end_acked(&[number]);
+        self.task.ack_done();
     }
 
     /// Acks every open tuple, in the order of emission.
@@ -166,7 +169,7 @@ impl<O: Tuple> SpoutDriver<O> {
     /// If the tuple is not open: a worker settles each once.
     pub fn fail(&mut self, number: u32, reason: FailReason) {
         assert!(self.open.remove(&number), "tuple {number} is not open: {:?}", self.open);
-        self.task.settle(number, Some(reason));
+        self.task.fail(number, reason);
     }
 
     /// Tells the spout that its topology was activated or deactivated.
@@ -194,9 +197,9 @@ impl<O: Tuple> SpoutDriver<O> {
         self.task.file_ids(&numbers);
         self.open.extend(numbers);
         for stream in 1..self.setup.outputs.len() {
-            drop(self.task.take(stream));
+            drop(self.task.take(stream, &mut self.pool));
         }
-        let Some(emitted) = self.task.take(0) else { return Vec::new() };
+        let Some(emitted) = self.task.take(0, &mut self.pool) else { return Vec::new() };
         let rows: Box<Batch<O>> = emitted
             .rows
             .into_any()

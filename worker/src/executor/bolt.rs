@@ -78,7 +78,7 @@ impl Cell {
 struct InHand {
     cell: usize,
     tracking: Tracking,
-    /// For each input, the XOR of the edge ids given to what it became.
+    /// For each input, the XOR of the edge ids given to what it became; empty if none is tracked.
     given: Vec<u64>,
     /// How many inputs are done with and settled.
     done: usize,
@@ -96,6 +96,7 @@ pub struct BoltExecutor {
     cells: Vec<Cell>,
     outbox: Outbox,
     in_hand: Option<InHand>,
+    spare_given: Vec<u64>,
     explicit: bool,
     tick: Option<Duration>,
     next_tick: Instant,
@@ -132,6 +133,7 @@ impl BoltExecutor {
             cells,
             outbox,
             in_hand: None,
+            spare_given: Vec::new(),
             explicit: component.kind == Kind::ExplicitBolt,
             tick: component.tick,
             next_tick: component.tick.map_or(now, |tick| now + tick),
@@ -250,7 +252,11 @@ impl BoltExecutor {
             Vec::new()
         };
         cell_ref.task.load(rows, &slots);
-        let given = if self.explicit { Vec::new() } else { vec![0; count] };
+        let mut given = std::mem::take(&mut self.spare_given);
+        given.clear();
+        if !self.explicit && tracking.is_tracked() {
+            given.resize(count, 0);
+        }
         self.in_hand = Some(InHand { cell, tracking, given, done: 0, stamp: u64::MAX, since });
         true
     }
@@ -270,7 +276,11 @@ impl BoltExecutor {
         let goes_on = panicked.is_none();
         cell.worked(done, panicked, exits);
         if !cell.task.has_work() {
-            self.in_hand = None;
+            cell.task.unload(&mut exits.pool);
+            if let Some(InHand { tracking, given, .. }) = self.in_hand.take() {
+                exits.give_tracking(tracking);
+                self.spare_given = given;
+            }
         }
         goes_on
     }
@@ -281,7 +291,7 @@ impl BoltExecutor {
         let several = cell.task.take_several();
         let version = exits.version();
         for stream in 0..self.streams {
-            let Some(emitted) = cell.task.take(stream) else { continue };
+            let Some(emitted) = cell.task.take(stream, &mut exits.pool) else { continue };
             cell.counters.emitted += emitted.rows.len() as u64;
             let mut anchoring = match self.in_hand.as_mut() {
                 _ if self.explicit => {

@@ -6,11 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-use topology_api::runtime::SpoutTask;
+use topology_api::runtime::{DONE, SpoutTask};
 use topology_api::{Context, FailReason as Reason, Next};
 
-use crate::engine::acking::{AckBatch, FailReason, Ledger, Outcome, Verdict};
-use crate::executor::anchoring::Anchoring;
+use crate::engine::acking::{AckBatch, FailReason, Ledger, Outcome, PENDING_MAX, RootId, Verdict};
+use crate::executor::anchoring::{Anchoring, Roots};
 use crate::executor::counters::{Board, TaskCounters};
 use crate::executor::exits::Exits;
 use crate::executor::inbox::Desired;
@@ -27,8 +27,8 @@ const IDLE_MAX: Duration = Duration::from_millis(10);
 /// Most calls of `next` rounds in one turn.
 const ROUNDS_A_TURN: usize = 4;
 
-/// Slots from here on name message ids whose tree could not be opened.
-const NO_TREE: u32 = 1 << 20;
+/// How many more trees than `max_pending` the ledger takes for each task.
+const OVERFLOW: u32 = PENDING_MAX / 256;
 
 /// One task of the executor.
 struct Cell {
@@ -60,9 +60,10 @@ pub struct SpoutExecutor {
     tick: Option<Duration>,
     next_tick: Instant,
     streams: usize,
-    /// Room for roots and the ids given for them, reused.
+    /// Room for roots, the ids given for them and their slots, reused.
     roots: Vec<u64>,
     given: Vec<u64>,
+    slots: Vec<u32>,
 }
 
 impl SpoutExecutor {
@@ -83,7 +84,7 @@ impl SpoutExecutor {
         };
         let cells: Vec<Cell> = executor.tasks.clone().map(cell).collect();
         // One call may emit more than there is room for: the ledger takes one more batch a task.
-        let roots = config.max_pending().saturating_add(NO_TREE / 256);
+        let roots = config.max_pending().saturating_add(OVERFLOW);
         let roots = roots.saturating_mul(u32::try_from(cells.len()).unwrap_or(1));
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Self {
@@ -101,6 +102,7 @@ impl SpoutExecutor {
             streams: component.outputs.len(),
             roots: Vec::new(),
             given: Vec::new(),
+            slots: Vec::new(),
         }
     }
 
@@ -183,29 +185,26 @@ impl SpoutExecutor {
 
     /// Gives verdicts back to the spout.
     fn settle(&mut self, plan: &Plan, exits: &Exits) -> bool {
-        let mut settled = false;
+        let mut acks = Acks::default();
+        let now_ns = exits.now_ns();
         while let Some(verdict) = self.ledger.verdicts() {
-            settled = true;
             let Verdict { slot, task, outcome, opened_ns } = verdict;
-            let Some(cell) = self.cells.iter_mut().find(|cell| cell.counters.task == task) else {
-                continue;
-            };
+            let known = |cell: &Cell| cell.counters.task == task;
+            if !self.cells.get(acks.cell).is_some_and(known) || outcome != Outcome::Acked {
+                acks.give(&mut self.cells, now_ns, plan);
+                let Some(at) = self.cells.iter().position(known) else { continue };
+                acks.cell = at;
+            }
+            let cell = &mut self.cells[acks.cell];
             cell.counters.pending = cell.counters.pending.saturating_sub(1);
-            let failure = match outcome {
-                Outcome::Acked => {
-                    cell.counters.acked += 1;
-                    let took = exits.now_ns().saturating_sub(opened_ns);
-                    cell.counters.complete.record(took.max(1)).ok();
-                    None
-                }
-                Outcome::Failed(reason) => {
-                    cell.counters.fail(reason);
-                    Some(reason)
-                }
-            };
-            give(cell, slot, failure, plan);
+            match outcome {
+                Outcome::Acked => acks.add(slot, opened_ns, (cell, now_ns)),
+                Outcome::Failed(reason) => give_failure(cell, slot, reason, plan),
+            }
+            acks.any = true;
         }
-        settled
+        acks.give(&mut self.cells, now_ns, plan);
+        acks.any
     }
 
     /// Asks a task for tuples once; false if it must not be asked now, or had nothing.
@@ -264,53 +263,77 @@ impl SpoutExecutor {
         false
     }
 
-    /// Opens the trees of what was emitted, routes it, and seals them; tells whether there was any.
+    /// Routes what was emitted, and files or acks its message ids; tells whether there was any.
     fn route(&mut self, at: usize, plan: &Plan, exits: &mut Exits) -> bool {
         let cell = &mut self.cells[at];
         let task = cell.counters.task;
-        self.roots.clear();
-        self.given.clear();
         let ids = cell.task.id_count();
-        if self.acking && ids > 0 {
-            let now_ns = exits.now_ns();
-            let ledger = &mut self.ledger;
-            let opened = (0..ids).map(|_| ledger.open(task, now_ns));
-            let opened: Vec<_> = opened.collect();
-            let slots: Vec<u32> = opened
-                .iter()
-                .zip(NO_TREE..)
-                .map(|(root, no_tree)| root.map_or(no_tree, |root| root.slot()))
-                .collect();
-            cell.task.file_ids(&slots);
-            self.roots.extend(opened.iter().map(|root| root.map_or(0, |root| root.bits())));
-            self.given.resize(ids, 0);
-            cell.counters.pending += opened.iter().flatten().count() as u64;
-            for slot in slots.into_iter().filter(|slot| *slot >= NO_TREE) {
-                cell.counters.fail(FailReason::TooMuchOutput);
-                give(cell, slot, Some(FailReason::TooMuchOutput), plan);
-            }
-        }
+        let tracked = if self.acking { ids } else { 0 };
+        self.roots.clear();
+        self.roots.resize(tracked, 0);
+        self.given.clear();
+        self.given.resize(tracked, 0);
+        let room = self.ledger.room() as usize;
+        self.roots.iter_mut().skip(room).for_each(|root| *root = Roots::REFUSED);
+        let now_ns = exits.now_ns();
         let mut any = false;
         for stream in 0..self.streams {
-            let Some(emitted) = cell.task.take(stream) else { continue };
+            let Some(emitted) = cell.task.take(stream, &mut exits.pool) else { continue };
             any = true;
             cell.counters.emitted += emitted.rows.len() as u64;
-            let mut anchoring = if self.roots.is_empty() {
+            let mut anchoring = if tracked == 0 {
                 Anchoring::Off
             } else {
-                Anchoring::Roots { roots: &self.roots, given: &mut self.given }
+                let (roots, given) = (&mut self.roots[..], &mut self.given[..]);
+                Anchoring::Roots(Roots { ledger: &mut self.ledger, task, now_ns, roots, given })
             };
             self.outbox.route((task, stream), emitted, &mut anchoring, exits);
         }
-        if !self.acking && ids > 0 && guarded(|| cell.task.ack_ids()).is_err() {
-            plan.board.show(task, "panic", "in `ack`".to_owned());
+        if ids > 0 {
+            self.file(at, now_ns, plan, exits);
         }
+        any
+    }
+
+    /// Files the message ids of open trees, seals these, and acks what is done with already: no
+    /// tuple of it left the loop, or nobody tracks it.
+    fn file(&mut self, at: usize, emitted_ns: u64, plan: &Plan, exits: &Exits) {
+        let cell = &mut self.cells[at];
+        let refused = self.ledger.slot_count();
+        self.slots.clear();
+        let mut done = 0;
+        if self.roots.iter().any(|root| *root != 0) {
+            for (root, number) in self.roots.iter().zip(0..) {
+                let slot = match *root {
+                    0 => DONE,
+                    Roots::REFUSED => refused + number,
+                    root => RootId::from_bits(root).map_or(DONE, RootId::slot),
+                };
+                done += u64::from(slot == DONE);
+                self.slots.push(slot);
+            }
+        } else {
+            done = self.roots.len() as u64;
+        }
+        cell.task.file_ids(&self.slots);
+        if done > 0 {
+            cell.counters.acked += done;
+            let took = exits.now_ns().saturating_sub(emitted_ns);
+            cell.counters.complete.record_n(took.max(1), done).ok();
+        }
+        give_acks(cell, plan);
         for (root, given) in self.roots.iter().zip(&self.given) {
-            if let Some(root) = crate::engine::acking::RootId::from_bits(*root) {
+            if *root == 0 || *root == Roots::REFUSED {
+                continue;
+            }
+            if let Some(root) = RootId::from_bits(*root) {
+                cell.counters.pending += 1;
                 self.ledger.seal(root, *given);
             }
         }
-        any
+        for slot in self.slots.iter().filter(|slot| (refused..DONE).contains(slot)) {
+            give_failure(cell, *slot, FailReason::TooMuchOutput, plan);
+        }
     }
 
     fn tick_if_due(&mut self, plan: &Plan, exits: &mut Exits) {
@@ -388,13 +411,60 @@ impl SpoutExecutor {
     }
 }
 
-/// Calls the author's `ack` or `fail`; after a failure the spout may have something again.
-fn give(cell: &mut Cell, slot: u32, failure: Option<FailReason>, plan: &Plan) {
-    let reason = failure.map(|reason| Reason::new(reason.name(), reason.own_fault()));
-    if let Err(text) = guarded(|| cell.task.settle(slot, reason)) {
-        plan.board.show(cell.counters.task, "panic", format!("in `ack` or `fail`: {text}"));
+/// Acks of one task that follow each other, to be given together.
+#[derive(Default)]
+struct Acks {
+    /// Whose they are.
+    cell: usize,
+    slots: Vec<u32>,
+    /// How many of the last were opened at the same time, and when.
+    run: (u64, u64),
+    any: bool,
+}
+
+impl Acks {
+    fn add(&mut self, slot: u32, opened_ns: u64, (cell, now_ns): (&mut Cell, u64)) {
+        if self.run.1 != opened_ns {
+            self.record(cell, now_ns);
+        }
+        self.run = (self.run.0 + 1, opened_ns);
+        self.slots.push(slot);
     }
-    if failure.is_some() {
-        cell.finished = false;
+
+    /// The time that trees took is recorded once for all that were opened together.
+    fn record(&mut self, cell: &mut Cell, now_ns: u64) {
+        let (count, opened_ns) = std::mem::take(&mut self.run);
+        if count > 0 {
+            let took = now_ns.saturating_sub(opened_ns).max(1);
+            cell.counters.complete.record_n(took, count).ok();
+        }
     }
+
+    fn give(&mut self, cells: &mut [Cell], now_ns: u64, plan: &Plan) {
+        let Some(cell) = cells.get_mut(self.cell).filter(|_| !self.slots.is_empty()) else {
+            return;
+        };
+        self.record(cell, now_ns);
+        cell.counters.acked += self.slots.len() as u64;
+        cell.task.end_acked(&self.slots);
+        self.slots.clear();
+        give_acks(cell, plan);
+    }
+}
+
+/// Calls the author's `ack` for all that is done.
+fn give_acks(cell: &mut Cell, plan: &Plan) {
+    while let Err(text) = guarded(|| cell.task.ack_done()) {
+        plan.board.show(cell.counters.task, "panic", format!("in `ack`: {text}"));
+    }
+}
+
+/// Calls the author's `fail`, after which the spout may have something again.
+fn give_failure(cell: &mut Cell, slot: u32, reason: FailReason, plan: &Plan) {
+    cell.counters.fail(reason);
+    let told = Reason::new(reason.name(), reason.own_fault());
+    if let Err(text) = guarded(|| cell.task.fail(slot, told)) {
+        plan.board.show(cell.counters.task, "panic", format!("in `fail`: {text}"));
+    }
+    cell.finished = false;
 }
