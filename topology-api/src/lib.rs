@@ -68,6 +68,7 @@ mod lines;
 mod names;
 mod output;
 mod problems;
+mod raw;
 mod rows;
 #[doc(hidden)]
 pub mod serde_field;

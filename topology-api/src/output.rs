@@ -8,11 +8,13 @@ mod lane;
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 
 pub(crate) use self::lane::{AnyLane, MakeLane, make_lane};
 
 use self::lane::Lane;
 use crate::input::Input;
+use crate::raw::{Column, discard};
 use crate::rows::{Pool, Rows};
 use crate::{Context, Error, Tuple};
 
@@ -201,10 +203,12 @@ impl<T: Tuple> Output<T> {
 
     #[inline(always)]
     fn push(&mut self, value: T, anchor: u32) {
+        let value = ManuallyDrop::new(value);
         let weight = value.weight();
-        if self.meter.admits(weight, self.anchor) {
-            self.main.push(value, weight, anchor);
+        if !self.meter.admits(weight, self.anchor) {
+            return discard(value);
         }
+        self.main.push(ManuallyDrop::into_inner(value), weight, anchor);
     }
 
     /// Begins a call whose emits are anchored to `anchor`.
@@ -294,10 +298,12 @@ impl<T: Tuple> SideOutput<'_, T> {
 
     #[inline(always)]
     fn push(&mut self, value: T, anchor: u32) {
+        let value = ManuallyDrop::new(value);
         let weight = value.weight();
-        if self.meter.admits(weight, self.anchor) {
-            self.lane.push(value, weight, anchor);
+        if !self.meter.admits(weight, self.anchor) {
+            return discard(value);
         }
+        self.lane.push(ManuallyDrop::into_inner(value), weight, anchor);
     }
 }
 
@@ -308,20 +314,22 @@ impl<T: Tuple> SideOutput<'_, T> {
 pub struct SpoutOutput<T: Tuple, Id> {
     pub(crate) output: Output<T>,
     /// Message ids of the tuples emitted and not yet taken, in order.
-    pub(crate) ids: Vec<Id>,
+    pub(crate) ids: Column<Id>,
 }
 
 impl<T: Tuple, Id> SpoutOutput<T, Id> {
     pub(crate) fn new(side: &[MakeLane]) -> Self {
-        Self { output: Output::new(side, usize::MAX), ids: Vec::new() }
+        Self { output: Output::new(side, usize::MAX), ids: Column::new() }
     }
 
     /// Emits a tuple under a message id.
     #[inline(always)]
     pub fn emit(&mut self, id: Id, value: T) {
+        // First of all: nothing below may find a tuple to drop if it unwinds.
+        let value = ManuallyDrop::new(value);
         let anchor = u32::try_from(self.ids.len()).unwrap_or(UNANCHORED);
         self.ids.push(id);
-        self.output.push(value, anchor);
+        self.output.push(ManuallyDrop::into_inner(value), anchor);
     }
 
     /// Emits a tuple that nobody tracks.
@@ -338,6 +346,7 @@ impl<T: Tuple, Id> SpoutOutput<T, Id> {
     }
 
     /// How many tuples were emitted since the worker last took them.
+    #[inline]
     #[must_use]
     pub fn count(&self) -> usize {
         self.output.count()

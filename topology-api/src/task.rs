@@ -6,6 +6,7 @@
 
 mod spout;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
@@ -53,9 +54,9 @@ pub trait BoltTask: Task {
     fn load(&mut self, rows: Box<dyn Rows>, slots: &[u32]);
     /// Gives the emptied buffer of a batch that is used up to the pool.
     fn unload(&mut self, pool: &mut Pool);
-    /// Executes inputs until the batch is used up or about `room` tuples wait to be taken; returns
-    /// how many inputs are done with.
-    fn run(&mut self, room: usize) -> usize;
+    /// Executes inputs until the batch is used up, `most` are done with, or about `room` tuples wait
+    /// to be taken; returns how many inputs are done with.
+    fn run(&mut self, most: usize, room: usize) -> usize;
     /// Tells whether inputs, or iterators given to `emit_from`, are left.
     fn has_work(&self) -> bool;
     /// Takes the failures of the inputs done with, by number within the batch.
@@ -253,22 +254,23 @@ impl<M: Manner> BoltTask for Driver<M> {
         pool.give(husk);
     }
 
-    fn run(&mut self, room: usize) -> usize {
+    fn run(&mut self, most: usize, room: usize) -> usize {
         let Some(bolt) = &mut self.bolt else { return 0 };
         let mut done = 0;
-        loop {
-            if self.pulling {
-                if !self.out.pull(room) {
-                    return done;
-                }
-                self.pulling = false;
-                self.cursor += 1;
-                done += 1;
-            }
-            if self.out.count() >= room {
+        if self.pulling {
+            if !self.out.pull(room) {
                 return done;
             }
-            let Some(tuple) = self.input.next() else { return done };
+            self.pulling = false;
+            self.cursor += 1;
+            done += 1;
+        }
+        if self.out.count() >= room || done >= most {
+            return done;
+        }
+        // Not a `for`: a tuple in an `Option` is copied in pieces, each of which waits for the one
+        // before.
+        let _: ControlFlow<()> = self.input.try_for_each(|tuple| {
             let slot = if M::EXPLICIT { self.slots[self.cursor as usize] } else { self.cursor };
             self.out.begin(slot);
             let result = bolt.call(tuple, slot, &mut self.out, &self.verdicts);
@@ -279,12 +281,16 @@ impl<M: Manner> BoltTask for Driver<M> {
                 self.out.abandon_pulls();
                 self.faults.push((self.cursor, Fault::TooMuchOutput));
             }
-            self.pulling = self.out.is_pulling();
-            if !self.pulling {
-                self.cursor += 1;
-                done += 1;
+            if self.out.is_pulling() && !self.out.pull(room) {
+                self.pulling = true;
+                return ControlFlow::Break(());
             }
-        }
+            self.cursor += 1;
+            done += 1;
+            let goes_on = done < most && self.out.count() < room;
+            if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        done
     }
 
     fn has_work(&self) -> bool {

@@ -4,13 +4,14 @@ use std::any::Any;
 
 use super::{Emitted, NOT_DIRECT};
 use crate::Tuple;
+use crate::raw::Column;
 use crate::rows::Pool;
 
 /// Columns of one stream.
 #[derive(Debug)]
 pub(super) struct Lane<T> {
-    rows: Vec<T>,
-    anchors: Vec<u32>,
+    rows: Column<T>,
+    anchors: Column<u32>,
     /// Empty, or as long as `rows` was when a tuple was last emitted directly.
     direct: Vec<u32>,
     weight: usize,
@@ -19,17 +20,22 @@ pub(super) struct Lane<T> {
 
 impl<T: Tuple> Lane<T> {
     pub(super) fn new() -> Self {
-        Self { rows: Vec::new(), anchors: Vec::new(), direct: Vec::new(), weight: 0, largest: 0 }
+        Self {
+            rows: Column::new(),
+            anchors: Column::new(),
+            direct: Vec::new(),
+            weight: 0,
+            largest: 0,
+        }
     }
 
-    // Inlined into the author's code, so that a tuple is made where it will lie: copied from the
-    // stack, it would have to be read back before its parts are stored, which stalls.
+    // Inlined into the author's code, so that a tuple is made where it will lie.
     #[inline(always)]
     pub(super) fn push(&mut self, value: T, weight: usize, anchor: u32) {
+        self.rows.push(value);
+        self.anchors.push(anchor);
         self.weight += weight;
         self.largest = self.largest.max(weight);
-        self.anchors.push(anchor);
-        self.rows.push(value);
     }
 
     pub(super) fn push_direct(&mut self, value: T, (weight, anchor): (usize, u32), direct: u32) {
@@ -47,7 +53,7 @@ pub(crate) trait AnyLane: Any + Send {
 
 impl<T: Tuple> AnyLane for Lane<T> {
     fn take(&mut self, pool: &mut Pool) -> Option<Emitted> {
-        if self.rows.is_empty() {
+        if self.rows.len() == 0 {
             return None;
         }
         let mut direct = std::mem::take(&mut self.direct);
@@ -55,9 +61,9 @@ impl<T: Tuple> AnyLane for Lane<T> {
             direct.resize(self.rows.len(), NOT_DIRECT);
         }
         let mut batch = pool.batch::<T>();
-        std::mem::swap(&mut batch.rows, &mut self.rows);
+        self.rows.swap(&mut batch.rows);
         let mut anchors = pool.column();
-        std::mem::swap(&mut anchors, &mut self.anchors);
+        self.anchors.swap(&mut anchors);
         let weight = std::mem::take(&mut self.weight);
         let largest = std::mem::take(&mut self.largest);
         Some(Emitted { rows: batch, anchors, direct, weight, largest })

@@ -1,5 +1,6 @@
 //! The task of a spout: its message ids are kept here, by the slot of their tree.
 
+use std::ops::ControlFlow;
 use std::vec::IntoIter;
 
 use super::{DONE, Factory, SpoutTask, Task, emptied};
@@ -72,12 +73,15 @@ impl<S: Spout> SpoutTask for SpoutDriver<S> {
     fn file_ids(&mut self, slots: &[u32]) {
         debug_assert!(self.done.len() == 0, "what is done must be acked before more is filed");
         if slots.is_empty() {
-            let empty = emptied(&mut self.done);
-            self.done = std::mem::replace(&mut self.out.ids, empty).into_iter();
+            let mut ids = emptied(&mut self.done);
+            self.out.ids.swap(&mut ids);
+            self.done = ids.into_iter();
             return;
         }
         let mut done = emptied(&mut self.done);
-        for (slot, id) in slots.iter().zip(self.out.ids.drain(..)) {
+        let mut ids = Vec::new();
+        self.out.ids.swap(&mut ids);
+        for (slot, id) in slots.iter().zip(ids.drain(..)) {
             if *slot == DONE {
                 done.push(id);
                 continue;
@@ -88,6 +92,7 @@ impl<S: Spout> SpoutTask for SpoutDriver<S> {
             }
             self.filed[slot] = Some(id);
         }
+        self.out.ids.swap(&mut ids);
         self.done = done.into_iter();
     }
 
@@ -101,9 +106,11 @@ impl<S: Spout> SpoutTask for SpoutDriver<S> {
 
     fn ack_done(&mut self) {
         let Some(spout) = &mut self.spout else { return };
-        for id in self.done.by_ref() {
+        // Not a `for`: a tuple in an `Option` is copied in pieces.
+        let _: ControlFlow<()> = self.done.try_for_each(|id| {
             spout.ack(id);
-        }
+            ControlFlow::Continue(())
+        });
     }
 
     fn fail(&mut self, slot: u32, reason: FailReason) {

@@ -156,7 +156,7 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
         self.task.load(Box::new(Batch { rows: vec![tuple] }), slots);
         let mut done = 0;
         while done == 0 || self.task.has_work() {
-            done += self.task.run(ROOM);
+            done += self.task.run(usize::MAX, ROOM);
             self.collect(number);
         }
         let fault = self.task.faults().pop().map(|(_, fault)| match fault {
@@ -236,7 +236,7 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
     fn collect_rest(&mut self) {
         while self.task.has_work() {
             self.collect(UNANCHORED);
-            self.task.run(ROOM);
+            self.task.run(usize::MAX, ROOM);
         }
         self.collect(UNANCHORED);
         self.collect_verdicts();

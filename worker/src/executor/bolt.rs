@@ -19,7 +19,7 @@ use crate::executor::calls::{GROUP, Pace};
 use crate::executor::counters::TaskCounters;
 use crate::executor::exits::Exits;
 use crate::executor::mailbox::{Delivery, Item, StreamRef};
-use crate::executor::outbox::Outbox;
+use crate::executor::outbox::{BATCH_TUPLES, Outbox};
 use crate::executor::plan::Plan;
 use crate::executor::task_state::TaskState;
 
@@ -43,9 +43,9 @@ impl Cell {
     /// how many are done with, and how the call panicked that was for the last of them.
     fn work(&mut self, first: usize, exits: &mut Exits) -> (usize, Option<String>) {
         let before = exits.read_clock();
-        let pace = self.pace.calls();
+        let most = self.pace.calls();
         let task = self.counters.task;
-        let ran = exits.watch.call((task, before), || self.task.run(pace));
+        let ran = exits.watch.call((task, before), || self.task.run(most, BATCH_TUPLES));
         let took = exits.read_clock().saturating_duration_since(before);
         let (done, panicked) = match ran {
             Ok(done) => (done, None),
