@@ -41,7 +41,8 @@ fn measured(words: &[&str]) -> Value {
 
 #[test]
 fn every_case_runs_with_and_without_acks_and_its_sums_add_up() {
-    for case in ["const-null", "const-id-null", "word-count"] {
+    for case in ["const-null", "const-id-null", "word-count", "fan-out", "skew", "payload", "mesh"]
+    {
         let tracked = measured(&[case]);
         assert_eq!(tracked["case"], case);
         assert_eq!((&tracked["mode"], &tracked["acks"]), (&"local".into(), &"on".into()));
@@ -50,6 +51,37 @@ fn every_case_runs_with_and_without_acks_and_its_sums_add_up() {
         let untracked = measured(&[case, "--acks", "off"]);
         assert_eq!(untracked["acked_per_s"], Value::Null, "nothing is acked: {untracked}");
         assert!(untracked.get("complete_p50_us").is_none(), "{untracked}");
+    }
+}
+
+#[test]
+fn a_case_takes_settings_sizes_and_executors() {
+    let words = ["word-count", "--parallelism", "2", "-c", "worker.cores=1"];
+    let figures = measured(&words);
+    assert_eq!(
+        (&figures["parallelism"], &figures["set"]["worker.cores"]),
+        (&2.into(), &"1".into())
+    );
+    let figures = measured(&["payload", "--bytes", "10240", "--parallelism", "3"]);
+    assert_eq!(figures["bytes"], 10_240);
+}
+
+#[test]
+fn the_busiest_counter_of_skewed_keys_has_more_than_its_share() {
+    let figures = measured(&["skew"]);
+    let busiest = figures["busiest"].as_f64().unwrap();
+    // One key alone has 38 % of the tuples, and a quarter would be the share.
+    assert!(busiest > 1.3, "{figures}");
+}
+
+#[test]
+fn the_same_work_is_done_in_a_bare_loop() {
+    for case in ["const-null", "const-id-null", "word-count", "payload"] {
+        let output = bench(&["plain", case, "--threads", "2", "--seconds", "1"]);
+        assert_eq!(output.status.code(), Some(0), "{case}: {output:?}");
+        let figures = line(&output);
+        assert_eq!((&figures["case"], &figures["mode"]), (&case.into(), &"plain".into()));
+        assert!(figures["tuples_per_s"].as_f64().unwrap() > 0.0, "{figures}");
     }
 }
 
@@ -69,6 +101,8 @@ fn two_processes_of_a_cluster_measure_together() {
     let figures = measured(&["const-id-null", "--mode", "cluster"]);
     assert_eq!(figures["mode"], "cluster");
     assert!(figures["acked_per_s"].as_f64().unwrap() > 0.0, "{figures}");
+    let figures = measured(&["mesh", "--mode", "cluster"]);
+    assert!(figures["acked_per_s"].as_f64().unwrap() > 0.0, "{figures}");
 }
 
 #[test]
@@ -77,7 +111,8 @@ fn what_cannot_be_run_is_said_before_anything_starts() {
         (&["const-nul"][..], 64, "const-nul"),
         (&["const-null", "--seconds", "many"], 64, "many"),
         (&["const-null", "--rate", "0"], 64, "0"),
-        (&[], 64, "CASE"),
+        (&["const-null", "-c", "fusoin=false"], 64, "did you mean `fusion`"),
+        (&[], 64, "COMMAND"),
         (&["word-count", "--text", "/no/such/file"], 66, "/no/such/file"),
         (&["word-count", "--text", "/dev/null"], 65, "empty"),
     ] {
