@@ -6,6 +6,7 @@
 mod bolts;
 mod cases;
 mod cluster;
+mod compare;
 mod figures;
 mod latencies;
 mod left;
@@ -52,6 +53,7 @@ fn carry_out(command: Command) -> Result<(), Problem> {
     match command {
         Command::Case(case) => run::measure(case),
         Command::Plain(plain) => plain::measure(&plain),
+        Command::Compare(compare) => compare::run(&compare),
     }
 }
 

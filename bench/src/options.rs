@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::compare::Compare;
 use crate::plain::Plain;
 use crate::problem::{EX_USAGE, Problem};
 
@@ -102,6 +103,8 @@ pub(crate) enum Command {
     Case(Case),
     /// The work of a case in a bare loop
     Plain(Plain),
+    /// Two or more commands in turn: medians, spread and ratio
+    Compare(Compare),
 }
 
 /// Measures what a tuple costs, and prints one line of JSON.

@@ -106,12 +106,31 @@ fn two_processes_of_a_cluster_measure_together() {
 }
 
 #[test]
+fn commands_are_run_in_turn_and_compared() {
+    let shell = "echo '{\"tuples_per_s\": 1.0, \"version\": \"of echo\"}'";
+    let plain = ["bench", "plain", "const-null", "--seconds", "1"];
+    // Whatever this machine is like at the moment.
+    let mut words = vec!["compare", "--rounds", "2", "--far-ns", "1e9", "--json", "--"];
+    words.extend(plain);
+    words.extend(["--vs", shell]);
+    let output = bench(&words);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let summary = line(&output);
+    assert_eq!((&summary["rounds"], &summary["far_rounds"]), (&2.into(), &0.into()));
+    assert!(summary["ratio"]["tuples_per_s"].as_f64().unwrap() > 1.0, "{summary}");
+    assert_eq!(summary["sides"][1]["says"]["version"], "of echo");
+    assert_eq!(summary["sides"][0]["figures"]["tuples_per_s"]["each"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn what_cannot_be_run_is_said_before_anything_starts() {
     for (words, code, named) in [
         (&["const-nul"][..], 64, "const-nul"),
         (&["const-null", "--seconds", "many"], 64, "many"),
         (&["const-null", "--rate", "0"], 64, "0"),
         (&["const-null", "-c", "fusoin=false"], 64, "did you mean `fusion`"),
+        (&["compare", "--", "true"], 64, "--vs"),
+        (&["compare", "--", "/no/such/program", "--vs", "true"], 64, "/no/such/program"),
         (&[], 64, "COMMAND"),
         (&["word-count", "--text", "/no/such/file"], 66, "/no/such/file"),
         (&["word-count", "--text", "/dev/null"], 65, "empty"),
