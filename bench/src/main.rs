@@ -19,7 +19,9 @@ mod plain;
 mod problem;
 mod python_random;
 mod run;
+mod schedule;
 mod source;
+mod stream;
 mod tally;
 mod text;
 
@@ -54,6 +56,8 @@ fn carry_out(command: Command) -> Result<(), Problem> {
         Command::Case(case) => run::measure(case),
         Command::Plain(plain) => plain::measure(&plain),
         Command::Compare(compare) => compare::run(&compare),
+        Command::Stream(stream) => stream::measure(&stream),
+        Command::Schedule(schedule) => schedule::measure(&schedule),
     }
 }
 

@@ -9,6 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::compare::Compare;
 use crate::plain::Plain;
 use crate::problem::{EX_USAGE, Problem};
+use crate::schedule::Schedule;
+use crate::stream::Stream;
 
 /// Most executors of one component.
 const PARALLELISM_MAX: i64 = 1_000;
@@ -103,8 +105,12 @@ pub(crate) enum Command {
     Case(Case),
     /// The work of a case in a bare loop
     Plain(Plain),
+    /// The tuples of a case over a bare gRPC or TCP stream
+    Stream(Stream),
     /// Two or more commands in turn: medians, spread and ratio
     Compare(Compare),
+    /// Decisions of the nimbus about a large cluster
+    Schedule(Schedule),
 }
 
 /// Measures what a tuple costs, and prints one line of JSON.
@@ -249,13 +255,19 @@ impl Case {
     }
 }
 
-/// Reads a command line that is a case, for tests.
+/// Reads a command line that is a case.
+pub(crate) fn case_of_words(line: &str) -> Result<Case, Problem> {
+    let no_case = || Problem::failed("cannot measure", format!("`{line}` is no case"));
+    match parse_words(line.split_whitespace().map(str::to_owned))? {
+        Asked::Do(command) => command.case().ok_or_else(no_case),
+        Asked::Show(_) => Err(no_case()),
+    }
+}
+
+/// The same in tests.
 #[cfg(test)]
 pub(crate) fn case_of(line: &str) -> Case {
-    match parse_words(line.split_whitespace().map(str::to_owned)) {
-        Ok(Asked::Do(command)) => command.case().expect(line),
-        other => panic!("`{line}` is a case, not {other:?}"),
-    }
+    case_of_words(line).expect(line)
 }
 
 #[cfg(test)]

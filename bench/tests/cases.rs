@@ -106,6 +106,35 @@ fn two_processes_of_a_cluster_measure_together() {
 }
 
 #[test]
+fn every_tuple_sent_over_a_bare_stream_arrives() {
+    for (carrier, tuples, codec) in [
+        ("tonic", "const-null", "on"),
+        ("tonic", "word-count", "on"),
+        ("tonic", "const-null", "off"),
+        ("tcp", "payload", "on"),
+        ("tcp", "const-null", "off"),
+    ] {
+        let words = ["stream", carrier, "--tuples", tuples, "--codec", codec];
+        let output = bench(&[&words[..], &["--seconds", "1", "--json"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {output:?}");
+        let figures = line(&output);
+        assert_eq!((&figures["mode"], &figures["codec"]), (&carrier.into(), &codec.into()));
+        assert!(figures["tuples_per_s"].as_f64().unwrap() > 0.0, "{figures}");
+    }
+}
+
+#[test]
+fn a_large_topology_is_placed_with_one_write_a_worker() {
+    let words = ["schedule", "--tasks", "1000", "--supervisors", "50", "--rounds", "1"];
+    let figures = line(&bench(&words));
+    for decision in ["submit", "rebalance", "lost_supervisor"] {
+        let decided = &figures["decisions"][decision];
+        assert_eq!(decided["writes_per_worker"], 1.0, "{decision} in {figures}");
+        assert!(decided["median_ms"].as_f64().unwrap() > 0.0, "{decision} in {figures}");
+    }
+}
+
+#[test]
 fn commands_are_run_in_turn_and_compared() {
     let shell = "echo '{\"tuples_per_s\": 1.0, \"version\": \"of echo\"}'";
     let plain = ["bench", "plain", "const-null", "--seconds", "1"];

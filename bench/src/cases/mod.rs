@@ -18,9 +18,9 @@ use crate::options::{Asked, Case, parse_words};
 use crate::problem::Problem;
 use crate::tally::Tally;
 
-pub(crate) use self::constant::Constants;
+pub(crate) use self::constant::{Constants, Datum};
 pub(crate) use self::payload::Payloads;
-pub(crate) use self::words::{Sentences, expected as expected_words, words_of};
+pub(crate) use self::words::{Sentences, WordsOnly, expected as expected_words, words_of};
 
 /// Reads the topology's arguments and declares it.
 pub(crate) fn declare(args: &Args) -> Result<Topology, BuildError> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use topology_api::prelude::*;
 use topology_api::{Error, key_hash};
 
-use super::{Case, Keyed, Stamped, rounds};
+use super::{Case, Keyed, Numbered, Stamped, rounds};
 use crate::bolts::{Count, Passed};
 use crate::left::Role;
 use crate::meter::TICK;
@@ -23,7 +23,7 @@ pub(crate) struct Sentence {
 
 /// One word of a sentence.
 #[derive(Clone, Debug, Tuple)]
-struct Word {
+pub(crate) struct Word {
     word: Text,
     sent_ns: u64,
 }
@@ -70,6 +70,43 @@ impl Feed for Sentences {
     #[inline]
     fn make(&mut self, _: u64, sent_ns: u64) -> Sentence {
         Sentence { text: self.advance().clone(), sent_ns }
+    }
+}
+
+/// Gives some words of the peers' text round and round, as if they were split already.
+pub(crate) struct WordsOnly {
+    words: Vec<Text>,
+    at: usize,
+}
+
+impl WordsOnly {
+    /// Words that are given before they come again: a few, which stay in the cache.
+    const WORDS: usize = 1 << 14;
+
+    /// Makes the text and takes the first words of it.
+    pub(crate) fn open() -> Result<Self, Problem> {
+        let lines = text::lines(None)?;
+        let words = lines.iter().flat_map(|line| words_of(line)).take(Self::WORDS);
+        Ok(Self { words: words.map(Text::from).collect(), at: 0 })
+    }
+}
+
+impl Feed for WordsOnly {
+    type Tuple = Word;
+
+    #[inline]
+    fn make(&mut self, _: u64, sent_ns: u64) -> Word {
+        let word = self.words[self.at].clone();
+        self.at = (self.at + 1) % Self::WORDS;
+        Word { word, sent_ns }
+    }
+}
+
+impl Numbered for Word {
+    /// Enough to see that as much arrived as was sent: hashing each word would cost more than that.
+    #[inline]
+    fn number(&self) -> u64 {
+        self.word.len() as u64
     }
 }
 
