@@ -11,8 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::context::{Args, Context, OutputName, Reporter, TaskFacts};
+use crate::names::did_you_mean;
 use crate::output::{MakeLane, make_lane};
-use crate::{TopologyConfig, Tuple};
+use crate::topology::OutputStream;
+use crate::{Error, Topology, TopologyConfig, Tuple};
 
 pub use bolt::{BoltDriver, Emission, TupleNumber};
 pub use spout::{SpoutDriver, SpoutEmission};
@@ -102,6 +104,26 @@ impl Setup {
     pub fn tick_every(self, period: Duration) -> Self {
         assert!(!period.is_zero(), "a tick period is longer than nothing");
         Self { tick: Some(period), ..self }
+    }
+
+    /// The surroundings of a component as the topology declares it.
+    fn of(topology: &Topology, name: &str) -> Result<Self, Error> {
+        let components = topology.components();
+        let component = components.iter().find(|component| component.name == name);
+        let component = component.ok_or_else(|| {
+            let names = components.iter().map(|component| component.name.as_str());
+            format!("the topology has no component `{name}`{}", did_you_mean(name, names))
+        })?;
+        let output =
+            |output: &OutputStream| OutputName { name: output.name.clone(), tuple: output.tuple };
+        Ok(Self {
+            component: name.to_owned(),
+            config: topology.config().clone(),
+            outputs: component.outputs.iter().map(output).collect(),
+            lanes: component.outputs[1..].iter().map(|output| output.lane).collect(),
+            tick: component.tick,
+            ..Self::default()
+        })
     }
 
     fn context(&self, reports: &Reports) -> Context {

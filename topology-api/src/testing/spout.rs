@@ -9,8 +9,9 @@ use super::{Reports, Setup, Ticker, report_methods};
 use crate::context::Context;
 use crate::output::UNANCHORED;
 use crate::rows::{Batch, Pool};
-use crate::task::{SpoutDriver as Driver, SpoutTask, Task};
-use crate::{Error, FailReason, IntoSpout, Next, Spout, Tuple};
+use crate::task::{SpoutDriver as Driver, SpoutTask};
+use crate::topology::Component;
+use crate::{Error, FailReason, IntoSpout, Next, Spout, Topology, Tuple};
 
 /// A tuple that a spout emitted, and the number to ack or fail it by.
 ///
@@ -97,11 +98,27 @@ impl<O: Tuple> SpoutDriver<O> {
         R: IntoSpout<Spout: Spout<Output = O>>,
     {
         let make = Arc::new(move |cx: &Context| factory(cx).into_spout());
-        let mut task = Driver::<R::Spout>::new(make, &setup.lanes);
+        let task = Driver::<R::Spout>::new(make, &setup.lanes);
+        Self::open_task(setup, Box::new(task))
+    }
+
+    /// Makes a task of a spout of a topology, as the only one, with the topology's settings and the
+    /// spout's side outputs and ticks; it emits `O`, which must be the spout's own type.
+    ///
+    /// # Errors
+    /// There is no such spout; or the factory's.
+    pub fn of(topology: &Topology, spout: &str) -> Result<Self, Error> {
+        let setup = Setup::of(topology, spout)?;
+        let component = topology.components().iter().find(|component| component.name == spout);
+        let task = component.and_then(Component::spout_task);
+        Self::open_task(setup, task.ok_or_else(|| format!("`{spout}` is no spout but a bolt"))?)
+    }
+
+    fn open_task(setup: Setup, mut task: Box<dyn SpoutTask>) -> Result<Self, Error> {
         let reports = Reports::default();
         task.open(&setup.context(&reports))?;
         Ok(Self {
-            task: Box::new(task),
+            task,
             ticker: Ticker::new(setup.tick),
             setup,
             pool: Pool::default(),
