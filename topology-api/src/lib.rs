@@ -54,6 +54,7 @@ extern crate self as topology_api;
 
 mod bolt;
 mod builder;
+mod closures;
 pub mod codec;
 mod config;
 mod connections;
@@ -61,6 +62,7 @@ mod context;
 mod declarer;
 mod description;
 mod fields;
+mod fold;
 mod grouping;
 mod input;
 mod key;
@@ -86,11 +88,12 @@ pub use builder::{BuildError, IntoBolt, IntoSpout, Reads, Stream, TopologyBuilde
 pub use codec::DecodeError;
 pub use config::{ConfigError, ConfigKey, ConfigKind, TopologyConfig, config_keys};
 pub use context::{Args, Context, RESULT_BYTES_MAX};
-pub use declarer::{BoltDeclarer, SpoutDeclarer};
+pub use declarer::{BoltDeclarer, ConnectedBolt, SpoutDeclarer};
 pub use description::{
     ComponentDescription, Description, EXECUTORS_MAX, ExecutorDescription, FieldDescription,
     GROUPINGS, InputDescription, KEY_GROUPS_UNIT, StreamDescription,
 };
+pub use fold::{Emits, Keyed};
 pub use input::Input;
 pub use key::{Key, KeyHasher, key_hash};
 pub use lines::{Line, LineFiles, LinePlace};

@@ -207,6 +207,12 @@ impl<T: Tuple> Output<T> {
         }
     }
 
+    /// Tells whether the call in hand may emit so many bytes more.
+    #[inline]
+    pub(crate) fn has_budget(&self, weight: usize) -> bool {
+        self.meter.call_weight + weight <= self.meter.budget || self.meter.call_weight == 0
+    }
+
     /// Begins a call whose emits are anchored to `anchor`.
     #[inline]
     pub(crate) fn begin(&mut self, anchor: u32) {

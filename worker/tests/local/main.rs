@@ -4,6 +4,7 @@
 
 mod explicit;
 mod limits;
+mod manners;
 mod ticks;
 mod vocabulary;
 
