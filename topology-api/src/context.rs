@@ -4,9 +4,11 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use serde::Serialize;
 
+use crate::clock::Clock;
 use crate::output::find_port;
 use crate::{Error, Port, TopologyConfig, Tuple};
 
@@ -117,6 +119,7 @@ pub struct TaskFacts {
 #[derive(Clone)]
 pub struct Context {
     facts: Arc<TaskFacts>,
+    clock: Clock,
 }
 
 impl fmt::Debug for Context {
@@ -129,7 +132,11 @@ impl Context {
     /// Made by the worker, and by the drivers of [`testing`](crate::testing).
     #[must_use]
     pub fn new(facts: TaskFacts) -> Self {
-        Self { facts: Arc::new(facts) }
+        Self::with_clock(facts, Clock::System)
+    }
+
+    pub(crate) fn with_clock(facts: TaskFacts, clock: Clock) -> Self {
+        Self { facts: Arc::new(facts), clock }
     }
 
     /// Name of the topology.
@@ -184,6 +191,19 @@ impl Context {
     #[must_use]
     pub fn config(&self) -> &TopologyConfig {
         &self.facts.config
+    }
+
+    /// The time, to measure with. In tests it stands still, but for what the driver's `advance`
+    /// moves it.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// The time of day, to write down. In tests it moves as [`Context::now`] does.
+    #[must_use]
+    pub fn wall_clock(&self) -> SystemTime {
+        self.clock.wall()
     }
 
     /// Finds a declared side output, to emit to with `out.to(&port)`.

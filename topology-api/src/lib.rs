@@ -54,22 +54,26 @@ extern crate self as topology_api;
 
 mod bolt;
 mod builder;
+mod clock;
 mod closures;
 pub mod codec;
 mod config;
 mod connections;
 mod context;
+mod dead_letter;
 mod declarer;
 mod description;
 mod fields;
 mod fold;
 mod grouping;
 mod input;
+mod iter;
 mod key;
 mod lines;
 mod names;
 mod output;
 mod problems;
+mod replaying;
 mod rows;
 #[doc(hidden)]
 pub mod serde_field;
@@ -88,6 +92,7 @@ pub use builder::{BuildError, IntoBolt, IntoSpout, Reads, Stream, TopologyBuilde
 pub use codec::DecodeError;
 pub use config::{ConfigError, ConfigKey, ConfigKind, TopologyConfig, config_keys};
 pub use context::{Args, Context, RESULT_BYTES_MAX};
+pub use dead_letter::DeadLetter;
 pub use declarer::{BoltDeclarer, ConnectedBolt, SpoutDeclarer};
 pub use description::{
     ComponentDescription, Description, EXECUTORS_MAX, ExecutorDescription, FieldDescription,
@@ -95,10 +100,12 @@ pub use description::{
 };
 pub use fold::{Emits, Keyed};
 pub use input::Input;
+pub use iter::IterSpout;
 pub use key::{Key, KeyHasher, key_hash};
 pub use lines::{Line, LineFiles, LinePlace};
 pub use names::{NAME_LENGTH_MAX, NameError, check_name};
 pub use output::{Output, Port, SideOutput, SpoutOutput};
+pub use replaying::{Kept, Replaying, Replays};
 pub use spout::{FailReason, Next, Spout, SpoutResult};
 pub use text::Text;
 pub use topology::Topology;

@@ -273,6 +273,12 @@ impl<T: Tuple> Output<T> {
         taken
     }
 
+    /// Takes what was emitted to the main stream, tuple by tuple with its anchor.
+    fn drain(&mut self) -> impl Iterator<Item = (T, u32)> {
+        self.meter.count = 0;
+        self.main.drain()
+    }
+
     pub(crate) fn take_several(&mut self) -> Vec<Vec<u32>> {
         std::mem::take(&mut self.several)
     }
@@ -341,6 +347,16 @@ impl<T: Tuple, Id> SpoutOutput<T, Id> {
         self.output.anchor = u32::try_from(self.ids.len()).unwrap_or(UNANCHORED);
         self.ids.push(id);
         self.output.to(port).emit(value);
+    }
+
+    /// Takes what was emitted to the main stream, with the message ids; all ids must be of tuples
+    /// of that stream.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (Option<Id>, T)> {
+        let mut ids = self.ids.drain(..);
+        let emitted = self.output.drain();
+        emitted.map(move |(tuple, anchor)| {
+            ((anchor != UNANCHORED).then(|| ids.next()).flatten(), tuple)
+        })
     }
 
     /// How many tuples were emitted since the worker last took them.

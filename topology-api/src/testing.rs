@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::context::{Args, Context, OutputName, Reporter, TaskFacts};
 use crate::names::did_you_mean;
 use crate::output::{MakeLane, make_lane};
@@ -42,6 +43,7 @@ pub struct Setup {
     outputs: Vec<OutputName>,
     lanes: Vec<MakeLane>,
     tick: Option<Duration>,
+    clock: Clock,
 }
 
 impl Default for Setup {
@@ -55,6 +57,7 @@ impl Default for Setup {
             outputs: vec![OutputName { name: "default".to_owned(), tuple: "" }],
             lanes: Vec::new(),
             tick: None,
+            clock: Clock::still(),
         }
     }
 }
@@ -127,7 +130,7 @@ impl Setup {
     }
 
     fn context(&self, reports: &Reports) -> Context {
-        Context::new(TaskFacts {
+        let facts = TaskFacts {
             topology: "test".to_owned(),
             component: self.component.clone(),
             task: self.index,
@@ -138,7 +141,8 @@ impl Setup {
             outputs: self.outputs.clone(),
             peers: vec![(self.component.clone(), 0..self.tasks)],
             reporter: Arc::new(reports.clone()),
-        })
+        };
+        Context::with_clock(facts, self.clock.clone())
     }
 
     /// Finds the index of an output stream.
@@ -238,10 +242,17 @@ macro_rules! report_methods {
             self.reports.errors()
         }
 
-        /// Lets time pass; the component ticks once for each period of `Setup::tick_every`.
+        /// Lets time pass, for `cx.now()` too; the component ticks once for each period of
+        /// `Setup::tick_every`.
         pub fn advance(&mut self, time: Duration) {
             let mut left = time;
-            while self.ticker.next(&mut left) {
+            loop {
+                let before = left;
+                let ticks = self.ticker.next(&mut left);
+                self.setup.clock.advance(before - left);
+                if !ticks {
+                    return;
+                }
                 self.tick();
             }
         }

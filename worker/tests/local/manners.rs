@@ -1,12 +1,23 @@
 //! The ready-made components at work: closures, folds, merged partial results, and the spouts that
 //! replay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use topology_api::prelude::*;
+use topology_api::{DeadLetter, IterSpout, Replays};
 
 use crate::vocabulary::{Audit, Number, fused_and_not, run, topology};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Numbers that came somewhere.
+type Seen = Arc<Mutex<BTreeSet<u64>>>;
+
+fn count_to(count: u64) -> IterSpout<impl Iterator<Item = Number> + Send + 'static> {
+    IterSpout::new((0..count).map(|n| Number { n }))
+}
 
 #[derive(Clone, Debug, PartialEq, Tuple)]
 struct Tally {
@@ -42,5 +53,48 @@ fn closures_ack_and_fail_what_they_take() {
         // Of the even numbers below 10 000, a third each; every one came twice.
         let expected = BTreeMap::from([(0, 3_334), (1, 3_332), (2, 3_334)]);
         assert_eq!(*counts.lock().unwrap(), expected);
+    });
+}
+
+#[test]
+fn what_always_fails_becomes_a_dead_letter_and_the_rest_goes_on() {
+    fused_and_not(|fusion| {
+        let mut t = topology("dead-letters", fusion);
+        let replays = Replays::default().attempts(3).pauses(MILLISECOND, 4 * MILLISECOND);
+        let (numbers, dead) = t.replaying("numbers", replays, |_| count_to(1_000));
+        let numbers = numbers.stream();
+        let (stored, buried) = (Seen::default(), Seen::default());
+        let (store, bury) = (Arc::clone(&stored), Arc::clone(&buried));
+        let mut calls = 0_u64;
+        t.try_for_each("store", move |number: Number| {
+            calls += 1;
+            match number.n {
+                n if n.is_multiple_of(100) => Err("a round number"),
+                // Now and then: it comes again, and is stored then.
+                _ if calls.is_multiple_of(10) => Err("another time"),
+                n => {
+                    store.lock().unwrap().insert(n);
+                    Ok(())
+                }
+            }
+        })
+        .parallelism(2)
+        .shuffle(&numbers);
+        let seen_before = Seen::default();
+        t.try_for_each("bury", move |letter: DeadLetter<Number>| {
+            assert!(letter.attempts >= 3, "{letter:?}");
+            let first = seen_before.lock().unwrap().insert(letter.tuple.n);
+            if first {
+                return Err("the grave is closed");
+            }
+            bury.lock().unwrap().insert(letter.tuple.n);
+            Ok(())
+        })
+        .global(&dead);
+        run(t);
+        let (stored, buried) = (stored.lock().unwrap(), buried.lock().unwrap());
+        assert!((0..1_000).step_by(100).all(|n| buried.contains(&n)), "{buried:?}");
+        assert_eq!(stored.len() + buried.len(), 1_000, "stored or buried, none lost");
+        assert!(stored.is_disjoint(&buried), "and none both: every letter failed three times");
     });
 }
