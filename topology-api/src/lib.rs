@@ -54,6 +54,7 @@ extern crate self as topology_api;
 
 mod bolt;
 mod builder;
+mod channel;
 mod clock;
 mod closures;
 pub mod codec;
@@ -89,6 +90,7 @@ mod values;
 
 pub use bolt::{Bolt, BoltResult, ExplicitBolt};
 pub use builder::{BuildError, IntoBolt, IntoSpout, Reads, Stream, TopologyBuilder};
+pub use channel::{ChannelSpout, Fed, Feeder, NotSent, Outcome, Receipt, channel};
 pub use codec::DecodeError;
 pub use config::{ConfigError, ConfigKey, ConfigKind, TopologyConfig, config_keys};
 pub use context::{Args, Context, RESULT_BYTES_MAX};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use topology_api::prelude::*;
-use topology_api::{DeadLetter, IterSpout, Replays};
+use topology_api::{DeadLetter, IterSpout, Outcome, Receipt, Replays, channel};
 
 use crate::vocabulary::{Audit, Number, fused_and_not, run, topology};
 
@@ -96,5 +96,35 @@ fn what_always_fails_becomes_a_dead_letter_and_the_rest_goes_on() {
         assert!((0..1_000).step_by(100).all(|n| buried.contains(&n)), "{buried:?}");
         assert_eq!(stored.len() + buried.len(), 1_000, "stored or buried, none lost");
         assert!(stored.is_disjoint(&buried), "and none both: every letter failed three times");
+    });
+}
+
+#[test]
+fn a_topology_is_fed_from_threads_and_tells_them_what_became_of_it() {
+    fused_and_not(|fusion| {
+        let mut t = topology("fed", fusion);
+        let (feeder, spout) = channel(16);
+        let numbers = t.spout("numbers", move |_| spout.clone()).parallelism(2).stream();
+        let even = |number: &Number| number.n.is_multiple_of(2);
+        let check = move |number: Number| if even(&number) { Ok(()) } else { Err("odd") };
+        t.try_for_each("check", check).parallelism(2).shuffle(&numbers);
+        let senders: Vec<_> = (0..4_u64)
+            .map(|sender| {
+                let feeder = feeder.clone();
+                let send = move |n| feeder.send_with_receipt(Number { n: sender + n }).unwrap();
+                std::thread::spawn(move || {
+                    let receipts: Vec<_> = (0..100).map(send).collect();
+                    receipts.into_iter().map(Receipt::wait).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        drop(feeder);
+        run(t);
+        for (sender, outcomes) in senders.into_iter().enumerate() {
+            let (evens, odds): (Vec<_>, Vec<_>) =
+                (sender..).zip(outcomes.join().unwrap()).partition(|(n, _)| n.is_multiple_of(2));
+            assert!(evens.iter().all(|(_, outcome)| *outcome == Outcome::Acked), "{evens:?}");
+            assert!(odds.iter().all(|(_, o)| *o == Outcome::Failed("error")), "{odds:?}");
+        }
     });
 }
