@@ -54,6 +54,7 @@ fn own_fields<T: Tuple>() -> usize {
     if schema.dynamic { BEHIND_DYNAMIC } else { schema.fields.len() }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Tuple> Tuple for DeadLetter<T> {
     fn schema() -> Schema {
         let of_tuple = T::schema();
