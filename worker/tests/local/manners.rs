@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use topology_api::prelude::*;
-use topology_api::{DeadLetter, IterSpout, Outcome, Receipt, Replays, channel};
+use topology_api::{
+    Count, DeadLetter, Distinct, IterSpout, Max, Merged, Outcome, Partial, Receipt, Replays, Sum,
+    channel,
+};
 
 use crate::vocabulary::{Audit, Number, fused_and_not, run, topology};
 
@@ -17,6 +20,12 @@ type Seen = Arc<Mutex<BTreeSet<u64>>>;
 
 fn count_to(count: u64) -> IterSpout<impl Iterator<Item = Number> + Send + 'static> {
     IterSpout::new((0..count).map(|n| Number { n }))
+}
+
+#[derive(Clone, Debug, Tuple)]
+struct Digit {
+    digit: u64,
+    n: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Tuple)]
@@ -126,5 +135,70 @@ fn a_topology_is_fed_from_threads_and_tells_them_what_became_of_it() {
             assert!(evens.iter().all(|(_, outcome)| *outcome == Outcome::Acked), "{evens:?}");
             assert!(odds.iter().all(|(_, o)| *o == Outcome::Failed("error")), "{odds:?}");
         }
+    });
+}
+
+/// What is gathered of numbers by their last digit.
+type Gathered = (Count, Sum<u64>, Max<u64>, Distinct);
+
+#[test]
+fn spread_keys_are_gathered_in_parts_and_put_together() {
+    fused_and_not(|fusion| {
+        let audit = Audit::default();
+        let mut t = topology("merge", fusion);
+        let numbers = audit.spout(&mut t, 20_000);
+        let digits = t.map("digit", |Number { n }: Number| Digit { digit: n * n % 10, n });
+        let digits = digits.parallelism(2).shuffle(&numbers).stream();
+        let add = |(count, sum, max, distinct): &mut Gathered, digit: &Digit| {
+            count.add(1);
+            sum.add(digit.n);
+            max.add(digit.n);
+            distinct.add(&(digit.n / 100));
+        };
+        let parts = t.partial("gather", |digit: &Digit| &digit.digit, add);
+        let parts = parts.parallelism(3).shuffle(&digits).stream();
+        let merged = t.merged("merge", &parts).parallelism(2).stream();
+        let results: Arc<Mutex<BTreeMap<u64, Gathered>>> = Arc::default();
+        let told = Arc::clone(&results);
+        t.for_each("tell", move |merged: Merged<u64, Gathered>| {
+            told.lock().unwrap().insert(merged.key, merged.value);
+        })
+        .global(&merged);
+        run(t);
+        audit.assert_each_acked_once(20_000);
+        let results = results.lock().unwrap();
+        let digits: Vec<u64> = results.keys().copied().collect();
+        assert_eq!(digits, [0, 1, 4, 5, 6, 9], "the last digits of squares");
+        for (digit, (count, sum, max, distinct)) in results.iter() {
+            let numbers = || (0..20_000_u64).filter(|n| n * n % 10 == *digit);
+            assert_eq!(count.0, numbers().count() as u64, "each number once");
+            assert_eq!((sum.0, max.0), (numbers().sum(), numbers().max()));
+            let hundreds = distinct.estimate();
+            assert!((190..=210).contains(&hundreds), "{hundreds} is about 200");
+        }
+    });
+}
+
+#[test]
+fn a_partial_result_that_fails_brings_all_its_inputs_back() {
+    fused_and_not(|fusion| {
+        let audit = Audit::default();
+        let mut t = topology("merge-replays", fusion);
+        let numbers = audit.spout(&mut t, 5_000);
+        let add = |count: &mut Count, _: &Number| count.add(1);
+        let parts = t.partial("gather", |number: &Number| &number.n, add);
+        let parts = parts.parallelism(2).shuffle(&numbers).stream();
+        let seen = Seen::default();
+        let told = Arc::clone(&seen);
+        t.try_for_each("flaky", move |part: Partial<u64, Count>| {
+            let first = told.lock().unwrap().insert(part.key);
+            if first && part.key.is_multiple_of(7) { Err("the first time") } else { Ok(()) }
+        })
+        .parallelism(2)
+        .shuffle(&parts);
+        run(t);
+        audit.assert_each_acked_once(5_000);
+        let failed: BTreeSet<u64> = audit.failed.lock().unwrap().iter().map(|(n, _)| *n).collect();
+        assert!(failed.iter().copied().eq((0..5_000).step_by(7)), "these, and no others");
     });
 }
