@@ -20,9 +20,11 @@ pub const RESULT_BYTES_MAX: usize = 1024 * 1024;
 /// ```
 /// use topology_api::Args;
 ///
-/// let args = Args::new(["a.txt", "b.txt"]);
+/// let args = Args::new(["a.txt", "b.txt", "--follow", "--top=10"]);
 /// assert_eq!(args.files().len(), 2);
 /// assert_eq!(args.iter().next(), Some("a.txt"));
+/// assert!(args.flag("follow"));
+/// assert_eq!(args.value("top"), Some("10"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Args {
@@ -42,6 +44,23 @@ impl Args {
     /// Gives the arguments one by one.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.words.iter().map(String::as_str)
+    }
+
+    /// Tells whether there is an argument `--name`.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> bool {
+        self.iter().any(|word| word.strip_prefix("--") == Some(name))
+    }
+
+    /// Gives what stands behind `--name=`; the first, if it is there more than once.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        let option = |word: &'_ str| {
+            word.strip_prefix("--").is_some_and(|rest| {
+                rest.strip_prefix(name).is_some_and(|rest| rest.starts_with('='))
+            })
+        };
+        self.iter().find(|word| option(word))?.split_once('=').map(|(_, value)| value)
     }
 
     /// Gives the arguments that are not flags, as paths.

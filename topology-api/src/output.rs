@@ -4,6 +4,7 @@
 //! after the call, routes them a batch at a time and gives them their edge ids. Nothing is sent,
 //! hashed or locked inside `emit`.
 
+mod context;
 mod lane;
 
 use std::collections::VecDeque;
@@ -92,6 +93,8 @@ pub struct Output<T: Tuple> {
     /// Iterators still to be pulled, with their anchors.
     pulls: VecDeque<(Box<dyn Iterator<Item = T> + Send>, u32)>,
     meter: Meter,
+    /// Set when the task opens.
+    cx: Option<Context>,
 }
 
 /// How much was emitted, to whatever stream.
@@ -137,6 +140,7 @@ impl<T: Tuple> Output<T> {
             several: Vec::new(),
             pulls: VecDeque::new(),
             meter: Meter { count: 0, call_weight: 0, budget, over_budget: false },
+            cx: None,
         }
     }
 

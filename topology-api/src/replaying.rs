@@ -122,6 +122,8 @@ impl<S: Spout> Replaying<S> {
                     .into(),
             );
         }
+        let mut inside = SpoutOutput::new(&[]);
+        inside.output.set_context(cx);
         Ok(Self {
             spout,
             cx: cx.clone(),
@@ -130,7 +132,7 @@ impl<S: Spout> Replaying<S> {
             schedule: Schedule::new(replays, u64::from(cx.task())),
             kept: 0,
             kept_max: cx.config().max_pending() as usize,
-            inside: SpoutOutput::new(&[]),
+            inside,
         })
     }
 
