@@ -134,7 +134,7 @@ impl Merge for Distinct {
     }
 }
 
-/// How many registers follow, then each as index and rank; or one more than [`FEW_MAX`], then all.
+/// How many registers follow, then each as index and rank; or 513, then all.
 #[diagnostic::do_not_recommend]
 impl FieldCodec for Distinct {
     const BYTES_MIN: usize = 1;
