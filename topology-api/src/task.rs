@@ -204,6 +204,7 @@ impl<M: Manner> Driver<M> {
 
 impl<M: Manner> Task for Driver<M> {
     fn open(&mut self, cx: &Context) -> Result<(), Error> {
+        self.out.set_context(cx);
         self.bolt = Some((self.factory)(cx)?);
         Ok(())
     }

@@ -47,6 +47,11 @@ impl<T> Column<T> {
         self.0.reserve(GROW_BY);
     }
 
+    /// Takes all tuples.
+    pub(crate) fn drain(&mut self) -> std::vec::Drain<'_, T> {
+        self.0.drain(..)
+    }
+
     /// Exchanges the tuples and their buffer for those of `other`.
     pub(crate) fn swap(&mut self, other: &mut Vec<T>) {
         std::mem::swap(&mut self.0, other);

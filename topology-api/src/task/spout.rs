@@ -28,6 +28,7 @@ impl<S: Spout> SpoutDriver<S> {
 
 impl<S: Spout> Task for SpoutDriver<S> {
     fn open(&mut self, cx: &Context) -> Result<(), Error> {
+        self.out.output.set_context(cx);
         self.spout = Some((self.factory)(cx)?);
         Ok(())
     }
