@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::task::Waker;
 
 use serde::Serialize;
 
@@ -91,6 +92,8 @@ pub struct TaskFacts {
     pub peers: Vec<(String, Range<u32>)>,
     /// Where reports go.
     pub reporter: Arc<dyn Reporter>,
+    /// Has the task called.
+    pub waker: Waker,
 }
 
 /// What a task can ask about itself and its topology. A cheap handle: keep a clone.
@@ -218,6 +221,48 @@ impl Context {
     /// Shows an error in the status without failing a tuple.
     pub fn report_error(&self, text: &str) {
         self.facts.reporter.error(self.facts.task, text.to_owned());
+    }
+
+    /// Has the task called soon: for other threads that have something for it.
+    ///
+    /// A spout that said [`Next::Idle`](crate::Next::Idle) is asked again at once instead of after a
+    /// pause of up to 10 ms; a spout that was woken while it was in `next` is asked once more. The
+    /// loop of a sleeping bolt takes the verdicts that were given meanwhile. Waking is cheap, may be
+    /// done from any thread at any time, and many wakes before a call count as one. It does not
+    /// shorten the pause after an error, and does nothing while the topology is not active.
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use topology_api::prelude::*;
+    ///
+    /// /// Emits what another thread leaves in `lines`.
+    /// struct Left { lines: Arc<Mutex<Vec<Line>>> }
+    ///
+    /// impl Left {
+    ///     fn new(cx: &Context) -> Self {
+    ///         let lines = Arc::new(Mutex::new(Vec::new()));
+    ///         let (to, waker) = (Arc::clone(&lines), cx.waker());
+    ///         std::thread::spawn(move || {
+    ///             to.lock().unwrap().push(Line { text: "hello".into() });
+    ///             waker.wake();
+    ///         });
+    ///         Self { lines }
+    ///     }
+    /// }
+    ///
+    /// impl Spout for Left {
+    ///     type Output = Line;
+    ///     type Id = ();
+    ///     fn next(&mut self, out: &mut SpoutOutput<Line, ()>) -> SpoutResult {
+    ///         let Some(line) = self.lines.lock().unwrap().pop() else { return Ok(Next::Idle) };
+    ///         out.emit((), line);
+    ///         Ok(Next::Emitted)
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.facts.waker.clone()
     }
 
     pub(crate) fn outputs(&self) -> &[OutputName] {

@@ -8,6 +8,7 @@ mod spout;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use crate::context::{Args, Context, OutputName, Reporter, TaskFacts};
@@ -116,6 +117,7 @@ impl Setup {
             outputs: self.outputs.clone(),
             peers: vec![(self.component.clone(), 0..self.tasks)],
             reporter: Arc::new(reports.clone()),
+            waker: Waker::noop().clone(),
         })
     }
 

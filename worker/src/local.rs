@@ -36,9 +36,9 @@ impl Loops {
         clock: &Clock,
     ) -> std::io::Result<Self> {
         let plan = Arc::new(plan);
-        let inboxes: Arc<[Arc<Inbox>]> = (0..plan.loops).map(|_| Arc::default()).collect();
+        let inboxes = Arc::clone(&plan.inboxes);
         let epoch = clock.now();
-        let threads = (0..plan.loops)
+        let threads = (0..inboxes.len())
             .map(|at| {
                 let start = LoopStart {
                     at,

@@ -115,7 +115,7 @@ impl BoltExecutor {
             .clone()
             .map(|task| Cell {
                 task: component.bolt_task(budget).expect("a bolt makes bolt tasks"),
-                cx: plan.context(task),
+                cx: plan.context(task).0,
                 state: TaskState::new(now),
                 counters: TaskCounters::new(task, index, &component.name),
                 held: Held::new(),

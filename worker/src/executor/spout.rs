@@ -4,6 +4,9 @@
 //! The ledger of the trees lives here. Folding a contribution into it never waits; only verdicts
 //! wait for the spout to take them.
 
+mod lifecycle;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use topology_api::runtime::SpoutTask;
@@ -11,12 +14,13 @@ use topology_api::{Context, FailReason as Reason, Next};
 
 use crate::engine::acking::{AckBatch, FailReason, Ledger, Outcome, Verdict};
 use crate::executor::anchoring::Anchoring;
-use crate::executor::counters::{Board, TaskCounters};
+use crate::executor::counters::TaskCounters;
 use crate::executor::exits::Exits;
 use crate::executor::inbox::Desired;
 use crate::executor::outbox::{BATCH_TUPLES, Outbox};
 use crate::executor::plan::Plan;
 use crate::executor::task_state::{TaskState, guarded};
+use crate::executor::waker::TaskWaker;
 
 /// First pause after a spout had nothing.
 const IDLE_FIRST: Duration = Duration::from_micros(100);
@@ -34,6 +38,8 @@ const NO_TREE: u32 = 1 << 20;
 struct Cell {
     task: Box<dyn SpoutTask>,
     cx: Context,
+    /// Has `next` called before the pause is over.
+    waker: Arc<TaskWaker>,
     state: TaskState,
     counters: TaskCounters,
     /// It said that nothing will ever come again, and no tuple failed since.
@@ -71,15 +77,19 @@ impl SpoutExecutor {
         let executor = plan.executor(index);
         let component = &plan.topology.components()[executor.component];
         let config = plan.topology.config();
-        let cell = |task: u32| Cell {
-            task: component.spout_task().expect("a spout makes spout tasks"),
-            cx: plan.context(task),
-            state: TaskState::new(now),
-            counters: TaskCounters::new(task, index, &component.name),
-            finished: false,
-            idle_until: now,
-            idle: IDLE_FIRST,
-            active: false,
+        let cell = |task: u32| {
+            let (cx, waker) = plan.context(task);
+            Cell {
+                task: component.spout_task().expect("a spout makes spout tasks"),
+                cx,
+                waker,
+                state: TaskState::new(now),
+                counters: TaskCounters::new(task, index, &component.name),
+                finished: false,
+                idle_until: now,
+                idle: IDLE_FIRST,
+                active: false,
+            }
         };
         let cells: Vec<Cell> = executor.tasks.clone().map(cell).collect();
         // One call may emit more than there is room for: the ledger takes one more batch a task.
@@ -219,6 +229,10 @@ impl SpoutExecutor {
                 plan.board.show(cell.counters.task, "panic", text);
             }
         }
+        if cell.waker.take() {
+            // Not before the pause after an error is over.
+            cell.idle_until = cell.idle_until.min(exits.now.max(cell.state.retry_at));
+        }
         let room = u64::from(self.max_pending).saturating_sub(cell.counters.pending);
         let room = room.min(self.ledger.room().into());
         let room = usize::try_from(room).unwrap_or(usize::MAX).min(BATCH_TUPLES);
@@ -313,39 +327,6 @@ impl SpoutExecutor {
         any
     }
 
-    fn tick_if_due(&mut self, plan: &Plan, exits: &mut Exits) {
-        let Some(period) = self.tick else { return };
-        if exits.now < self.next_tick || self.desired != Desired::Active {
-            return;
-        }
-        self.next_tick = exits.now + period;
-        for at in 0..self.cells.len() {
-            let cell = &mut self.cells[at];
-            if !cell.state.open {
-                continue;
-            }
-            let task = (cell.counters.task, exits.now);
-            if let Err(text) = exits.watch.call(task, || cell.task.tick()) {
-                plan.board.show(cell.counters.task, "panic", format!("in `tick`: {text}"));
-            }
-            self.route(at, plan, exits);
-        }
-    }
-
-    /// Closes the tasks that are finished and have no open trees, and tells their targets.
-    fn end_finished(&mut self, exits: &mut Exits) {
-        for cell in &mut self.cells {
-            let over = cell.finished && cell.counters.pending == 0 && cell.state.open;
-            if over && self.outbox.is_empty() {
-                drop(guarded(|| cell.task.close()));
-                cell.state.open = false;
-                cell.state.ended = true;
-                exits.ended = true;
-                self.outbox.end(cell.counters.task);
-            }
-        }
-    }
-
     /// When it wants a turn without having been sent anything.
     pub fn wakes_at(&self) -> Option<Instant> {
         let active = self.desired == Desired::Active;
@@ -375,16 +356,6 @@ impl SpoutExecutor {
     /// Tells whether trees are open: their timeout must be watched.
     pub fn has_open_trees(&self) -> bool {
         self.ledger.open_count() > 0
-    }
-
-    /// Closes its components; the worker ends.
-    pub fn close(&mut self, board: &Board) {
-        for cell in self.cells.iter_mut().filter(|cell| cell.state.open) {
-            if let Err(text) = guarded(|| cell.task.close()) {
-                board.show(cell.counters.task, "panic", format!("in `close`: {text}"));
-            }
-            cell.state.open = false;
-        }
     }
 }
 

@@ -6,6 +6,7 @@ mod explicit;
 mod limits;
 mod ticks;
 mod vocabulary;
+mod waking;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::Write;
