@@ -226,10 +226,10 @@ impl Context {
     /// Has the task called soon: for other threads that have something for it.
     ///
     /// A spout that said [`Next::Idle`](crate::Next::Idle) is asked again at once instead of after a
-    /// pause of up to 10 ms; a spout that was woken while it was in `next` is asked once more. The
-    /// loop of a sleeping bolt takes the verdicts that were given meanwhile. Waking is cheap, may be
-    /// done from any thread at any time, and many wakes before a call count as one. It does not
-    /// shorten the pause after an error, and does nothing while the topology is not active.
+    /// pause of up to 10 ms; a spout that was woken while it was in `next` is asked once more. A
+    /// bolt has its turn, but no method of its is called for that. Waking is cheap, may be done from
+    /// any thread at any time, and many wakes before a call count as one. It does not shorten the
+    /// pause after an error, and does nothing while the topology is not active.
     ///
     /// ```
     /// use std::sync::{Arc, Mutex};

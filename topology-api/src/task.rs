@@ -188,6 +188,9 @@ impl<M: Manner> Driver<M> {
 impl<M: Manner> Task for Driver<M> {
     fn open(&mut self, cx: &Context) -> Result<(), Error> {
         self.bolt = Some((self.factory)(cx)?);
+        if M::EXPLICIT {
+            self.verdicts.wake(cx.waker());
+        }
         Ok(())
     }
 
