@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::async_bolt::AsyncCalls;
 use crate::builder::{Graph, Reads, Stream, output_stream};
 use crate::grouping::Grouping;
 use crate::key::{Key, key_hash};
 use crate::rows::{Batch, Rows};
-use crate::topology::{Component, InputStream};
+use crate::topology::{Calls, Component, InputStream};
 use crate::{KeyHasher, Tuple};
 
 /// One component being declared.
@@ -99,14 +100,37 @@ impl<T: Tuple> SpoutDeclarer<T> {
     declarer_methods!();
 }
 
-/// A bolt being declared; it reads `I` and emits `T`.
+/// Stands for calls that come one after the other and never wait.
 #[derive(Debug)]
-pub struct BoltDeclarer<I, T> {
+pub enum Short {}
+
+/// Stands for calls of which several may wait at a time.
+#[derive(Debug)]
+pub enum Async {}
+
+/// A bolt being declared; it reads `I` and emits `T`, and its calls are [`Short`] or [`Async`].
+#[derive(Debug)]
+pub struct BoltDeclarer<I, T, C = Short> {
     pub(crate) node: Node,
-    pub(crate) tuples: PhantomData<fn(I) -> T>,
+    pub(crate) tuples: PhantomData<fn(I, C) -> T>,
 }
 
-impl<I: Tuple, T: Tuple> BoltDeclarer<I, T> {
+impl<I: Tuple, T: Tuple> BoltDeclarer<I, T, Async> {
+    /// Changes what holds for its calls.
+    pub(crate) fn async_calls(self, change: impl FnOnce(&mut AsyncCalls)) -> Self {
+        self.node.with(|component| {
+            let mut calls = match component.calls {
+                Calls::Async(calls) => calls,
+                Calls::Short => AsyncCalls::default(),
+            };
+            change(&mut calls);
+            component.calls = Calls::Async(calls);
+        });
+        self
+    }
+}
+
+impl<I: Tuple, T: Tuple, C> BoltDeclarer<I, T, C> {
     declarer_methods!();
 
     /// Says for how long it holds inputs on purpose: that is added to their timeout.

@@ -11,6 +11,10 @@ pub enum Verdict {
     Ack,
     /// It was not, for this reason.
     Fail(String),
+    /// Its call emitted more than its budget.
+    TooMuchOutput,
+    /// Its call took too long, as this text says.
+    Late(String),
     /// Its guard was dropped without a word.
     Dropped,
     /// It is still being worked on: the clock of its trees starts again.

@@ -52,6 +52,7 @@
 
 extern crate self as topology_api;
 
+mod async_bolt;
 mod bolt;
 mod builder;
 pub mod codec;
@@ -81,12 +82,13 @@ mod units;
 mod value;
 mod values;
 
+pub use async_bolt::{AsyncBolt, IntoAsyncBolt};
 pub use bolt::{Bolt, BoltResult, ExplicitBolt};
 pub use builder::{BuildError, IntoBolt, IntoSpout, Reads, Stream, TopologyBuilder};
 pub use codec::DecodeError;
 pub use config::{ConfigError, ConfigKey, ConfigKind, TopologyConfig, config_keys};
 pub use context::{Args, Context, RESULT_BYTES_MAX};
-pub use declarer::{BoltDeclarer, SpoutDeclarer};
+pub use declarer::{Async, BoltDeclarer, Short, SpoutDeclarer};
 pub use description::{
     ComponentDescription, Description, EXECUTORS_MAX, ExecutorDescription, FieldDescription,
     GROUPINGS, InputDescription, KEY_GROUPS_UNIT, StreamDescription,
@@ -110,6 +112,7 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the worker drives components through; not for authors.
 pub mod runtime {
+    pub use crate::async_bolt::{AsyncCalls, LongCalls};
     pub use crate::context::{OutputName, Reporter, TaskFacts};
     pub use crate::grouping::Grouping;
     pub use crate::input::{Verdict, Verdicts};
@@ -117,14 +120,14 @@ pub mod runtime {
     pub use crate::output::{Emitted, NOT_DIRECT, SEVERAL, UNANCHORED};
     pub use crate::rows::{Batch, Convert, Decode, KeyHashes, Rows};
     pub use crate::task::{BoltTask, Fault, SpoutTask, Task};
-    pub use crate::topology::{Component, InputStream, Kind, OutputStream};
+    pub use crate::topology::{Calls, Component, InputStream, Kind, OutputStream};
 }
 
 /// What most topologies need.
 pub mod prelude {
     pub use crate::{
-        Args, Bolt, BoltResult, BuildError, Context, ExplicitBolt, FailReason, Input, Line,
-        LineFiles, Next, NoOutput, Output, Spout, SpoutOutput, SpoutResult, Stream, Text, Topology,
-        TopologyBuilder, Tuple,
+        Args, AsyncBolt, Bolt, BoltResult, BuildError, Context, ExplicitBolt, FailReason, Input,
+        Line, LineFiles, Next, NoOutput, Output, Spout, SpoutOutput, SpoutResult, Stream, Text,
+        Topology, TopologyBuilder, Tuple,
     };
 }

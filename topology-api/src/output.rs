@@ -244,6 +244,18 @@ impl<T: Tuple> Output<T> {
         self.pulls.clear();
     }
 
+    /// Moves all that another output of the component has to the end of this one; `anchor` says what
+    /// becomes of its anchors.
+    pub(crate) fn append(&mut self, other: &mut Self, anchor: impl Fn(u32) -> u32) {
+        self.meter.count += std::mem::take(&mut other.meter.count);
+        self.main.append(&mut other.main, &anchor);
+        for (own, others) in self.side.iter_mut().zip(&mut other.side) {
+            own.append(&mut **others, &anchor);
+        }
+        let pulls = other.pulls.drain(..).map(|(tuples, of)| (tuples, anchor(of)));
+        self.pulls.extend(pulls);
+    }
+
     /// Takes what was emitted to the stream with this index.
     pub(crate) fn take(&mut self, stream: usize) -> Option<Emitted> {
         let taken = match stream {

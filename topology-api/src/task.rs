@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::vec::IntoIter;
 
+use crate::async_bolt::LongCalls;
 use crate::input::{Input, Verdicts};
 use crate::output::{Emitted, MakeLane, Output, SpoutOutput, UNANCHORED};
 use crate::rows::{Batch, Rows};
@@ -22,7 +23,7 @@ pub enum Fault {
 }
 
 /// What every task has.
-pub trait Task: Send {
+pub trait Task {
     /// Makes the author's instance, or makes it anew.
     ///
     /// # Errors
@@ -40,7 +41,7 @@ pub trait Task: Send {
 }
 
 /// A task of a bolt.
-pub trait BoltTask: Task {
+pub trait BoltTask: Task + LongCalls {
     /// Gives it the next batch; the last one must be used up. `slots` has one number an input for
     /// an explicit bolt, else nothing.
     fn load(&mut self, rows: Box<dyn Rows>, slots: &[u32]);
@@ -217,6 +218,8 @@ impl<M: Manner> Task for Driver<M> {
         self.out.take_several()
     }
 }
+
+impl<M: Manner> LongCalls for Driver<M> {}
 
 impl<M: Manner> BoltTask for Driver<M> {
     fn load(&mut self, rows: Box<dyn Rows>, slots: &[u32]) {

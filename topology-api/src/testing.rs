@@ -3,12 +3,13 @@
 //! They go through the same interface that a worker uses, so what a component does here it does
 //! there. Time is the test's: it passes when the test says so.
 
+mod async_bolt;
 mod bolt;
 mod spout;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use crate::context::{Args, Context, OutputName, Reporter, TaskFacts};
@@ -117,7 +118,7 @@ impl Setup {
             outputs: self.outputs.clone(),
             peers: vec![(self.component.clone(), 0..self.tasks)],
             reporter: Arc::new(reports.clone()),
-            waker: Waker::noop().clone(),
+            waker: Waker::from(Arc::clone(&reports.woken)),
         })
     }
 
@@ -132,6 +133,28 @@ impl Setup {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reports {
     told: Arc<Mutex<Told>>,
+    woken: Arc<Woken>,
+}
+
+/// Passes a wake of the component on to whoever waits for it.
+#[derive(Debug, Default)]
+struct Woken {
+    waits: Mutex<Option<Waker>>,
+}
+
+impl Woken {
+    fn pass_to(&self, waits: &Waker) {
+        *self.waits.lock().unwrap_or_else(PoisonError::into_inner) = Some(waits.clone());
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waits) = waits {
+            waits.wake();
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -218,12 +241,14 @@ macro_rules! report_methods {
             self.reports.errors()
         }
 
-        /// Lets time pass; the component ticks once for each period of `Setup::tick_every`.
+        /// Lets time pass; the component ticks once for each period of `Setup::tick_every`, and then
+        /// calls of an async bolt that are past their deadline fail.
         pub fn advance(&mut self, time: Duration) {
             let mut left = time;
             while self.ticker.next(&mut left) {
                 self.tick();
             }
+            self.pass(time);
         }
     };
 }

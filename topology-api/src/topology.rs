@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::async_bolt::AsyncCalls;
 use crate::grouping::Grouping;
 use crate::output::MakeLane;
 use crate::rows::{Convert, Decode, Rows};
@@ -23,6 +24,15 @@ pub enum Kind {
     Bolt,
     /// Tuples are processed here, and acked by the author.
     ExplicitBolt,
+}
+
+/// How the calls of a component are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calls {
+    /// One after the other on the loop; none waits.
+    Short,
+    /// Several at a time on the loop; they may wait.
+    Async(AsyncCalls),
 }
 
 /// Makes the tasks of a component from the columns of its side outputs and, for a bolt, what one
@@ -85,6 +95,8 @@ pub struct Component {
     pub tick: Option<Duration>,
     /// How long it may hold inputs on purpose.
     pub holds: Duration,
+    /// How its calls are made.
+    pub calls: Calls,
 }
 
 impl Component {
@@ -92,6 +104,12 @@ impl Component {
     #[must_use]
     pub fn is_spout(&self) -> bool {
         self.kind == Kind::Spout
+    }
+
+    /// Tells whether its inputs outlast the call that brought them.
+    #[must_use]
+    pub fn holds_inputs(&self) -> bool {
+        self.kind == Kind::ExplicitBolt
     }
 
     /// Makes a task, not yet opened, if this is a spout.
@@ -108,7 +126,13 @@ impl Component {
     pub fn bolt_task(&self, budget: usize) -> Option<Box<dyn BoltTask>> {
         match &self.make {
             Make::Spout(_) => None,
-            Make::Bolt(make) => Some(make(&self.side_lanes(), budget)),
+            Make::Bolt(make) => {
+                let mut task = make(&self.side_lanes(), budget);
+                if let Calls::Async(limits) = self.calls {
+                    task.limit(AsyncCalls { holds: self.holds, ..limits });
+                }
+                Some(task)
+            }
         }
     }
 

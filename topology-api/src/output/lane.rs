@@ -30,11 +30,26 @@ impl<T: Tuple> Lane<T> {
         self.rows.push(value);
         self.anchors.push(anchor);
     }
+
+    /// Moves all that another lane has to the end of this one; `anchor` says what becomes of its
+    /// anchors.
+    pub(super) fn append(&mut self, other: &mut Self, anchor: &dyn Fn(u32) -> u32) {
+        self.largest = self.largest.max(std::mem::take(&mut other.largest));
+        if !self.direct.is_empty() || !other.direct.is_empty() {
+            self.direct.resize(self.rows.len(), NOT_DIRECT);
+            other.direct.resize(other.rows.len(), NOT_DIRECT);
+            self.direct.append(&mut other.direct);
+        }
+        self.rows.append(&mut other.rows);
+        self.anchors.extend(other.anchors.drain(..).map(anchor));
+    }
 }
 
 /// A [`Lane`] of whatever type.
 pub(crate) trait AnyLane: Any + Send {
     fn take(&mut self) -> Option<Emitted>;
+    /// As [`Lane::append`]; the other one must be of the same type.
+    fn append(&mut self, other: &mut dyn AnyLane, anchor: &dyn Fn(u32) -> u32);
     fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
@@ -49,6 +64,11 @@ impl<T: Tuple> AnyLane for Lane<T> {
         let direct = std::mem::take(&mut self.direct);
         let largest = std::mem::take(&mut self.largest);
         Some(Emitted { rows: Box::new(Batch { rows }), anchors, direct, largest })
+    }
+
+    fn append(&mut self, other: &mut dyn AnyLane, anchor: &dyn Fn(u32) -> u32) {
+        let other = other.as_any_mut().downcast_mut();
+        Self::append(self, other.expect("lanes of one stream have one type"), anchor);
     }
 
     fn as_any_mut(&mut self) -> &mut dyn Any {

@@ -68,9 +68,11 @@ pub struct Emission<T> {
 /// assert_eq!(half.failed(), [(seven, "7 is odd".to_owned())]);
 /// ```
 pub struct BoltDriver<I: Tuple, O: Tuple> {
-    task: Box<dyn BoltTask>,
+    pub(super) task: Box<dyn BoltTask>,
     setup: Setup,
-    reports: Reports,
+    pub(super) reports: Reports,
+    /// How much time has passed.
+    now: Duration,
     ticker: Ticker,
     /// How many tuples it was given.
     given: TupleNumber,
@@ -126,7 +128,7 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
         Self::open(setup, Box::new(task))
     }
 
-    fn open(setup: Setup, mut task: Box<dyn BoltTask>) -> Result<Self, Error> {
+    pub(super) fn open(setup: Setup, mut task: Box<dyn BoltTask>) -> Result<Self, Error> {
         let reports = Reports::default();
         task.open(&setup.context(&reports))?;
         Ok(Self {
@@ -134,6 +136,7 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
             ticker: Ticker::new(setup.tick),
             setup,
             reports,
+            now: Duration::ZERO,
             given: 0,
             open: BTreeSet::new(),
             acked: Vec::new(),
@@ -144,7 +147,8 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
         })
     }
 
-    /// Gives the bolt a tuple and says which number it has from now on.
+    /// Gives the bolt a tuple and says which number it has from now on. Of an async bolt, the call goes
+    /// as far as it can at once; if no more may be under way, this waits until one has ended.
     pub fn execute(&mut self, tuple: I) -> TupleNumber {
         let number = self.given;
         self.given += 1;
@@ -154,6 +158,7 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
         self.task.load(Box::new(Batch { rows: vec![tuple] }), slots);
         let mut done = 0;
         while done == 0 || self.task.has_work() {
+            self.wait_until(|task| !task.is_full());
             done += self.task.run(ROOM);
             self.collect(number);
         }
@@ -220,6 +225,7 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
     pub fn finish(&mut self) {
         self.task.finish();
         self.collect_rest();
+        self.wait();
     }
 
     /// Ends the bolt in good order; what it still holds fails.
@@ -229,6 +235,23 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
     }
 
     report_methods!();
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.task.pass_time(self.now);
+        self.poll();
+    }
+
+    /// Lets calls that are under way go on as far as they can, and takes what came of it.
+    pub(super) fn poll(&mut self) {
+        loop {
+            self.task.poll(ROOM);
+            self.collect(UNANCHORED);
+            if !self.task.is_ready() {
+                return self.collect_verdicts();
+            }
+        }
+    }
 
     /// Takes what a call without input emitted, to the end of its iterators.
     fn collect_rest(&mut self) {
@@ -279,7 +302,8 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
         let reason = match verdict {
             Verdict::ResetTimeout => return,
             Verdict::Ack => None,
-            Verdict::Fail(reason) => Some(reason),
+            Verdict::Fail(reason) | Verdict::Late(reason) => Some(reason),
+            Verdict::TooMuchOutput => Some("too-much-output".to_owned()),
             Verdict::Dropped => Some("dropped without a verdict".to_owned()),
         };
         self.open.remove(&number);
@@ -290,7 +314,7 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
     }
 }
 
-fn budget(setup: &Setup) -> usize {
+pub(super) fn budget(setup: &Setup) -> usize {
     usize::try_from(setup.config.output_budget()).unwrap_or(usize::MAX)
 }
 

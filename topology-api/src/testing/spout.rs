@@ -186,6 +186,9 @@ impl<O: Tuple> SpoutDriver<O> {
 
     report_methods!();
 
+    /// Of a spout, time asks for nothing but ticks.
+    fn pass(&mut self, _: Duration) {}
+
     fn collect(&mut self) -> Vec<SpoutEmission<O>> {
         let count = u32::try_from(self.task.id_count()).expect("a call emits less than 2^32");
         let first = self.tracked;

@@ -4,12 +4,14 @@
 mod fused;
 mod lifecycle;
 mod settle;
+mod under_way;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use topology_api::Context;
-use topology_api::runtime::{BoltTask, Component, Kind};
+use topology_api::runtime::{BoltTask, Calls, Component};
 
 use crate::engine::acking::{FailReason, Held, Tracking};
 pub use fused::Chain;
@@ -22,6 +24,7 @@ use crate::executor::mailbox::{Delivery, Item, StreamRef};
 use crate::executor::outbox::Outbox;
 use crate::executor::plan::Plan;
 use crate::executor::task_state::TaskState;
+use crate::executor::waker::TaskWaker;
 
 /// Most batches an executor takes before it lets the next one run.
 const BATCHES_A_TURN: usize = 16;
@@ -30,12 +33,15 @@ const BATCHES_A_TURN: usize = 16;
 struct Cell {
     task: Box<dyn BoltTask>,
     cx: Context,
+    waker: Arc<TaskWaker>,
     state: TaskState,
     counters: TaskCounters,
     held: Held,
     /// The source tasks that have ended, by stream.
     ended: HashSet<(StreamRef, u32)>,
     pace: Pace,
+    /// It was told to finish.
+    finishing: bool,
 }
 
 impl Cell {
@@ -96,7 +102,12 @@ pub struct BoltExecutor {
     cells: Vec<Cell>,
     outbox: Outbox,
     in_hand: Option<InHand>,
+    /// Its inputs are held until their verdicts.
     explicit: bool,
+    /// Its calls outlast the turns in which they are begun.
+    waits: bool,
+    /// When its tasks want to know the time.
+    due: Option<Instant>,
     tick: Option<Duration>,
     next_tick: Instant,
     streams: usize,
@@ -113,14 +124,19 @@ impl BoltExecutor {
         let cells = executor
             .tasks
             .clone()
-            .map(|task| Cell {
-                task: component.bolt_task(budget).expect("a bolt makes bolt tasks"),
-                cx: plan.context(task).0,
-                state: TaskState::new(now),
-                counters: TaskCounters::new(task, index, &component.name),
-                held: Held::new(),
-                ended: HashSet::new(),
-                pace: Pace::default(),
+            .map(|task| {
+                let (cx, waker) = plan.context(task);
+                Cell {
+                    task: component.bolt_task(budget).expect("a bolt makes bolt tasks"),
+                    cx,
+                    waker,
+                    state: TaskState::new(now),
+                    counters: TaskCounters::new(task, index, &component.name),
+                    held: Held::new(),
+                    ended: HashSet::new(),
+                    pace: Pace::default(),
+                    finishing: false,
+                }
             })
             .collect();
         let streams: HashSet<(usize, usize)> =
@@ -132,7 +148,9 @@ impl BoltExecutor {
             cells,
             outbox,
             in_hand: None,
-            explicit: component.kind == Kind::ExplicitBolt,
+            explicit: component.holds_inputs(),
+            waits: component.calls != Calls::Short,
+            due: None,
             tick: component.tick,
             next_tick: component.tick.map_or(now, |tick| now + tick),
             streams: component.outputs.len(),
@@ -143,6 +161,7 @@ impl BoltExecutor {
     /// Gives the executor its turn; tells whether it got something done.
     pub fn turn(&mut self, plan: &Plan, exits: &mut Exits) -> bool {
         let mut worked = self.open_due(plan, exits);
+        worked |= self.go_on(plan, exits);
         let until = exits.now + GROUP;
         for _ in 0..BATCHES_A_TURN {
             if self.outbox.is_over_share(exits) {
@@ -150,6 +169,9 @@ impl BoltExecutor {
                 if self.outbox.is_over_share(exits) {
                     break;
                 }
+            }
+            if self.is_stalled() {
+                break;
             }
             if self.in_hand.is_none() {
                 // Between two batches: one in hand must not become the anchor of what a tick emits.
@@ -164,7 +186,7 @@ impl BoltExecutor {
                 break;
             }
         }
-        worked |= self.settle_held(plan, exits);
+        worked |= self.settle_held(false, plan, exits);
         self.finish_ended(plan, exits);
         self.outbox.flush(self.source(), exits);
         worked
@@ -323,7 +345,7 @@ impl BoltExecutor {
             .tick
             .filter(|_| self.cells.iter().any(|cell| cell.state.open))
             .map(|_| self.next_tick);
-        retry.into_iter().chain(tick).min()
+        retry.into_iter().chain(tick).chain(self.due).min()
     }
 
     /// What its tasks counted, brought up to date.
@@ -348,6 +370,7 @@ impl BoltExecutor {
     pub fn is_busy(&self, exits: &Exits) -> bool {
         let ready = self.cells.iter().all(|cell| cell.state.open || cell.state.ended);
         let input = self.in_hand.is_some() || !exits.mailboxes[self.place].is_empty();
-        ready && input && !self.outbox.is_over_share(exits)
+        let input = (ready && input && !self.is_stalled()) || self.may_go_on();
+        input && !self.outbox.is_over_share(exits)
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use topology_api::runtime::{Grouping, OutputName, Reporter, TaskFacts};
+use topology_api::runtime::{Calls, Grouping, OutputName, Reporter, TaskFacts};
 use topology_api::{Args, Context, Topology};
 
 use crate::engine::placement::{PlacedExecutor, place};
@@ -120,6 +120,13 @@ impl Plan {
     pub fn component_of(&self, task: u32) -> Option<usize> {
         (0..self.topology.components().len())
             .find(|component| self.topology.tasks(*component).contains(&task))
+    }
+
+    /// Tells whether executors of this worker run async components.
+    #[must_use]
+    pub fn has_async(&self) -> bool {
+        let components = self.topology.components();
+        self.executors.iter().any(|own| matches!(components[own.component].calls, Calls::Async(_)))
     }
 
     /// The longest that tuples may be held on purpose, over all components.

@@ -41,7 +41,6 @@ impl TaskWaker {
 
     /// Tells whether the task was woken since this was last asked.
     #[inline]
-    #[must_use]
     pub fn take(&self) -> bool {
         self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::Acquire)
     }

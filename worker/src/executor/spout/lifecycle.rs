@@ -1,7 +1,6 @@
 //! The calls of a spout's tasks that ask for no tuple: ticks and `close`.
 
 use super::SpoutExecutor;
-use crate::executor::counters::Board;
 use crate::executor::exits::Exits;
 use crate::executor::inbox::Desired;
 use crate::executor::plan::Plan;
@@ -42,11 +41,12 @@ impl SpoutExecutor {
         }
     }
 
-    /// Closes its components; the worker ends.
-    pub fn close(&mut self, board: &Board) {
+    /// Gives its components the last verdicts and closes them; the worker ends.
+    pub fn close(&mut self, plan: &Plan, exits: &Exits) {
+        self.settle(plan, exits);
         for cell in self.cells.iter_mut().filter(|cell| cell.state.open) {
             if let Err(text) = guarded(|| cell.task.close()) {
-                board.show(cell.counters.task, "panic", format!("in `close`: {text}"));
+                plan.board.show(cell.counters.task, "panic", format!("in `close`: {text}"));
             }
             cell.state.open = false;
         }

@@ -1,0 +1,29 @@
+//! What a worker asks of a bolt's task whose calls may outlast the turn in which they were begun.
+
+use std::time::Duration;
+
+use super::AsyncCalls;
+
+/// Calls that are under way between turns. The defaults are those of a task that has none.
+pub trait LongCalls {
+    /// Tells whether `finish` has ended.
+    fn has_finished(&self) -> bool {
+        true
+    }
+    /// Says what holds for the calls, before the task is opened.
+    fn limit(&mut self, _: AsyncCalls) {}
+    /// Tells whether as many calls are under way as may be: `run` would begin none.
+    fn is_full(&self) -> bool {
+        false
+    }
+    /// Tells whether `poll` has something to do although nobody woke the task since the last one.
+    fn is_ready(&self) -> bool {
+        false
+    }
+    /// Lets the calls go on that were woken, until about so many tuples wait to be taken.
+    fn poll(&mut self, _: usize) {}
+    /// Tells the task the time, from any beginning; it says when it wants to know it next.
+    fn pass_time(&mut self, _: Duration) -> Option<Duration> {
+        None
+    }
+}
