@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -58,6 +59,18 @@ pub trait Reporter: Send + Sync {
     fn count(&self, task: u32, counter: &'static str, by: u64);
     /// Shows an error of the task.
     fn error(&self, task: u32, text: String);
+    /// Makes what sees the calls of a thread, if anybody wants to.
+    fn watch(&self) -> Option<Arc<dyn Watch>> {
+        None
+    }
+}
+
+/// Sees the calls that one thread makes, so that one that does not come back is told of.
+pub trait Watch: Send + Sync {
+    /// A call into a component of this task begins.
+    fn begin(&self, task: u32);
+    /// It has ended; tells how long it took.
+    fn end(&self) -> Duration;
 }
 
 /// A declared output of the component, as the context knows it.
@@ -263,6 +276,15 @@ impl Context {
     #[must_use]
     pub fn waker(&self) -> Waker {
         self.facts.waker.clone()
+    }
+
+    /// The same, with something else to wake.
+    pub(crate) fn with_waker(&self, waker: Waker) -> Self {
+        Self::new(TaskFacts { waker, ..(*self.facts).clone() })
+    }
+
+    pub(crate) fn watch(&self) -> Option<Arc<dyn Watch>> {
+        self.facts.reporter.watch()
     }
 
     pub(crate) fn outputs(&self) -> &[OutputName] {

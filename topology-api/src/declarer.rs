@@ -89,6 +89,21 @@ macro_rules! declarer_methods {
     };
 }
 
+macro_rules! blocking_method {
+    () => {
+        /// Gives each of its tasks a thread of its own, where calls may sleep or wait for a file or
+        /// a network. `emit` waits there when the receivers have no room, so one call may emit any
+        /// amount: it cannot fail as `too-much-output`, except in `finish` and `tick` through an
+        /// iterator, which is pulled at once. Handing over costs some time a tuple, and nothing is
+        /// executed inside the call that emitted it, so components that do not wait are better off
+        /// without this.
+        pub fn blocking(self) -> Self {
+            self.node.with(|component| component.calls = Calls::Blocking);
+            self
+        }
+    };
+}
+
 /// A spout being declared; `T` is what it emits.
 #[derive(Debug)]
 pub struct SpoutDeclarer<T> {
@@ -98,6 +113,11 @@ pub struct SpoutDeclarer<T> {
 
 impl<T: Tuple> SpoutDeclarer<T> {
     declarer_methods!();
+    blocking_method!();
+}
+
+impl<I: Tuple, T: Tuple> BoltDeclarer<I, T> {
+    blocking_method!();
 }
 
 /// Stands for calls that come one after the other and never wait.
@@ -121,7 +141,7 @@ impl<I: Tuple, T: Tuple> BoltDeclarer<I, T, Async> {
         self.node.with(|component| {
             let mut calls = match component.calls {
                 Calls::Async(calls) => calls,
-                Calls::Short => AsyncCalls::default(),
+                Calls::Short | Calls::Blocking => AsyncCalls::default(),
             };
             change(&mut calls);
             component.calls = Calls::Async(calls);

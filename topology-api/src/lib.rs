@@ -53,6 +53,7 @@
 extern crate self as topology_api;
 
 mod async_bolt;
+mod blocking;
 mod bolt;
 mod builder;
 pub mod codec;
@@ -113,13 +114,14 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 /// What the worker drives components through; not for authors.
 pub mod runtime {
     pub use crate::async_bolt::{AsyncCalls, LongCalls};
-    pub use crate::context::{OutputName, Reporter, TaskFacts};
+    pub use crate::blocking::{Unopened, guarded};
+    pub use crate::context::{OutputName, Reporter, TaskFacts, Watch};
     pub use crate::grouping::Grouping;
     pub use crate::input::{Verdict, Verdicts};
     pub use crate::names::did_you_mean;
-    pub use crate::output::{Emitted, NOT_DIRECT, SEVERAL, UNANCHORED};
+    pub use crate::output::{Emitted, HandOver, NOT_DIRECT, SEVERAL, UNANCHORED};
     pub use crate::rows::{Batch, Convert, Decode, KeyHashes, Rows};
-    pub use crate::task::{BoltTask, Fault, SpoutTask, Task};
+    pub use crate::task::{BoltTask, Elsewhere, Fault, SpoutTask, Task};
     pub use crate::topology::{Calls, Component, InputStream, Kind, OutputStream};
 }
 

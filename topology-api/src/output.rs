@@ -4,13 +4,16 @@
 //! after the call, routes them a batch at a time and gives them their edge ids. Nothing is sent,
 //! hashed or locked inside `emit`.
 
+mod hand_over;
 mod lane;
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 
+pub use self::hand_over::HandOver;
 pub(crate) use self::lane::{AnyLane, MakeLane, make_lane};
 
+use self::hand_over::SpoutHandOver;
 use self::lane::Lane;
 use crate::input::Input;
 use crate::rows::Rows;
@@ -102,6 +105,8 @@ struct Meter {
     budget: usize,
     /// The call in hand emitted more than its budget.
     over_budget: bool,
+    /// Where to hand over instead of failing.
+    hand_over: Option<HandOver>,
 }
 
 impl Meter {
@@ -113,8 +118,8 @@ impl Meter {
         // One large tuple is for `tuple.max_bytes` to judge; in `tick` and `finish` no input could
         // fail for the rest, which would be left out in silence.
         let too_much = self.call_weight > self.budget && self.call_weight > weight;
-        if too_much && anchor != UNANCHORED {
-            self.over_budget = true;
+        if too_much && (anchor != UNANCHORED || self.hand_over.is_some()) {
+            self.over_budget = self.hand_over.is_none();
             return false;
         }
         self.count += 1;
@@ -130,7 +135,7 @@ impl<T: Tuple> Output<T> {
             anchor: UNANCHORED,
             several: Vec::new(),
             pulls: VecDeque::new(),
-            meter: Meter { count: 0, call_weight: 0, budget, over_budget: false },
+            meter: Meter { count: 0, call_weight: 0, budget, over_budget: false, hand_over: None },
         }
     }
 
@@ -187,13 +192,15 @@ impl<T: Tuple> Output<T> {
             .as_any_mut()
             .downcast_mut::<Lane<S>>()
             .expect("a port has the type that its output was declared with");
-        SideOutput { lane, anchor: self.anchor, meter: &mut self.meter }
+        SideOutput { lane, stream: port.stream, anchor: self.anchor, meter: &mut self.meter }
     }
 
     #[inline]
     fn push(&mut self, value: T, anchor: u32, direct: u32) {
         if self.meter.admits(value.weight(), self.anchor) {
             self.main.push(value, anchor, direct);
+        } else {
+            self.push_behind(value, anchor, direct);
         }
     }
 
@@ -244,18 +251,6 @@ impl<T: Tuple> Output<T> {
         self.pulls.clear();
     }
 
-    /// Moves all that another output of the component has to the end of this one; `anchor` says what
-    /// becomes of its anchors.
-    pub(crate) fn append(&mut self, other: &mut Self, anchor: impl Fn(u32) -> u32) {
-        self.meter.count += std::mem::take(&mut other.meter.count);
-        self.main.append(&mut other.main, &anchor);
-        for (own, others) in self.side.iter_mut().zip(&mut other.side) {
-            own.append(&mut **others, &anchor);
-        }
-        let pulls = other.pulls.drain(..).map(|(tuples, of)| (tuples, anchor(of)));
-        self.pulls.extend(pulls);
-    }
-
     /// Takes what was emitted to the stream with this index.
     pub(crate) fn take(&mut self, stream: usize) -> Option<Emitted> {
         let taken = match stream {
@@ -276,6 +271,7 @@ impl<T: Tuple> Output<T> {
 /// A side output, borrowed for one emit.
 pub struct SideOutput<'a, T> {
     lane: &'a mut Lane<T>,
+    stream: usize,
     anchor: u32,
     meter: &'a mut Meter,
 }
@@ -295,7 +291,10 @@ impl<T: Tuple> SideOutput<'_, T> {
 
     #[inline]
     fn push(&mut self, value: T, anchor: u32) {
-        if self.meter.admits(value.weight(), self.anchor) {
+        let weight = value.weight();
+        if self.meter.admits(weight, self.anchor)
+            || self.meter.hand_over((self.stream, self.lane), Vec::new(), weight)
+        {
             self.lane.push(value, anchor, NOT_DIRECT);
         }
     }
@@ -309,16 +308,23 @@ pub struct SpoutOutput<T: Tuple, Id> {
     pub(crate) output: Output<T>,
     /// Message ids of the tuples emitted and not yet taken, in order.
     pub(crate) ids: Vec<Id>,
+    /// From how many tuples on they are handed over, and where to.
+    hand_over_at: usize,
+    hand_over: Option<SpoutHandOver<Id>>,
 }
 
 impl<T: Tuple, Id> SpoutOutput<T, Id> {
     pub(crate) fn new(side: &[MakeLane]) -> Self {
-        Self { output: Output::new(side, usize::MAX), ids: Vec::new() }
+        let output = Output::new(side, usize::MAX);
+        Self { output, ids: Vec::new(), hand_over_at: usize::MAX, hand_over: None }
     }
 
     /// Emits a tuple under a message id.
     #[inline]
     pub fn emit(&mut self, id: Id, value: T) {
+        if self.output.count() >= self.hand_over_at {
+            self.hand_over();
+        }
         let anchor = u32::try_from(self.ids.len()).unwrap_or(UNANCHORED);
         self.ids.push(id);
         self.output.push(value, anchor, NOT_DIRECT);
@@ -327,11 +333,17 @@ impl<T: Tuple, Id> SpoutOutput<T, Id> {
     /// Emits a tuple that nobody tracks.
     #[inline]
     pub fn emit_untracked(&mut self, value: T) {
+        if self.output.count() >= self.hand_over_at {
+            self.hand_over();
+        }
         self.output.push(value, UNANCHORED, NOT_DIRECT);
     }
 
     /// Emits a tuple under a message id to a declared side output.
     pub fn emit_to<S: Tuple>(&mut self, port: &Port<S>, id: Id, value: S) {
+        if self.output.count() >= self.hand_over_at {
+            self.hand_over();
+        }
         self.output.anchor = u32::try_from(self.ids.len()).unwrap_or(UNANCHORED);
         self.ids.push(id);
         self.output.to(port).emit(value);

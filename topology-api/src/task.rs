@@ -4,6 +4,8 @@
 //! compiled for its type. A call that panics leaves the task in a state from which
 //! [`BoltTask::panicked`] can go on.
 
+mod elsewhere;
+
 use std::sync::Arc;
 use std::vec::IntoIter;
 
@@ -12,6 +14,8 @@ use crate::input::{Input, Verdicts};
 use crate::output::{Emitted, MakeLane, Output, SpoutOutput, UNANCHORED};
 use crate::rows::{Batch, Rows};
 use crate::{Bolt, BoltResult, Context, Error, ExplicitBolt, FailReason, Next, Spout};
+
+pub use elsewhere::Elsewhere;
 
 /// Why an input of an automatically acked bolt failed.
 #[derive(Debug)]
@@ -61,7 +65,7 @@ pub trait BoltTask: Task + LongCalls {
 }
 
 /// A task of a spout.
-pub trait SpoutTask: Task {
+pub trait SpoutTask: Task + Elsewhere {
     /// Calls the author's `next` until about `room` tuples wait or it is idle.
     ///
     /// # Errors
@@ -189,9 +193,7 @@ impl<M: Manner> Driver<M> {
 impl<M: Manner> Task for Driver<M> {
     fn open(&mut self, cx: &Context) -> Result<(), Error> {
         self.bolt = Some((self.factory)(cx)?);
-        if M::EXPLICIT {
-            self.verdicts.wake(cx.waker());
-        }
+        self.verdicts.wake(cx.waker());
         Ok(())
     }
 
@@ -218,8 +220,6 @@ impl<M: Manner> Task for Driver<M> {
         self.out.take_several()
     }
 }
-
-impl<M: Manner> LongCalls for Driver<M> {}
 
 impl<M: Manner> BoltTask for Driver<M> {
     fn load(&mut self, rows: Box<dyn Rows>, slots: &[u32]) {

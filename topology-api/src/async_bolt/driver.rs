@@ -76,6 +76,7 @@ pub(crate) struct AsyncDriver<B: AsyncBolt, S, F> {
     budget: usize,
     verdicts: Arc<Verdicts>,
     ticking: bool,
+    ended_calls: (u64, Duration),
     now: Duration,
     /// No call is late before this.
     due: Option<Duration>,
@@ -108,6 +109,7 @@ where
             budget,
             verdicts: Arc::new(Verdicts::default()),
             ticking: false,
+            ended_calls: (0, Duration::ZERO),
             now: Duration::ZERO,
             due: None,
         }
@@ -142,6 +144,10 @@ where
         let record = &mut self.records[at as usize];
         record.has_ended = true;
         record.returned = returned;
+        if record.input != UNANCHORED {
+            self.ended_calls.0 += 1;
+            self.ended_calls.1 += self.now.saturating_sub(record.since);
+        }
         if !self.limits.ordered {
             self.line.push_back(at);
         }
@@ -354,7 +360,7 @@ where
             || in_line.is_some_and(|record| record.has_ended)
     }
 
-    fn poll(&mut self, room: usize) {
+    fn poll(&mut self, room: usize) -> Result<(), Error> {
         let mut anew = true;
         self.hand_over(room);
         while self.out.count() < room
@@ -363,6 +369,11 @@ where
             self.go_on(at);
             self.hand_over(room);
         }
+        Ok(())
+    }
+
+    fn ended_calls(&mut self) -> (u64, Duration) {
+        std::mem::take(&mut self.ended_calls)
     }
 
     fn pass_time(&mut self, now: Duration) -> Option<Duration> {

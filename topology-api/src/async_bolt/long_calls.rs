@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::AsyncCalls;
+use crate::Error;
+use crate::output::HandOver;
 
 /// Calls that are under way between turns. The defaults are those of a task that has none.
 pub trait LongCalls {
@@ -21,7 +23,19 @@ pub trait LongCalls {
         false
     }
     /// Lets the calls go on that were woken, until about so many tuples wait to be taken.
-    fn poll(&mut self, _: usize) {}
+    ///
+    /// # Errors
+    ///
+    /// The factory's, if it runs somewhere else and has failed since the task was opened.
+    fn poll(&mut self, _: usize) -> Result<(), Error> {
+        Ok(())
+    }
+    /// How many calls ended since this was last asked, and how long they took together.
+    fn ended_calls(&mut self) -> (u64, Duration) {
+        (0, Duration::ZERO)
+    }
+    /// Says where a call is to hand over when it has emitted much; it does not fail for that then.
+    fn hand_over_to(&mut self, _: HandOver) {}
     /// Tells the task the time, from any beginning; it says when it wants to know it next.
     fn pass_time(&mut self, _: Duration) -> Option<Duration> {
         None

@@ -245,7 +245,8 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
     /// Lets calls that are under way go on as far as they can, and takes what came of it.
     pub(super) fn poll(&mut self) {
         loop {
-            self.task.poll(ROOM);
+            // A factory that runs elsewhere is none that a test has.
+            drop(self.task.poll(ROOM));
             self.collect(UNANCHORED);
             if !self.task.is_ready() {
                 return self.collect_verdicts();

@@ -42,6 +42,8 @@ struct Cell {
     pace: Pace,
     /// It was told to finish.
     finishing: bool,
+    /// Calls outlast the turns in which they are begun, and are timed by the task.
+    waits: bool,
 }
 
 impl Cell {
@@ -60,7 +62,7 @@ impl Cell {
                 (input.saturating_sub(first) + 1, Some(text))
             }
         };
-        if done > 0 {
+        if done > 0 && !self.waits {
             let each = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / done as u64;
             self.counters.execute.record_n(each.max(1), done as u64).ok();
             self.pace.learn(done, took);
@@ -136,6 +138,7 @@ impl BoltExecutor {
                     ended: HashSet::new(),
                     pace: Pace::default(),
                     finishing: false,
+                    waits: component.calls != Calls::Short,
                 }
             })
             .collect();

@@ -9,7 +9,7 @@ mod lifecycle;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use topology_api::runtime::SpoutTask;
+use topology_api::runtime::{SpoutTask, Unopened};
 use topology_api::{Context, FailReason as Reason, Next};
 
 use crate::engine::acking::{AckBatch, FailReason, Ledger, Outcome, Verdict};
@@ -27,6 +27,9 @@ const IDLE_FIRST: Duration = Duration::from_micros(100);
 
 /// Longest pause of a spout that has nothing.
 const IDLE_MAX: Duration = Duration::from_millis(10);
+
+/// Pause of a spout that wakes its executor.
+const UNTIL_WOKEN: Duration = Duration::from_secs(3_600);
 
 /// Most calls of `next` rounds in one turn.
 const ROUNDS_A_TURN: usize = 4;
@@ -258,11 +261,16 @@ impl SpoutExecutor {
                 if emitted {
                     cell.idle = IDLE_FIRST;
                 }
-                cell.idle_until = exits.now + cell.idle;
+                let pause = if cell.task.waits() { UNTIL_WOKEN } else { cell.idle };
+                cell.idle_until = exits.now + pause;
                 cell.idle = (cell.idle * 2).min(IDLE_MAX);
                 return emitted;
             }
             Ok(Ok(Next::Finished)) => cell.finished = true,
+            Ok(Err(error)) if error.is::<Unopened>() => {
+                cell.state.failed(exits.now);
+                plan.board.show(cell.counters.task, "factory", error.to_string());
+            }
             Ok(Err(error)) => {
                 plan.board.show(cell.counters.task, "error", error.to_string());
                 // The instance stays: its source and its pending tuples are in it.

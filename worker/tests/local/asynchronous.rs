@@ -13,12 +13,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use topology_api::NoOutput;
 use topology_api::prelude::*;
-use worker::executor::core_loop::{CoreLoop, LoopStart};
-use worker::executor::counters::Board;
-use worker::executor::inbox::{Desired, Message};
-use worker::executor::plan::{OwnExecutor, Plan};
 
-use crate::vocabulary::{Audit, Number, fused_and_not, run, topology};
+use crate::vocabulary::{Alone, Audit, Number, fused_and_not, run, topology};
 
 /// Waits for a time that depends on the number.
 struct Wait;
@@ -278,24 +274,8 @@ fn what_is_under_way_when_the_worker_stops_fails_with_the_shutdown() {
     let numbers = audit.spout(&mut t, 1);
     let never = Arc::clone(&asked);
     t.async_bolt("never", move |_| Never(Arc::clone(&never))).shuffle(&numbers);
-    let clock = daemon::Clock::system();
-    let board = Arc::new(Board::new(clock.clone()));
-    let own = |index: u16| OwnExecutor {
-        index,
-        component: index.into(),
-        tasks: index.into()..u32::from(index) + 1,
-        incarnation: 0,
-    };
-    let topology = t.build().unwrap();
-    let plan = Plan::new(topology, Args::default(), 0, vec![own(0), own(1)], (1, board));
-    let inboxes = Arc::clone(&plan.inboxes);
-    let epoch = clock.now();
-    let loops = Arc::clone(&inboxes);
-    let start = LoopStart { at: 0, plan: Arc::new(plan), loops, transport: None, clock, epoch };
-    let running = std::thread::spawn(move || CoreLoop::new(start).run());
-    inboxes[0].send(Message::Desired(Desired::Active));
+    let (alone, _) = Alone::start(t);
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(asked.notified());
-    inboxes[0].send(Message::Stop);
-    running.join().unwrap();
+    alone.stop();
     assert_eq!(audit.failed.lock().unwrap().as_slice(), [(0, "shutdown")], "the spout is told");
 }

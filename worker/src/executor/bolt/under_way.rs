@@ -47,10 +47,25 @@ impl BoltExecutor {
         let cell = &mut self.cells[at];
         cell.waker.take();
         let call = || cell.task.poll(BATCH_TUPLES);
-        let panicked = exits.watch.call((cell.counters.task, now), call).err();
-        if panicked.is_some() {
-            cell.task.panicked();
+        let polled = exits.watch.call((cell.counters.task, now), call);
+        let (calls, took) = cell.task.ended_calls();
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(each) = took.checked_div(calls) {
+            cell.counters.execute.record_n(each.max(1), calls).ok();
+            cell.state.works();
         }
+        let panicked = match polled {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => {
+                cell.state.failed(exits.now);
+                exits.plan.board.show(cell.counters.task, "factory", error.to_string());
+                None
+            }
+            Err(text) => {
+                cell.task.panicked();
+                Some(text)
+            }
+        };
         self.route(at, exits);
         self.cells[at].worked(0, panicked, exits);
     }
