@@ -25,7 +25,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    fn with(&self, change: impl FnOnce(&mut Component)) {
+    pub(crate) fn with(&self, change: impl FnOnce(&mut Component)) {
         change(&mut self.graph.borrow_mut().components[self.index]);
     }
 
@@ -104,15 +104,18 @@ macro_rules! blocking_method {
     };
 }
 
-/// A spout being declared; `T` is what it emits.
+/// A spout being declared; `T` is what it emits, and its calls are [`Short`] or [`Async`].
 #[derive(Debug)]
-pub struct SpoutDeclarer<T> {
+pub struct SpoutDeclarer<T, C = Short> {
     pub(crate) node: Node,
-    pub(crate) tuples: PhantomData<fn() -> T>,
+    pub(crate) tuples: PhantomData<fn(C) -> T>,
+}
+
+impl<T: Tuple, C> SpoutDeclarer<T, C> {
+    declarer_methods!();
 }
 
 impl<T: Tuple> SpoutDeclarer<T> {
-    declarer_methods!();
     blocking_method!();
 }
 

@@ -53,6 +53,7 @@
 extern crate self as topology_api;
 
 mod async_bolt;
+mod async_spout;
 mod blocking;
 mod bolt;
 mod builder;
@@ -84,6 +85,7 @@ mod value;
 mod values;
 
 pub use async_bolt::{AsyncBolt, IntoAsyncBolt};
+pub use async_spout::{AsyncSpout, IntoAsyncSpout};
 pub use bolt::{Bolt, BoltResult, ExplicitBolt};
 pub use builder::{BuildError, IntoBolt, IntoSpout, Reads, Stream, TopologyBuilder};
 pub use codec::DecodeError;
@@ -128,8 +130,8 @@ pub mod runtime {
 /// What most topologies need.
 pub mod prelude {
     pub use crate::{
-        Args, AsyncBolt, Bolt, BoltResult, BuildError, Context, ExplicitBolt, FailReason, Input,
-        Line, LineFiles, Next, NoOutput, Output, Spout, SpoutOutput, SpoutResult, Stream, Text,
-        Topology, TopologyBuilder, Tuple,
+        Args, AsyncBolt, AsyncSpout, Bolt, BoltResult, BuildError, Context, ExplicitBolt,
+        FailReason, Input, Line, LineFiles, Next, NoOutput, Output, Spout, SpoutOutput,
+        SpoutResult, Stream, Text, Topology, TopologyBuilder, Tuple,
     };
 }

@@ -3,7 +3,7 @@
 //! They go through the same interface that a worker uses, so what a component does here it does
 //! there. Time is the test's: it passes when the test says so.
 
-mod async_bolt;
+mod async_calls;
 mod bolt;
 mod spout;
 

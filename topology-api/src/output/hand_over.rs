@@ -86,6 +86,15 @@ impl<T: Tuple> Output<T> {
 }
 
 impl<T: Tuple, Id> SpoutOutput<T, Id> {
+    /// Moves all that another output of the component has to the end of this one.
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        let base = u32::try_from(self.ids.len()).unwrap_or(UNANCHORED);
+        self.ids.append(&mut other.ids);
+        self.output.append(&mut other.output, |anchor| {
+            if anchor == UNANCHORED { UNANCHORED } else { base + anchor }
+        });
+    }
+
     /// Says where calls are to hand over what they emitted, and from how many tuples on.
     pub(crate) fn hand_over_at(&mut self, tuples: usize, hand_over: SpoutHandOver<Id>) {
         self.hand_over_at = tuples;

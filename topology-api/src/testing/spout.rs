@@ -9,7 +9,7 @@ use super::{Reports, Setup, Ticker, report_methods};
 use crate::context::Context;
 use crate::output::UNANCHORED;
 use crate::rows::Batch;
-use crate::task::{SpoutDriver as Driver, SpoutTask, Task};
+use crate::task::{SpoutDriver as Driver, SpoutTask};
 use crate::{Error, FailReason, IntoSpout, Next, Spout, Tuple};
 
 /// A tuple that a spout emitted, and the number to ack or fail it by.
@@ -63,9 +63,9 @@ pub struct SpoutEmission<T> {
 /// assert_eq!(three.run().unwrap(), [Number { n: 1 }], "what failed is emitted again");
 /// ```
 pub struct SpoutDriver<O: Tuple> {
-    task: Box<dyn SpoutTask>,
+    pub(super) task: Box<dyn SpoutTask>,
     setup: Setup,
-    reports: Reports,
+    pub(super) reports: Reports,
     ticker: Ticker,
     /// How many tracked tuples it emitted.
     tracked: u32,
@@ -96,11 +96,15 @@ impl<O: Tuple> SpoutDriver<O> {
         R: IntoSpout<Spout: Spout<Output = O>>,
     {
         let make = Arc::new(move |cx: &Context| factory(cx).into_spout());
-        let mut task = Driver::<R::Spout>::new(make, &setup.lanes);
+        let task = Driver::<R::Spout>::new(make, &setup.lanes);
+        Self::open_task(setup, Box::new(task))
+    }
+
+    pub(super) fn open_task(setup: Setup, mut task: Box<dyn SpoutTask>) -> Result<Self, Error> {
         let reports = Reports::default();
         task.open(&setup.context(&reports))?;
         Ok(Self {
-            task: Box::new(task),
+            task,
             ticker: Ticker::new(setup.tick),
             setup,
             reports,

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use topology_api::NoOutput;
 use topology_api::prelude::*;
 
-use crate::vocabulary::{Alone, Audit, Number, fused_and_not, run, topology};
+use crate::vocabulary::{Alone, Audit, Number, Pass, fused_and_not, run, topology};
 
 /// Waits for a time that depends on the number.
 struct Wait;
@@ -278,4 +278,83 @@ fn what_is_under_way_when_the_worker_stops_fails_with_the_shutdown() {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(asked.notified());
     alone.stop();
     assert_eq!(audit.failed.lock().unwrap().as_slice(), [(0, "shutdown")], "the spout is told");
+}
+
+/// Emits its numbers as time passes, and is not finished before each is acked: only verdicts that
+/// come while a call waits can end it.
+struct Timed {
+    next: Cell<u64>,
+    count: u64,
+    acked: Cell<u64>,
+    failed: RefCell<Vec<u64>>,
+    told: Notify,
+    cx: Context,
+}
+
+impl AsyncSpout for Timed {
+    type Output = Number;
+    type Id = u64;
+
+    async fn next(&self, out: &mut SpoutOutput<Number, u64>) -> SpoutResult {
+        if self.next.get() < self.count {
+            let n = self.next.replace(self.next.get() + 1);
+            if n.is_multiple_of(100) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            out.emit(n, Number { n });
+            return Ok(Next::Emitted);
+        }
+        while self.acked.get() < self.count {
+            let failed = self.failed.borrow_mut().pop();
+            if let Some(n) = failed {
+                out.emit(n, Number { n });
+                return Ok(Next::Emitted);
+            }
+            self.told.notified().await;
+        }
+        self.cx.result(&self.acked.get());
+        Ok(Next::Finished)
+    }
+
+    fn ack(&self, _: u64) {
+        self.acked.set(self.acked.get() + 1);
+        self.told.notify_one();
+    }
+
+    fn fail(&self, n: u64, _: FailReason) {
+        self.failed.borrow_mut().push(n);
+        self.told.notify_one();
+    }
+}
+
+#[test]
+fn an_async_spout_hears_of_its_tuples_while_it_waits() {
+    fused_and_not(|fusion| {
+        let audit = Audit::default();
+        let mut t = topology("timed", fusion);
+        t.config("max_pending", "50").unwrap();
+        let timed = |cx: &Context| Timed {
+            next: Cell::new(0),
+            count: 2_000,
+            acked: Cell::new(0),
+            failed: RefCell::default(),
+            told: Notify::new(),
+            cx: cx.clone(),
+        };
+        let numbers = t.async_spout("timed", timed).stream();
+        let flaky = |_: &Context| {
+            let mut tried = HashSet::new();
+            let trouble = move |n: u64| {
+                let first = n.is_multiple_of(7) && tried.insert(n);
+                if first { Err("first try".into()) } else { Ok(()) }
+            };
+            Pass { trouble }
+        };
+        let passed = t.bolt("flaky", flaky).shuffle(&numbers).stream();
+        t.bolt("sink", audit.sink()).global(&passed);
+        let finished = run(t);
+        assert!(finished.snapshot.results.values().eq(["2000"]), "each is acked once");
+        let seen: HashSet<u64> = audit.seen.lock().unwrap().iter().map(|(_, n)| *n).collect();
+        assert_eq!(seen.len(), 2_000, "none is lost");
+    });
 }

@@ -1,16 +1,17 @@
-//! Drives an async bolt: its calls wait, and so does the test.
+//! Drives async bolts and spouts: their calls wait, and so does the test.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context as Polled, Poll, Wake, Waker};
 use std::thread::{Thread, current, park};
 
-use super::Setup;
 use super::bolt::{BoltDriver, budget};
+use super::{Setup, SpoutDriver, SpoutEmission};
 use crate::async_bolt::{AsyncBolt, AsyncCalls, AsyncDriver, IntoAsyncBolt, LongCalls, call};
+use crate::async_spout::{self, AsyncSpout, AsyncSpoutDriver, IntoAsyncSpout};
 use crate::task::BoltTask;
-use crate::{Context, Error, Tuple};
+use crate::{Context, Error, Next, Tuple};
 
 /// Async bolts. Nothing here is a runtime: a call that waits for a timer or socket of tokio needs
 /// tokio's context around it, as `#[tokio::test]` gives it.
@@ -83,11 +84,63 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
         if enough(&*self.task) {
             return;
         }
-        let waker = Waker::from(Arc::new(Unpark(current())));
-        let mut waits = pin!(self.until(enough));
-        while waits.as_mut().poll(&mut Polled::from_waker(&waker)).is_pending() {
-            park();
+        block_on(self.until(enough));
+    }
+}
+
+/// Async spouts; of runtimes the same holds as for async bolts.
+impl<O: Tuple> SpoutDriver<O> {
+    /// Makes an async spout. [`call_next`](Self::call_next) lets its call go as far as it can at once, and
+    /// says that the spout is idle if it waits; [`ended`](Self::ended) and [`wait`](Self::wait) wait
+    /// with it.
+    ///
+    /// # Errors
+    /// The factory's.
+    pub fn asynchronous<F, R>(setup: Setup, factory: F) -> Result<Self, Error>
+    where
+        F: Fn(&Context) -> R + Send + Sync + 'static,
+        R: IntoAsyncSpout<Spout: AsyncSpout<Output = O>>,
+    {
+        let make = Arc::new(move |cx: &Context| factory(cx).into_async_spout());
+        let task = AsyncSpoutDriver::new(make, &setup.lanes, async_spout::call::<R::Spout>);
+        Self::open_task(setup, Box::new(task))
+    }
+
+    /// Waits until a call of `next` has returned, and gives what was emitted to the main stream.
+    ///
+    /// # Errors
+    /// The spout's.
+    pub async fn ended(&mut self) -> Result<(Next, Vec<SpoutEmission<O>>), Error> {
+        poll_fn(|cx| {
+            self.reports.woken.pass_to(cx.waker());
+            match self.call_next() {
+                Ok((Next::Idle, emitted)) if emitted.is_empty() && self.task.waits() => {
+                    Poll::Pending
+                }
+                ended => Poll::Ready(ended),
+            }
+        })
+        .await
+    }
+
+    /// Blocks this thread until a call of `next` has returned, and gives what was emitted to the main
+    /// stream: for calls that are woken by other threads.
+    ///
+    /// # Errors
+    /// The spout's.
+    pub fn wait(&mut self) -> Result<(Next, Vec<SpoutEmission<O>>), Error> {
+        block_on(self.ended())
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Polled::from_waker(&waker)) {
+            return output;
         }
+        park();
     }
 }
 
