@@ -10,6 +10,8 @@
 mod bolt;
 mod parcel;
 mod spout;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};

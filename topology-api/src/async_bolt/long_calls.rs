@@ -8,7 +8,7 @@ use crate::output::HandOver;
 
 /// Calls that are under way between turns. The defaults are those of a task that has none.
 pub trait LongCalls {
-    /// Tells whether `finish` has ended.
+    /// Tells whether no call is under way, `finish` included.
     fn has_finished(&self) -> bool {
         true
     }

@@ -158,7 +158,7 @@ impl BoltTask for BlockingBolt {
 
 impl LongCalls for BlockingBolt {
     fn has_finished(&self) -> bool {
-        self.finished
+        self.held.is_empty() && self.finished == self.finishing
     }
 
     fn is_full(&self) -> bool {

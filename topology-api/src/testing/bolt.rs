@@ -128,7 +128,7 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
         Self::open(setup, Box::new(task))
     }
 
-    pub(super) fn open(setup: Setup, mut task: Box<dyn BoltTask>) -> Result<Self, Error> {
+    pub(crate) fn open(setup: Setup, mut task: Box<dyn BoltTask>) -> Result<Self, Error> {
         let reports = Reports::default();
         task.open(&setup.context(&reports))?;
         Ok(Self {
@@ -245,8 +245,9 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
     /// Lets calls that are under way go on as far as they can, and takes what came of it.
     pub(super) fn poll(&mut self) {
         loop {
-            // A factory that runs elsewhere is none that a test has.
-            drop(self.task.poll(ROOM));
+            if let Err(error) = self.task.poll(ROOM) {
+                panic!("the factory failed: {error}");
+            }
             self.collect(UNANCHORED);
             if !self.task.is_ready() {
                 return self.collect_verdicts();
