@@ -67,7 +67,10 @@ impl Inbox {
 
     /// Wakes the loop if it sleeps, and keeps it from falling asleep before its next round.
     pub fn wake(&self) {
-        self.poked.store(true, Ordering::SeqCst);
+        // A loop that is busy has been poked before: a look is cheaper than a store.
+        if !self.poked.load(Ordering::SeqCst) {
+            self.poked.store(true, Ordering::SeqCst);
+        }
         if self.parked.swap(false, Ordering::SeqCst)
             && let Some(thread) = self.thread.get()
         {

@@ -83,7 +83,8 @@ impl BoltExecutor {
 
     /// Tells whether the batch in hand has to wait until a call has ended.
     pub(super) fn is_stalled(&self) -> bool {
-        self.in_hand.as_ref().is_some_and(|hand| self.cells[hand.cell].task.is_full())
+        let in_hand = self.in_hand.as_ref().filter(|_| self.waits);
+        in_hand.is_some_and(|hand| self.cells[hand.cell].task.is_full())
     }
 }
 
