@@ -16,10 +16,10 @@ use sha2::{Digest, Sha256};
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::components::Left;
-use crate::options::Options;
+use crate::cases;
+use crate::left::Left;
+use crate::options::Case;
 use crate::problem::{EX_OSERR, INTERRUPTED, Problem};
-use crate::topology;
 
 /// Two, so that tuples cross between processes.
 const WORKERS: u32 = 2;
@@ -45,7 +45,7 @@ struct Cluster {
 }
 
 /// Starts a cluster, runs the topology on it, stops it; returns what the tasks left.
-pub(crate) fn run(options: &Options) -> Result<Vec<Left>, Problem> {
+pub(crate) fn run(case: &Case) -> Result<Vec<Left>, Problem> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -55,7 +55,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Left>, Problem> {
         let signal = daemon::signals::terminate();
         let cluster = Cluster::start().await?;
         let left = tokio::select! {
-            left = cluster.measure(options) => left,
+            left = cluster.measure(case) => left,
             _ = signal => Err(Problem::new(INTERRUPTED, "ended early", "asked to", "")),
         };
         cluster.stop().await?;
@@ -108,17 +108,18 @@ impl Cluster {
     }
 
     /// Submits the topology and waits for its results.
-    async fn measure(&self, options: &Options) -> Result<Vec<Left>, Problem> {
+    async fn measure(&self, case: &Case) -> Result<Vec<Left>, Problem> {
         let failed = |error: tonic::Status| Problem::failed("the nimbus refused", error.message());
         let endpoint = daemon::grpc::endpoint(&self.address.to_string()).map_err(refused)?;
         let mut nimbus = NimbusClient::new(endpoint.connect().await.map_err(refused)?);
-        submit(&mut nimbus, options).await?;
+        submit(&mut nimbus, case).await?;
         let clock = Clock::system();
-        let measured = u64::from(options.warm_up) + u64::from(options.seconds);
+        let run = case.run();
+        let measured = u64::from(run.warm_up) + u64::from(run.seconds);
         let deadline = clock.now() + Duration::from_secs(measured) + PATIENCE;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let path = format!("topologies/{}", options.case.name());
+            let path = format!("topologies/{}", case.name());
             let reply = nimbus.status(StatusRequest { path }).await.map_err(failed)?;
             let json = reply.into_inner().json;
             let status: Value = serde_json::from_str(&json)
@@ -145,9 +146,9 @@ fn results(status: &Value) -> Result<Vec<Left>, Problem> {
 }
 
 /// Submits this very program, as soon as the nimbus leads.
-async fn submit(nimbus: &mut NimbusClient<Channel>, options: &Options) -> Result<(), Problem> {
+async fn submit(nimbus: &mut NimbusClient<Channel>, case: &Case) -> Result<(), Problem> {
     let what = "cannot submit the topology";
-    let topology = topology::build(options).map_err(|error| Problem::failed(what, error))?;
+    let topology = cases::build(case).map_err(|error| Problem::failed(what, error))?;
     let program: Arc<[u8]> =
         std::env::current_exe().and_then(std::fs::read).map_err(refused)?.into();
     let digest = Sha256::digest(&program).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -156,7 +157,7 @@ async fn submit(nimbus: &mut NimbusClient<Channel>, options: &Options) -> Result
         spec: Some((&topology.describe()).into()),
         digest,
         binary_bytes: program.len() as u64,
-        arguments: options.words(),
+        arguments: case.words(),
         workers: WORKERS,
         inactive: false,
     };

@@ -2,16 +2,16 @@
 
 use topology_api::Args;
 
-use crate::components::Left;
-use crate::options::Options;
+use crate::cases;
+use crate::left::Left;
+use crate::options::Case;
 use crate::problem::{EX_OSERR, INTERRUPTED, Problem};
-use crate::topology;
 
 /// Runs the topology here; returns what its tasks left.
-pub(crate) fn run(options: &Options) -> Result<Vec<Left>, Problem> {
+pub(crate) fn run(case: &Case) -> Result<Vec<Left>, Problem> {
     let what = "the topology cannot run";
-    let topology = topology::build(options).map_err(|error| Problem::failed(what, error))?;
-    let finished = worker::run_here(topology, Args::new(options.words()))
+    let topology = cases::build(case).map_err(|error| Problem::failed(what, error))?;
+    let finished = worker::run_here(topology, Args::new(case.words()))
         .map_err(|error| Problem::new(EX_OSERR, what, error, "see what the machine is short of"))?;
     if !finished.complete {
         return Err(Problem::new(INTERRUPTED, "ended early", "asked to", ""));

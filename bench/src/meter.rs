@@ -4,26 +4,22 @@
 //! the peers, and at the spout's ticks; so measuring does not slow down what is measured. Time
 //! stamps are of `CLOCK_MONOTONIC`, which is the same for all processes of a machine.
 
-use hdrhistogram::Histogram;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::options::Options;
-
-/// One tuple of this many carries the time it was emitted.
-pub(crate) const SAMPLE: u64 = 64;
+use crate::figures::as_f64;
+use crate::latencies::{Buckets, Latencies};
+use crate::options::Run;
 
 /// How often the spout looks at the time.
 pub(crate) const TICK: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// How long the spout goes on after its window, in which the windows of the others close.
-const SLACK_NS: u64 = 1_000_000_000;
+/// How long the spout goes on after its window, in which the windows of the others close: a quarter
+/// of the window, and at most this.
+const SLACK_MAX_NS: u64 = 1_000_000_000;
 
 const SECOND_NS: u64 = 1_000_000_000;
-
-/// Longest latency that is told apart: one hour.
-const LATENCY_MAX_NS: u64 = 3_600 * SECOND_NS;
 
 /// What one task found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,11 +31,7 @@ pub(crate) struct Found {
     /// What it counted in the window, a second.
     pub(crate) per_second: f64,
     /// Latencies taken in the window.
-    pub(crate) samples: u64,
-    /// Half of the latencies are at most this.
-    pub(crate) p50_us: f64,
-    /// All but one of 100 are at most this.
-    pub(crate) p99_us: f64,
+    pub(crate) latencies: Buckets,
     /// Processor time of the process in the window, as cores.
     pub(crate) cpu_cores: f64,
     /// Memory of the process at the end of the window.
@@ -63,21 +55,20 @@ pub(crate) struct Meter {
     opened: Option<Reading>,
     closed: Option<Reading>,
     rss_mib: f64,
-    latencies: Histogram<u64>,
+    latencies: Latencies,
 }
 
 impl Meter {
     /// Waits for the first count.
-    pub(crate) fn new(options: &Options) -> Self {
+    pub(crate) fn new(run: &Run) -> Self {
         Self {
-            warm_up_ns: u64::from(options.warm_up) * SECOND_NS,
-            window_ns: u64::from(options.seconds) * SECOND_NS,
+            warm_up_ns: u64::from(run.warm_up) * SECOND_NS,
+            window_ns: u64::from(run.seconds) * SECOND_NS,
             begun: None,
             opened: None,
             closed: None,
             rss_mib: 0.0,
-            latencies: Histogram::new_with_bounds(1, LATENCY_MAX_NS, 2)
-                .expect("the bounds are valid constants"),
+            latencies: Latencies::new(),
         }
     }
 
@@ -91,7 +82,7 @@ impl Meter {
     pub(crate) fn sample(&mut self, count: u64, sent_ns: u64) {
         let now = now_ns();
         if self.opened.is_some() && self.closed.is_none() {
-            self.latencies.saturating_record(now.saturating_sub(sent_ns));
+            self.latencies.record(now.saturating_sub(sent_ns));
         }
         self.look(now, count);
     }
@@ -115,7 +106,8 @@ impl Meter {
 
     /// Whether the window closed so long ago that those of the other tasks have closed too.
     pub(crate) fn is_over(&self) -> bool {
-        self.closed.is_some_and(|closed| now_ns() >= closed.at_ns + SLACK_NS)
+        let slack_ns = (self.window_ns / 4).min(SLACK_MAX_NS);
+        self.closed.is_some_and(|closed| now_ns() >= closed.at_ns + slack_ns)
     }
 
     /// Sums up; a window that is still open ends now.
@@ -128,15 +120,12 @@ impl Meter {
             return Found { pid, ..Found::default() };
         };
         let seconds = as_f64(closed.at_ns - opened.at_ns) / 1e9;
-        let us = |quantile| as_f64(self.latencies.value_at_quantile(quantile)) / 1e3;
         let cpu_us = u64::try_from(closed.cpu_us - opened.cpu_us).unwrap_or(0);
         Found {
             pid,
             seconds,
             per_second: as_f64(closed.count - opened.count) / seconds,
-            samples: self.latencies.len(),
-            p50_us: us(0.5),
-            p99_us: us(0.99),
+            latencies: self.latencies.buckets(),
             cpu_cores: as_f64(cpu_us) / 1e6 / seconds,
             rss_mib: self.rss_mib,
         }
@@ -169,22 +158,13 @@ fn rss_mib() -> f64 {
     kib.unwrap_or(0.0) / 1024.0
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures are rounded when they are printed")]
-fn as_f64(number: u64) -> f64 {
-    number as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::Asked;
+    use crate::options::case_of;
 
     fn meter(line: &str) -> Meter {
-        let words = line.split_whitespace().map(str::to_owned);
-        match Options::parse_words(words) {
-            Ok(Asked::Run(options)) => Meter::new(&options),
-            other => panic!("`{line}` is a run, not {other:?}"),
-        }
+        Meter::new(case_of(line).run())
     }
 
     #[test]
@@ -195,7 +175,7 @@ mod tests {
         meter.sample(100, now_ns());
         meter.sample(200, now_ns());
         let found = meter.found(700);
-        assert_eq!(found.samples, 1, "the one that opened the window is not in it");
+        assert_eq!(found.latencies.count(), 1, "the one that opened the window is not in it");
         assert!((found.per_second * found.seconds - 600.0).abs() < 0.001, "{found:?}");
         assert_eq!(found.pid, std::process::id());
         assert!(found.rss_mib > 0.0, "{found:?}");

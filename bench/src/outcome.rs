@@ -1,15 +1,17 @@
-//! What a run came to: the figures, after the sums of the sink were held against the spout's.
+//! What a run came to: the figures, after the sums of the sinks were held against the spouts'.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use topology_api::{Text, key_hash};
 
-use crate::components::{Left, Tally};
+use crate::cases;
+use crate::figures::{as_f64, median, rounded};
+use crate::latencies::Latencies;
+use crate::left::{Left, Role};
 use crate::meter::Found;
-use crate::options::{Case, Options};
+use crate::options::Case;
 use crate::problem::Problem;
-use crate::text;
+use crate::tally::Tally;
 
 /// The line that is printed.
 #[derive(Debug, Serialize)]
@@ -17,6 +19,16 @@ pub(crate) struct Figures {
     case: &'static str,
     mode: &'static str,
     acks: &'static str,
+    parallelism: u32,
+    /// Of the spouts together, if it was fixed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u32>,
+    /// Settings of the topology that were given.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    set: BTreeMap<String, String>,
+    seconds: u32,
     /// That reached the last bolt: for the word count, words.
     tuples_per_s: f64,
     /// Of the spout's, whose trees were acked.
@@ -29,163 +41,206 @@ pub(crate) struct Figures {
     complete_p50_us: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     complete_p99_us: Option<f64>,
+    /// What the busiest sink got, against what one gets in the mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    busiest: Option<f64>,
     /// Of the processes that run the topology.
     cpu_cores: f64,
     rss_mib: f64,
 }
 
-/// Holds what arrived against what was emitted, and sums the figures up.
-pub(crate) fn of(options: &Options, left: &[Left]) -> Result<Figures, Problem> {
-    let what = "the sums of the run do not add up";
-    let mut spout = None;
-    let mut sink = None;
-    let mut processes: BTreeMap<u32, &Found> = BTreeMap::new();
-    for task in left {
-        let found = match task {
-            Left::Spout { found, emitted, acked, failed } => {
-                spout = Some((found, *emitted, *acked, *failed));
-                found
-            }
-            Left::Between { found } => found,
-            Left::Sink { found, tally } => {
-                sink = Some((found, *tally));
-                found
-            }
-        };
-        let process = processes.entry(found.pid).or_insert(found);
-        if process.seconds < found.seconds {
-            *process = found;
+/// The spouts, or the sinks, together.
+struct Together {
+    per_second: f64,
+    latencies: Latencies,
+    /// How much each of them got a second.
+    each: Vec<f64>,
+}
+
+impl Together {
+    fn of<'a>(tasks: impl Iterator<Item = &'a Found>) -> Self {
+        let mut all = Self { per_second: 0.0, latencies: Latencies::new(), each: Vec::new() };
+        for found in tasks {
+            all.per_second += found.per_second;
+            all.latencies.join(&found.latencies);
+            all.each.push(found.per_second);
         }
+        all
     }
-    let (Some((source, emitted, acked, failed)), Some((arrived, tally))) = (spout, sink) else {
-        return Err(Problem::failed(what, "the spout or the sink left no result"));
-    };
-    if failed > 0 || (options.tracks() && acked != emitted) {
-        let why = format!("of {emitted} tuples {acked} were acked and {failed} failed");
-        return Err(Problem::failed(what, why));
+
+    fn busiest(&self) -> Option<f64> {
+        let most = self.each.iter().copied().max_by(f64::total_cmp)?;
+        let several = self.each.len() > 1 && self.per_second > 0.0;
+        several.then(|| rounded(most * as_f64(self.each.len() as u64) / self.per_second))
     }
-    let expected = expected(options, emitted)?;
-    if tally != expected {
-        let why = format!("{expected:?} was emitted and {tally:?} arrived");
-        return Err(Problem::failed(what, why));
-    }
-    if arrived.samples == 0 {
+}
+
+/// Holds what arrived against what was emitted, and sums the figures up.
+pub(crate) fn of(case: &Case, left: &[Left]) -> Result<Figures, Problem> {
+    check(case, left)?;
+    let is_spout = |task: &&Left| matches!(task.role, Role::Spout { .. });
+    let is_sink = |task: &&Left| matches!(task.role, Role::Sink { .. });
+    let source = Together::of(left.iter().filter(is_spout).map(|task| &task.found));
+    let arrived = Together::of(left.iter().filter(is_sink).map(|task| &task.found));
+    if arrived.latencies.count() == 0 {
         let why = "nothing arrived within the window";
         return Err(Problem::failed("there is nothing to show", why));
     }
-    let tracked = |figure: f64| options.tracks().then_some(figure);
+    let run = case.run();
+    let tracked = |figure: f64| run.tracks().then_some(figure);
+    let us = |latencies: &Latencies, quantile| rounded(latencies.quantile_us(quantile));
+    let processes = processes(left);
     Ok(Figures {
-        case: options.case.name(),
-        mode: options.mode.name(),
-        acks: options.acks.name(),
+        case: case.name(),
+        mode: run.mode.name(),
+        acks: run.acks.name(),
+        parallelism: case.parallelism(),
+        rate: run.rate,
+        bytes: if let Case::Payload { bytes, .. } = case { Some(*bytes) } else { None },
+        set: run.set.iter().cloned().collect(),
+        seconds: run.seconds,
         tuples_per_s: arrived.per_second.round(),
         acked_per_s: tracked(source.per_second.round()),
-        p50_us: rounded(arrived.p50_us),
-        p99_us: rounded(arrived.p99_us),
-        complete_p50_us: tracked(rounded(source.p50_us)),
-        complete_p99_us: tracked(rounded(source.p99_us)),
+        p50_us: us(&arrived.latencies, 0.5),
+        p99_us: us(&arrived.latencies, 0.99),
+        complete_p50_us: tracked(us(&source.latencies, 0.5)),
+        complete_p99_us: tracked(us(&source.latencies, 0.99)),
+        busiest: arrived.busiest(),
         cpu_cores: rounded(processes.values().map(|found| found.cpu_cores).sum()),
         rss_mib: rounded(processes.values().map(|found| found.rss_mib).sum()),
     })
 }
 
-/// Says for people what each task found.
+/// Fails unless every tuple arrived once and every tree was acked.
+fn check(case: &Case, left: &[Left]) -> Result<(), Problem> {
+    let what = "the sums of the run do not add up";
+    let mut spouts = BTreeMap::new();
+    let mut tally = Tally::default();
+    let mut sinks = 0;
+    for task in left {
+        match task.role {
+            Role::Spout { index, emitted, acked, failed } => {
+                if failed > 0 || (case.run().tracks() && acked != emitted) {
+                    let why = format!("of {emitted} tuples {acked} were acked and {failed} failed");
+                    return Err(Problem::failed(what, why));
+                }
+                spouts.insert(index, emitted);
+            }
+            Role::Between => {}
+            Role::Sink { tally: seen } => {
+                sinks += 1;
+                tally.join(seen, 1);
+            }
+        }
+    }
+    let tasks = case.parallelism() as usize;
+    if spouts.len() != tasks || sinks == 0 {
+        let why = format!("{} of {tasks} spouts and {sinks} sinks left results", spouts.len());
+        return Err(Problem::failed(what, why));
+    }
+    let emitted: Vec<u64> = spouts.into_values().collect();
+    let expected = cases::expected(case, &emitted)?;
+    if tally != expected {
+        let why = format!("{expected:?} was emitted and {tally:?} arrived");
+        return Err(Problem::failed(what, why));
+    }
+    Ok(())
+}
+
+/// What each process found of itself: the task of it with the longest window knows best.
+fn processes(left: &[Left]) -> BTreeMap<u32, &Found> {
+    let mut processes: BTreeMap<u32, &Found> = BTreeMap::new();
+    for found in left.iter().map(|task| &task.found) {
+        let process = processes.entry(found.pid).or_insert(found);
+        if process.seconds < found.seconds {
+            *process = found;
+        }
+    }
+    processes
+}
+
+/// Says for people what the tasks found.
 pub(crate) fn told(left: &[Left]) -> String {
     let mut lines = vec!["each tuple arrived once".to_owned()];
+    let mut roles: BTreeMap<(&str, u32), Vec<&Found>> = BTreeMap::new();
     for task in left {
-        let (name, found) = match task {
-            Left::Spout { found, .. } => ("spout", found),
-            Left::Between { found } => ("between", found),
-            Left::Sink { found, .. } => ("sink", found),
+        let name = match task.role {
+            Role::Spout { .. } => "1 spout",
+            Role::Between => "2 between",
+            Role::Sink { .. } => "3 sink",
         };
+        roles.entry((name, task.found.pid)).or_default().push(&task.found);
+    }
+    for ((name, pid), tasks) in roles {
+        let per_second: f64 = tasks.iter().map(|found| found.per_second).sum();
+        let seconds: Vec<f64> = tasks.iter().map(|found| found.seconds).collect();
         lines.push(format!(
-            "{name:<8}{:>12.0}/s in {:.1} s, {} latencies; process {}: {:.2} cores, {:.0} MiB",
-            found.per_second,
-            found.seconds,
-            found.samples,
-            found.pid,
-            found.cpu_cores,
-            found.rss_mib
+            "{:<8} {:>3} task(s) in process {pid}: {per_second:>12.0}/s in {:.1} s",
+            &name[2..],
+            tasks.len(),
+            median(&seconds).unwrap_or_default(),
         ));
     }
+    for (pid, found) in processes(left) {
+        let Found { cpu_cores, rss_mib, .. } = found;
+        lines.push(format!("process {pid}: {cpu_cores:.2} cores, {rss_mib:.0} MiB"));
+    }
     lines.join("\n")
-}
-
-/// What the sink has to have seen when the spout emitted so many tuples.
-fn expected(options: &Options, emitted: u64) -> Result<Tally, Problem> {
-    let mut tally = Tally::default();
-    if options.case != Case::WordCount {
-        (0..emitted).for_each(|number| tally.add(number));
-        return Ok(tally);
-    }
-    let lines = text::lines(options.text.as_deref())?;
-    let length = lines.len() as u64;
-    for (line, text) in (0..).zip(&lines) {
-        let times = emitted / length + u64::from(line < emitted % length);
-        words(text).for_each(|word| tally.add_times(key_hash(word), times));
-    }
-    Ok(tally)
-}
-
-fn words(line: &Text) -> impl Iterator<Item = &str> {
-    line.split(' ')
-}
-
-fn rounded(figure: f64) -> f64 {
-    (figure * 100.0).round() / 100.0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::Asked;
+    use crate::options::case_of;
 
-    fn options(line: &str) -> Options {
-        match Options::parse_words(line.split_whitespace().map(str::to_owned)) {
-            Ok(Asked::Run(options)) => *options,
-            other => panic!("`{line}` is a run, not {other:?}"),
-        }
+    fn found(pid: u32, latency_us: Option<u64>) -> Found {
+        let mut latencies = Latencies::new();
+        latency_us.into_iter().for_each(|latency| latencies.record(latency * 1_000));
+        let latencies = latencies.buckets();
+        Found { pid, seconds: 9.0, cpu_cores: 0.5, rss_mib: 10.0, per_second: 3.0, latencies }
     }
 
-    fn found(pid: u32) -> Found {
-        Found { pid, seconds: 9.0, samples: 1, cpu_cores: 0.5, rss_mib: 10.0, ..Found::default() }
+    fn sink(numbers: &[u64], latency_us: u64) -> Left {
+        let mut tally = Tally::default();
+        numbers.iter().for_each(|number| tally.add(*number));
+        Left { found: found(2, Some(latency_us)), role: Role::Sink { tally } }
+    }
+
+    fn spout(index: u32, emitted: u64, acked: u64) -> Left {
+        Left { found: found(1, None), role: Role::Spout { index, emitted, acked, failed: 0 } }
     }
 
     fn left(numbers: &[u64], acked: u64) -> [Left; 3] {
-        let mut tally = Tally::default();
-        numbers.iter().for_each(|number| tally.add(*number));
-        [
-            Left::Spout { found: found(1), emitted: 3, acked, failed: 0 },
-            Left::Between { found: Found { pid: 1, ..Found::default() } },
-            Left::Sink { found: found(2), tally },
-        ]
+        let between = Found { pid: 1, ..Found::default() };
+        [spout(0, 3, acked), Left { found: between, role: Role::Between }, sink(numbers, 1)]
     }
 
     #[test]
     fn a_process_counts_once_whatever_runs_in_it() {
-        let figures = of(&options("const-id-null"), &left(&[0, 2, 1], 3)).unwrap();
+        let figures = of(&case_of("const-id-null"), &left(&[0, 2, 1], 3)).unwrap();
         assert_eq!((figures.cpu_cores, figures.rss_mib), (1.0, 20.0));
     }
 
     #[test]
     fn lost_doubled_swapped_and_unacked_tuples_are_seen() {
         for numbers in [&[0, 1][..], &[0, 1, 2, 2], &[1, 1, 1], &[0, 1, 3]] {
-            let problem = of(&options("const-null"), &left(numbers, 3)).unwrap_err();
+            let problem = of(&case_of("const-null"), &left(numbers, 3)).unwrap_err();
             assert!(problem.why.contains("arrived"), "{numbers:?}: {problem:?}");
         }
-        let problem = of(&options("const-null"), &left(&[0, 1, 2], 2)).unwrap_err();
+        let problem = of(&case_of("const-null"), &left(&[0, 1, 2], 2)).unwrap_err();
         assert!(problem.why.contains("2 were acked"), "{problem:?}");
-        of(&options("const-null --acks off"), &left(&[0, 1, 2], 0)).expect("nothing is tracked");
+        of(&case_of("const-null --acks off"), &left(&[0, 1, 2], 0)).expect("nothing is tracked");
     }
 
     #[test]
-    fn the_words_of_the_lines_emitted_are_expected_round_and_round() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "a b\nb\n").unwrap();
-        let options = options(&format!("word-count --text {}", file.path().display()));
-        let mut tally = Tally::default();
-        tally.add_times(key_hash("a"), 2);
-        tally.add_times(key_hash("b"), 3);
-        assert_eq!(expected(&options, 3).unwrap(), tally);
+    fn several_spouts_and_sinks_are_taken_together() {
+        let case = case_of("mesh --parallelism 2");
+        // The first spout has the even numbers, the second the odd ones.
+        let left = [sink(&[0, 3], 10), spout(1, 2, 2), sink(&[1, 2], 1_000), spout(0, 2, 2)];
+        let figures = of(&case, &left).unwrap();
+        assert_eq!((figures.tuples_per_s, figures.busiest), (6.0, Some(1.0)));
+        assert!(figures.p50_us < 11.0 && figures.p99_us > 990.0, "{figures:?}");
+        let problem = of(&case, &left[..3]).unwrap_err();
+        assert!(problem.why.contains("1 of 2 spouts"), "{problem:?}");
     }
 }

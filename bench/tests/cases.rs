@@ -41,7 +41,8 @@ fn measured(words: &[&str]) -> Value {
 
 #[test]
 fn every_case_runs_with_and_without_acks_and_its_sums_add_up() {
-    for case in ["const-null", "const-id-null", "word-count"] {
+    for case in ["const-null", "const-id-null", "word-count", "fan-out", "skew", "payload", "mesh"]
+    {
         let tracked = measured(&[case]);
         assert_eq!(tracked["case"], case);
         assert_eq!((&tracked["mode"], &tracked["acks"]), (&"local".into(), &"on".into()));
@@ -50,6 +51,37 @@ fn every_case_runs_with_and_without_acks_and_its_sums_add_up() {
         let untracked = measured(&[case, "--acks", "off"]);
         assert_eq!(untracked["acked_per_s"], Value::Null, "nothing is acked: {untracked}");
         assert!(untracked.get("complete_p50_us").is_none(), "{untracked}");
+    }
+}
+
+#[test]
+fn a_case_takes_settings_sizes_and_executors() {
+    let words = ["word-count", "--parallelism", "2", "-c", "worker.cores=1"];
+    let figures = measured(&words);
+    assert_eq!(
+        (&figures["parallelism"], &figures["set"]["worker.cores"]),
+        (&2.into(), &"1".into())
+    );
+    let figures = measured(&["payload", "--bytes", "10240", "--parallelism", "3"]);
+    assert_eq!(figures["bytes"], 10_240);
+}
+
+#[test]
+fn the_busiest_counter_of_skewed_keys_has_more_than_its_share() {
+    let figures = measured(&["skew"]);
+    let busiest = figures["busiest"].as_f64().unwrap();
+    // One key alone has 38 % of the tuples, and a quarter would be the share.
+    assert!(busiest > 1.3, "{figures}");
+}
+
+#[test]
+fn the_same_work_is_done_in_a_bare_loop() {
+    for case in ["const-null", "const-id-null", "word-count", "payload"] {
+        let output = bench(&["plain", case, "--threads", "2", "--seconds", "1"]);
+        assert_eq!(output.status.code(), Some(0), "{case}: {output:?}");
+        let figures = line(&output);
+        assert_eq!((&figures["case"], &figures["mode"]), (&case.into(), &"plain".into()));
+        assert!(figures["tuples_per_s"].as_f64().unwrap() > 0.0, "{figures}");
     }
 }
 
@@ -69,6 +101,54 @@ fn two_processes_of_a_cluster_measure_together() {
     let figures = measured(&["const-id-null", "--mode", "cluster"]);
     assert_eq!(figures["mode"], "cluster");
     assert!(figures["acked_per_s"].as_f64().unwrap() > 0.0, "{figures}");
+    let figures = measured(&["mesh", "--mode", "cluster"]);
+    assert!(figures["acked_per_s"].as_f64().unwrap() > 0.0, "{figures}");
+}
+
+#[test]
+fn every_tuple_sent_over_a_bare_stream_arrives() {
+    for (carrier, tuples, codec) in [
+        ("tonic", "const-null", "on"),
+        ("tonic", "word-count", "on"),
+        ("tonic", "const-null", "off"),
+        ("tcp", "payload", "on"),
+        ("tcp", "const-null", "off"),
+    ] {
+        let words = ["stream", carrier, "--tuples", tuples, "--codec", codec];
+        let output = bench(&[&words[..], &["--seconds", "1", "--json"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {output:?}");
+        let figures = line(&output);
+        assert_eq!((&figures["mode"], &figures["codec"]), (&carrier.into(), &codec.into()));
+        assert!(figures["tuples_per_s"].as_f64().unwrap() > 0.0, "{figures}");
+    }
+}
+
+#[test]
+fn a_large_topology_is_placed_with_one_write_a_worker() {
+    let words = ["schedule", "--tasks", "1000", "--supervisors", "50", "--rounds", "1"];
+    let figures = line(&bench(&words));
+    for decision in ["submit", "rebalance", "lost_supervisor"] {
+        let decided = &figures["decisions"][decision];
+        assert_eq!(decided["writes_per_worker"], 1.0, "{decision} in {figures}");
+        assert!(decided["median_ms"].as_f64().unwrap() > 0.0, "{decision} in {figures}");
+    }
+}
+
+#[test]
+fn commands_are_run_in_turn_and_compared() {
+    let shell = "echo '{\"tuples_per_s\": 1.0, \"version\": \"of echo\"}'";
+    let plain = ["bench", "plain", "const-null", "--seconds", "1"];
+    // Whatever this machine is like at the moment.
+    let mut words = vec!["compare", "--rounds", "2", "--far-ns", "1e9", "--json", "--"];
+    words.extend(plain);
+    words.extend(["--vs", shell]);
+    let output = bench(&words);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let summary = line(&output);
+    assert_eq!((&summary["rounds"], &summary["far_rounds"]), (&2.into(), &0.into()));
+    assert!(summary["ratio"]["tuples_per_s"].as_f64().unwrap() > 1.0, "{summary}");
+    assert_eq!(summary["sides"][1]["says"]["version"], "of echo");
+    assert_eq!(summary["sides"][0]["figures"]["tuples_per_s"]["each"].as_array().unwrap().len(), 2);
 }
 
 #[test]
@@ -77,7 +157,10 @@ fn what_cannot_be_run_is_said_before_anything_starts() {
         (&["const-nul"][..], 64, "const-nul"),
         (&["const-null", "--seconds", "many"], 64, "many"),
         (&["const-null", "--rate", "0"], 64, "0"),
-        (&[], 64, "CASE"),
+        (&["const-null", "-c", "fusoin=false"], 64, "did you mean `fusion`"),
+        (&["compare", "--", "true"], 64, "--vs"),
+        (&["compare", "--", "/no/such/program", "--vs", "true"], 64, "/no/such/program"),
+        (&[], 64, "COMMAND"),
         (&["word-count", "--text", "/no/such/file"], 66, "/no/such/file"),
         (&["word-count", "--text", "/dev/null"], 65, "empty"),
     ] {

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use worker::engine::acking::{AckBatch, FREE_MIN, Ledger, RootId};
-use worker::executor::anchoring::Anchoring;
+use worker::engine::acking::{AckBatch, FREE_MIN, Ledger, Outcome, RootId};
+use worker::executor::anchoring::{Anchoring, Roots};
 
 use crate::env::Env;
 use crate::exits::Cx;
@@ -97,16 +97,21 @@ impl Spout {
             settled = true;
             let emission = self.emissions.remove(&verdict.slot);
             let emission = emission.expect("I1: a verdict for a root that is not open");
-            cx.env.note(|| format!("emission {emission}: {:?}", verdict.outcome));
-            let again = cx.env.ghosts.verdict(emission, self.process, verdict.outcome);
-            let cell = self.cells.iter_mut().find(|cell| cell.task == verdict.task);
-            let cell = cell.expect("a verdict names the task that emitted");
-            cell.pending -= 1;
-            if again {
-                cell.waiting.push_back(cx.env.ghosts.message_of(emission));
-            }
+            let at = self.cells.iter().position(|cell| cell.task == verdict.task);
+            self.end(at.expect("a verdict names its task"), emission, verdict.outcome, cx);
         }
         settled
+    }
+
+    /// Takes the verdict of an emission.
+    fn end(&mut self, at: usize, emission: u32, outcome: Outcome, cx: &mut Cx<'_>) {
+        cx.env.note(|| format!("emission {emission}: {outcome:?}"));
+        let again = cx.env.ghosts.verdict(emission, self.process, outcome);
+        let cell = &mut self.cells[at];
+        cell.pending -= 1;
+        if again {
+            cell.waiting.push_back(cx.env.ghosts.message_of(emission));
+        }
     }
 
     /// Asks a task for tuples; false if it must not be asked now, or has nothing.
@@ -129,22 +134,28 @@ impl Spout {
         let most = cx.env.plan.max_pending;
         assert!(cell.pending <= most, "I6: {} trees are open, {most} may be", cell.pending);
         let task = cell.task;
-        let (mut roots, mut emitted) = (Vec::new(), Vec::new());
+        let (mut fresh, mut emitted) = (Vec::new(), Vec::new());
         for (anchor, message) in (0..).zip(messages) {
-            let root = self.ledger.open(task, cx.env.now).expect("there is room");
             let emission = cx.env.ghosts.emit(self.process, message);
-            cx.env.note(|| format!("emission {emission} of message {message}: root {root}"));
-            let before = self.emissions.insert(root.slot(), emission);
-            assert_eq!(before, None, "I1: slot {} was given out twice", root.slot());
-            roots.push(root.bits());
+            fresh.push(emission);
             let tuples = if cx.env.chance(0.9) { 1 } else { cx.env.below(0..3) };
             let tuple = Emitted { emissions: Rc::new([emission]), anchor };
             emitted.extend((0..tuples).map(|_| tuple.clone()));
         }
-        let mut given = vec![0; roots.len()];
-        let mut anchoring = Anchoring::Roots { roots: &roots, given: &mut given };
-        self.outbox.route(&emitted, &mut anchoring, cx);
-        for (root, given) in roots.into_iter().filter_map(RootId::from_bits).zip(given) {
+        let (mut roots, mut given) = (vec![0; fresh.len()], vec![0; fresh.len()]);
+        let (ledger, now_ns) = (&mut self.ledger, cx.env.now);
+        let (opened, ids) = (&mut roots[..], &mut given[..]);
+        let opening = Roots { ledger, task, now_ns, roots: opened, given: ids };
+        self.outbox.route(&emitted, &mut Anchoring::Roots(opening), cx);
+        for ((root, given), emission) in roots.into_iter().zip(given).zip(fresh) {
+            let Some(root) = RootId::from_bits(root) else {
+                // Nobody reads what came of it: it is done with.
+                self.end(at, emission, Outcome::Acked, cx);
+                continue;
+            };
+            cx.env.note(|| format!("emission {emission}: root {root}"));
+            let before = self.emissions.insert(root.slot(), emission);
+            assert_eq!(before, None, "I1: slot {} was given out twice", root.slot());
             self.ledger.seal(root, given);
         }
         true

@@ -155,6 +155,9 @@ pub(crate) fn decode_length(bytes_min: usize, input: &mut &[u8]) -> Result<usize
 /// How many bytes a length of `length` takes.
 #[inline]
 pub(crate) fn length_weight(length: usize) -> usize {
+    if length < 0x80 {
+        return 1;
+    }
     (usize::BITS - (length | 1).leading_zeros()).div_ceil(7) as usize
 }
 

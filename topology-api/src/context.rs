@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 
+use crate::clock::Clock;
 use crate::output::find_port;
 use crate::{Error, Port, TopologyConfig, Tuple};
 
@@ -20,9 +21,11 @@ pub const RESULT_BYTES_MAX: usize = 1024 * 1024;
 /// ```
 /// use topology_api::Args;
 ///
-/// let args = Args::new(["a.txt", "b.txt"]);
+/// let args = Args::new(["a.txt", "b.txt", "--follow", "--top=10"]);
 /// assert_eq!(args.files().len(), 2);
 /// assert_eq!(args.iter().next(), Some("a.txt"));
+/// assert!(args.flag("follow"));
+/// assert_eq!(args.value("top"), Some("10"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Args {
@@ -42,6 +45,23 @@ impl Args {
     /// Gives the arguments one by one.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.words.iter().map(String::as_str)
+    }
+
+    /// Tells whether there is an argument `--name`.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> bool {
+        self.iter().any(|word| word.strip_prefix("--") == Some(name))
+    }
+
+    /// Gives what stands behind `--name=`; the first, if it is there more than once.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        let option = |word: &'_ str| {
+            word.strip_prefix("--").is_some_and(|rest| {
+                rest.strip_prefix(name).is_some_and(|rest| rest.starts_with('='))
+            })
+        };
+        self.iter().find(|word| option(word))?.split_once('=').map(|(_, value)| value)
     }
 
     /// Gives the arguments that are not flags, as paths.
@@ -133,6 +153,7 @@ pub struct TaskFacts {
 #[derive(Clone)]
 pub struct Context {
     facts: Arc<TaskFacts>,
+    clock: Clock,
 }
 
 impl fmt::Debug for Context {
@@ -145,7 +166,11 @@ impl Context {
     /// Made by the worker, and by the drivers of [`testing`](crate::testing).
     #[must_use]
     pub fn new(facts: TaskFacts) -> Self {
-        Self { facts: Arc::new(facts) }
+        Self::with_clock(facts, Clock::System)
+    }
+
+    pub(crate) fn with_clock(facts: TaskFacts, clock: Clock) -> Self {
+        Self { facts: Arc::new(facts), clock }
     }
 
     /// Name of the topology.
@@ -200,6 +225,19 @@ impl Context {
     #[must_use]
     pub fn config(&self) -> &TopologyConfig {
         &self.facts.config
+    }
+
+    /// The time, to measure with. In tests it stands still, but for what the driver's `advance`
+    /// moves it.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// The time of day, to write down. In tests it moves as [`Context::now`] does.
+    #[must_use]
+    pub fn wall_clock(&self) -> SystemTime {
+        self.clock.wall()
     }
 
     /// Finds a declared side output, to emit to with `out.to(&port)`.
@@ -280,7 +318,7 @@ impl Context {
 
     /// The same, with something else to wake.
     pub(crate) fn with_waker(&self, waker: Waker) -> Self {
-        Self::new(TaskFacts { waker, ..(*self.facts).clone() })
+        Self::with_clock(TaskFacts { waker, ..(*self.facts).clone() }, self.clock.clone())
     }
 
     pub(crate) fn watch(&self) -> Option<Arc<dyn Watch>> {

@@ -57,20 +57,29 @@ mod async_spout;
 mod blocking;
 mod bolt;
 mod builder;
+mod channel;
+mod clock;
+mod closures;
 pub mod codec;
 mod config;
 mod connections;
 mod context;
+mod dead_letter;
 mod declarer;
 mod description;
 mod fields;
+mod fold;
 mod grouping;
 mod input;
+mod iter;
 mod key;
 mod lines;
+mod merge;
 mod names;
 mod output;
 mod problems;
+mod raw;
+mod replaying;
 mod rows;
 #[doc(hidden)]
 pub mod serde_field;
@@ -88,19 +97,25 @@ pub use async_bolt::{AsyncBolt, IntoAsyncBolt};
 pub use async_spout::{AsyncSpout, IntoAsyncSpout};
 pub use bolt::{Bolt, BoltResult, ExplicitBolt};
 pub use builder::{BuildError, IntoBolt, IntoSpout, Reads, Stream, TopologyBuilder};
+pub use channel::{ChannelSpout, Fed, Feeder, NotSent, Outcome, Receipt, channel};
 pub use codec::DecodeError;
 pub use config::{ConfigError, ConfigKey, ConfigKind, TopologyConfig, config_keys};
 pub use context::{Args, Context, RESULT_BYTES_MAX};
-pub use declarer::{Async, BoltDeclarer, Short, SpoutDeclarer};
+pub use dead_letter::DeadLetter;
+pub use declarer::{Async, BoltDeclarer, ConnectedBolt, Short, SpoutDeclarer};
 pub use description::{
     ComponentDescription, Description, EXECUTORS_MAX, ExecutorDescription, FieldDescription,
     GROUPINGS, InputDescription, KEY_GROUPS_UNIT, StreamDescription,
 };
+pub use fold::{Emits, Keyed};
 pub use input::Input;
+pub use iter::IterSpout;
 pub use key::{Key, KeyHasher, key_hash};
 pub use lines::{Line, LineFiles, LinePlace};
+pub use merge::{Count, Distinct, Max, Merge, Merged, Min, Partial, Sum, Top};
 pub use names::{NAME_LENGTH_MAX, NameError, check_name};
 pub use output::{Output, Port, SideOutput, SpoutOutput};
+pub use replaying::{Kept, Replaying, Replays};
 pub use spout::{FailReason, Next, Spout, SpoutResult};
 pub use text::Text;
 pub use topology::Topology;
@@ -122,8 +137,8 @@ pub mod runtime {
     pub use crate::input::{Verdict, Verdicts};
     pub use crate::names::did_you_mean;
     pub use crate::output::{Emitted, HandOver, NOT_DIRECT, SEVERAL, UNANCHORED};
-    pub use crate::rows::{Batch, Convert, Decode, KeyHashes, Rows};
-    pub use crate::task::{BoltTask, Elsewhere, Fault, SpoutTask, Task};
+    pub use crate::rows::{Batch, Convert, Decode, KeyHashes, Pool, Rows};
+    pub use crate::task::{BoltTask, DONE, Elsewhere, Fault, SpoutTask, Task};
     pub use crate::topology::{Calls, Component, InputStream, Kind, OutputStream};
 }
 

@@ -4,19 +4,23 @@
 //! after the call, routes them a batch at a time and gives them their edge ids. Nothing is sent,
 //! hashed or locked inside `emit`.
 
+mod context;
 mod hand_over;
 mod lane;
+mod spout;
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 
 pub use self::hand_over::HandOver;
 pub(crate) use self::lane::{AnyLane, MakeLane, make_lane};
+pub use self::spout::SpoutOutput;
 
-use self::hand_over::SpoutHandOver;
+use self::hand_over::Away;
 use self::lane::Lane;
 use crate::input::Input;
-use crate::rows::Rows;
+use crate::rows::{Pool, Rows};
 use crate::{Context, Error, Tuple};
 
 /// The anchor of a tuple that is tied to no input.
@@ -37,6 +41,8 @@ pub struct Emitted {
     pub anchors: Vec<u32>,
     /// Empty, or for each tuple the index of the task it is meant for, or [`NOT_DIRECT`].
     pub direct: Vec<u32>,
+    /// About how many bytes the tuples take when encoded.
+    pub weight: usize,
     /// Encoded bytes of the largest tuple.
     pub largest: usize,
 }
@@ -93,6 +99,8 @@ pub struct Output<T: Tuple> {
     /// Iterators still to be pulled, with their anchors.
     pulls: VecDeque<(Box<dyn Iterator<Item = T> + Send>, u32)>,
     meter: Meter,
+    /// Set when the task opens.
+    cx: Option<Context>,
 }
 
 /// How much was emitted, to whatever stream.
@@ -106,24 +114,29 @@ struct Meter {
     /// The call in hand emitted more than its budget.
     over_budget: bool,
     /// Where to hand over instead of failing.
-    hand_over: Option<HandOver>,
+    away: Option<Box<Away<HandOver>>>,
 }
 
 impl Meter {
     /// Counts a tuple of the call whose input is `anchor`; false if it is to be left out, for which
     /// the input will fail.
-    #[inline]
+    #[inline(always)]
     fn admits(&mut self, weight: usize, anchor: u32) -> bool {
         self.call_weight += weight;
-        // One large tuple is for `tuple.max_bytes` to judge; in `tick` and `finish` no input could
-        // fail for the rest, which would be left out in silence.
-        let too_much = self.call_weight > self.budget && self.call_weight > weight;
-        if too_much && (anchor != UNANCHORED || self.hand_over.is_some()) {
-            self.over_budget = self.hand_over.is_none();
+        if self.call_weight > self.budget && self.leaves_out(weight, anchor) {
             return false;
         }
         self.count += 1;
         true
+    }
+
+    #[cold]
+    fn leaves_out(&mut self, weight: usize, anchor: u32) -> bool {
+        // One large tuple is for `tuple.max_bytes` to judge; in `tick` and `finish` no input could
+        // fail for the rest, which would be left out in silence.
+        let too_much = self.call_weight > weight;
+        self.over_budget = too_much && anchor != UNANCHORED && self.away.is_none();
+        self.over_budget || (too_much && self.away.is_some())
     }
 }
 
@@ -135,20 +148,21 @@ impl<T: Tuple> Output<T> {
             anchor: UNANCHORED,
             several: Vec::new(),
             pulls: VecDeque::new(),
-            meter: Meter { count: 0, call_weight: 0, budget, over_budget: false, hand_over: None },
+            meter: Meter { count: 0, call_weight: 0, budget, over_budget: false, away: None },
+            cx: None,
         }
     }
 
     /// Emits a tuple anchored to the input in hand.
-    #[inline]
+    #[inline(always)]
     pub fn emit(&mut self, value: T) {
-        self.push(value, self.anchor, NOT_DIRECT);
+        self.push(value, self.anchor);
     }
 
     /// Emits a tuple that is tied to no input: nobody replays it when it is lost.
-    #[inline]
+    #[inline(always)]
     pub fn emit_unanchored(&mut self, value: T) {
-        self.push(value, UNANCHORED, NOT_DIRECT);
+        self.push(value, UNANCHORED);
     }
 
     /// Emits a tuple anchored to every input of `anchors`: it fails them all when it fails.
@@ -166,12 +180,15 @@ impl<T: Tuple> Output<T> {
                 SEVERAL | u32::try_from(self.several.len() - 1).unwrap_or(u32::MAX >> 1)
             }
         };
-        self.push(value, anchor, NOT_DIRECT);
+        self.push(value, anchor);
     }
 
     /// Emits a tuple to the task with this index of every bolt that reads the stream directly.
     pub fn emit_direct(&mut self, task_index: u32, value: T) {
-        self.push(value, self.anchor, task_index);
+        let weight = value.weight();
+        if self.meter.admits(weight, self.anchor) || self.hand_over_main(weight) {
+            self.main.push_direct(value, (weight, self.anchor), task_index);
+        }
     }
 
     /// Emits all that `tuples` gives, pulled as the receivers have room: one tuple may become a
@@ -195,13 +212,21 @@ impl<T: Tuple> Output<T> {
         SideOutput { lane, stream: port.stream, anchor: self.anchor, meter: &mut self.meter }
     }
 
-    #[inline]
-    fn push(&mut self, value: T, anchor: u32, direct: u32) {
-        if self.meter.admits(value.weight(), self.anchor) {
-            self.main.push(value, anchor, direct);
-        } else {
-            self.push_behind(value, anchor, direct);
+    #[inline(always)]
+    fn push(&mut self, value: T, anchor: u32) {
+        let value = ManuallyDrop::new(value);
+        let weight = value.weight();
+        if !self.meter.admits(weight, self.anchor) {
+            let value = Box::new(ManuallyDrop::into_inner(value));
+            return self.push_behind(value, weight, anchor);
         }
+        self.main.push(ManuallyDrop::into_inner(value), weight, anchor);
+    }
+
+    /// Tells whether the call in hand may emit so many bytes more.
+    #[inline]
+    pub(crate) fn has_budget(&self, weight: usize) -> bool {
+        self.meter.call_weight + weight <= self.meter.budget || self.meter.call_weight == 0
     }
 
     /// Begins a call whose emits are anchored to `anchor`.
@@ -229,7 +254,8 @@ impl<T: Tuple> Output<T> {
                 match tuples.next() {
                     Some(value) => {
                         self.meter.count += 1;
-                        self.main.push(value, anchor, NOT_DIRECT);
+                        let weight = value.weight();
+                        self.main.push(value, weight, anchor);
                     }
                     None => break,
                 }
@@ -252,15 +278,21 @@ impl<T: Tuple> Output<T> {
     }
 
     /// Takes what was emitted to the stream with this index.
-    pub(crate) fn take(&mut self, stream: usize) -> Option<Emitted> {
+    pub(crate) fn take(&mut self, stream: usize, pool: &mut Pool) -> Option<Emitted> {
         let taken = match stream {
-            0 => self.main.take(),
-            side => self.side.get_mut(side - 1)?.take(),
+            0 => self.main.take(pool),
+            side => self.side.get_mut(side - 1)?.take(pool),
         };
         if let Some(taken) = &taken {
             self.meter.count = self.meter.count.saturating_sub(taken.rows.len());
         }
         taken
+    }
+
+    /// Takes what was emitted to the main stream, tuple by tuple with its anchor.
+    fn drain(&mut self) -> impl Iterator<Item = (T, u32)> {
+        self.meter.count = 0;
+        self.main.drain()
     }
 
     pub(crate) fn take_several(&mut self) -> Vec<Vec<u32>> {
@@ -278,81 +310,26 @@ pub struct SideOutput<'a, T> {
 
 impl<T: Tuple> SideOutput<'_, T> {
     /// Emits a tuple anchored to the input in hand.
-    #[inline]
+    #[inline(always)]
     pub fn emit(&mut self, value: T) {
         self.push(value, self.anchor);
     }
 
     /// Emits a tuple that is tied to no input.
-    #[inline]
+    #[inline(always)]
     pub fn emit_unanchored(&mut self, value: T) {
         self.push(value, UNANCHORED);
     }
 
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, value: T, anchor: u32) {
+        let value = ManuallyDrop::new(value);
         let weight = value.weight();
-        if self.meter.admits(weight, self.anchor)
-            || self.meter.hand_over((self.stream, self.lane), Vec::new(), weight)
-        {
-            self.lane.push(value, anchor, NOT_DIRECT);
+        if !self.meter.admits(weight, self.anchor) {
+            let value = Box::new(ManuallyDrop::into_inner(value));
+            return self.push_behind(value, weight, anchor);
         }
-    }
-}
-
-/// Takes what a spout emits.
-///
-/// With a message id a tuple is tracked: [`Spout::ack`](crate::Spout::ack) or
-/// [`Spout::fail`](crate::Spout::fail) will name the id, once.
-pub struct SpoutOutput<T: Tuple, Id> {
-    pub(crate) output: Output<T>,
-    /// Message ids of the tuples emitted and not yet taken, in order.
-    pub(crate) ids: Vec<Id>,
-    /// From how many tuples on they are handed over, and where to.
-    hand_over_at: usize,
-    hand_over: Option<SpoutHandOver<Id>>,
-}
-
-impl<T: Tuple, Id> SpoutOutput<T, Id> {
-    pub(crate) fn new(side: &[MakeLane]) -> Self {
-        let output = Output::new(side, usize::MAX);
-        Self { output, ids: Vec::new(), hand_over_at: usize::MAX, hand_over: None }
-    }
-
-    /// Emits a tuple under a message id.
-    #[inline]
-    pub fn emit(&mut self, id: Id, value: T) {
-        if self.output.count() >= self.hand_over_at {
-            self.hand_over();
-        }
-        let anchor = u32::try_from(self.ids.len()).unwrap_or(UNANCHORED);
-        self.ids.push(id);
-        self.output.push(value, anchor, NOT_DIRECT);
-    }
-
-    /// Emits a tuple that nobody tracks.
-    #[inline]
-    pub fn emit_untracked(&mut self, value: T) {
-        if self.output.count() >= self.hand_over_at {
-            self.hand_over();
-        }
-        self.output.push(value, UNANCHORED, NOT_DIRECT);
-    }
-
-    /// Emits a tuple under a message id to a declared side output.
-    pub fn emit_to<S: Tuple>(&mut self, port: &Port<S>, id: Id, value: S) {
-        if self.output.count() >= self.hand_over_at {
-            self.hand_over();
-        }
-        self.output.anchor = u32::try_from(self.ids.len()).unwrap_or(UNANCHORED);
-        self.ids.push(id);
-        self.output.to(port).emit(value);
-    }
-
-    /// How many tuples were emitted since the worker last took them.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.output.count()
+        self.lane.push(ManuallyDrop::into_inner(value), weight, anchor);
     }
 }
 

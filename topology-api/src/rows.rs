@@ -4,7 +4,7 @@
 //! typed tuples are compiled once for each type. So there is one dynamic call a batch and none a
 //! tuple.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -46,6 +46,9 @@ pub trait Rows: Any + Send {
 
     /// Makes an empty batch of the same type.
     fn empty(&self) -> Box<dyn Rows>;
+
+    /// Drops the tuples, and tells whether the buffer is one that is worth keeping.
+    fn clear(&mut self) -> bool;
 
     /// For typed access.
     fn as_any(&self) -> &dyn Any;
@@ -154,6 +157,11 @@ impl<T: Tuple> Rows for Batch<T> {
         Self::boxed()
     }
 
+    fn clear(&mut self) -> bool {
+        self.rows.clear();
+        (1..=SPARE_BYTES_MAX).contains(&(self.rows.capacity() * size_of::<T>()))
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -164,6 +172,72 @@ impl<T: Tuple> Rows for Batch<T> {
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
+    }
+}
+
+/// A buffer of more bytes is not kept: it held something unusual.
+const SPARE_BYTES_MAX: usize = 256 * 1024;
+
+/// Emptied batches kept of one type.
+const SPARE_BATCHES: usize = 16;
+
+/// Emptied columns kept.
+const SPARE_COLUMNS: usize = 32;
+
+/// The emptied batches of one loop, for use again: in steady state no batch costs an allocation.
+#[derive(Default)]
+pub struct Pool {
+    /// By type of batch.
+    batches: Vec<(TypeId, Vec<Box<dyn Rows>>)>,
+    columns: Vec<Vec<u32>>,
+}
+
+impl Pool {
+    /// Gives an empty batch.
+    pub(crate) fn batch<T: Tuple>(&mut self) -> Box<Batch<T>> {
+        let spare = self.shelf(TypeId::of::<Batch<T>>()).pop();
+        let spare = spare.and_then(|rows| rows.into_any().downcast().ok());
+        spare.unwrap_or_else(|| Box::new(Batch { rows: Vec::new() }))
+    }
+
+    /// Gives an empty batch of the type of `rows`.
+    pub fn like(&mut self, rows: &dyn Rows) -> Box<dyn Rows> {
+        self.shelf(rows.as_any().type_id()).pop().unwrap_or_else(|| rows.empty())
+    }
+
+    /// Takes a batch that was used.
+    pub fn give(&mut self, mut rows: Box<dyn Rows>) {
+        let shelf = self.shelf(rows.as_any().type_id());
+        if shelf.len() < SPARE_BATCHES && rows.clear() {
+            shelf.push(rows);
+        }
+    }
+
+    pub(crate) fn column(&mut self) -> Vec<u32> {
+        self.columns.pop().unwrap_or_default()
+    }
+
+    /// Takes a column of anchors that was used.
+    pub fn give_column(&mut self, mut column: Vec<u32>) {
+        column.clear();
+        if self.columns.len() < SPARE_COLUMNS && column.capacity() * 4 <= SPARE_BYTES_MAX {
+            self.columns.push(column);
+        }
+    }
+
+    fn shelf(&mut self, of: TypeId) -> &mut Vec<Box<dyn Rows>> {
+        let at = self.batches.iter().position(|(known, _)| *known == of);
+        let at = at.unwrap_or_else(|| {
+            self.batches.push((of, Vec::new()));
+            self.batches.len() - 1
+        });
+        &mut self.batches[at].1
+    }
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "spare batches of {} types", self.batches.len())
     }
 }
 
@@ -178,7 +252,7 @@ pub type Decode = fn(&[u8], usize) -> Result<Box<dyn Rows>, DecodeError>;
 
 /// Converts a batch of `T` into one of `I`; the same type passes through untouched.
 pub(crate) fn convert<T: Tuple, I: Tuple + From<T>>(rows: Box<dyn Rows>) -> Box<dyn Rows> {
-    if std::any::TypeId::of::<T>() == std::any::TypeId::of::<I>() {
+    if TypeId::of::<T>() == TypeId::of::<I>() {
         return rows;
     }
     let typed: Box<Batch<T>> =

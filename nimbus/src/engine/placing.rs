@@ -70,20 +70,17 @@ impl Engine {
             component: u32::try_from(executor.component).unwrap_or(u32::MAX),
         };
         // An executor counts as running where its first task runs, so that a change of the number
-        // of executors moves as few tasks as it must.
-        let placement = |assignment: &AssignmentRecord| Placement {
-            worker: assignment.worker,
-            slot: Slot { supervisor: assignment.supervisor.clone(), slot: assignment.slot },
-            executors: executors
-                .iter()
-                .filter(|executor| {
-                    let holds = |old: &proto::store::ExecutorRecord| {
-                        (old.first_task..old.end_task).contains(&executor.tasks.start)
-                    };
-                    assignment.executors.iter().any(holds)
-                })
-                .map(|executor| executor.index)
-                .collect(),
+        // of executors moves as few tasks as it must. First tasks rise with the executors.
+        let from = |task: u32| executors.partition_point(|executor| executor.tasks.start < task);
+        let placement = |assignment: &AssignmentRecord| {
+            let old = assignment.executors.iter();
+            let here = old.flat_map(|old| from(old.first_task)..from(old.end_task));
+            let here: BTreeSet<u32> = here.map(|at| executors[at].index).collect();
+            Placement {
+                worker: assignment.worker,
+                slot: Slot { supervisor: assignment.supervisor.clone(), slot: assignment.slot },
+                executors: here.into_iter().collect(),
+            }
         };
         let (orphaned, current) = self
             .view

@@ -1,6 +1,8 @@
 //! Drives one instance of an async bolt: starts calls, lets those that were woken go on, and hands
 //! over what the ended ones emitted, each with its verdict.
 
+mod turns;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::rc::Rc;
@@ -12,8 +14,8 @@ use super::calls::Calls;
 use super::{AsyncBolt, AsyncCalls, LongCalls};
 use crate::input::{Verdict, Verdicts};
 use crate::output::{Emitted, MakeLane, Output, UNANCHORED};
-use crate::rows::{Batch, Rows};
-use crate::task::{BoltTask, Factory, Fault, Task};
+use crate::rows::{Batch, Pool, Rows};
+use crate::task::{BoltTask, Factory, Fault, Task, emptied};
 use crate::{BoltResult, Context, Error, format_duration};
 
 /// What a call is about.
@@ -61,6 +63,8 @@ pub(crate) struct AsyncDriver<B: AsyncBolt, S, F> {
     /// How long a call may take.
     deadline: Duration,
     input: IntoIter<B::Input>,
+    /// What the batch in hand came in.
+    husk: Option<Box<Batch<B::Input>>>,
     slots: Vec<u32>,
     /// Number of the next input within its batch.
     cursor: u32,
@@ -97,6 +101,7 @@ where
             limits: AsyncCalls::default(),
             deadline: Duration::MAX,
             input: Vec::new().into_iter(),
+            husk: None,
             slots: Vec::new(),
             cursor: 0,
             calls: Calls::new(),
@@ -118,8 +123,11 @@ where
     /// Makes a call and lets it go as far as it can at once.
     fn begin(&mut self, call: Call<B::Input>, input: u32) {
         let Some(bolt) = &self.bolt else { return };
-        let spare = self.spare.pop();
-        let mut out = spare.unwrap_or_else(|| Output::new(&self.side, self.budget));
+        let mut out = self.spare.pop().unwrap_or_else(|| {
+            let mut out = Output::new(&self.side, self.budget);
+            self.cx.iter().for_each(|cx| out.set_context(cx));
+            out
+        });
         out.begin(if input == UNANCHORED { UNANCHORED } else { 0 });
         let at = self.calls.start((self.start)(Rc::clone(bolt), call, out));
         let record = Record { input, since: self.now, has_ended: false, returned: None };
@@ -276,8 +284,8 @@ where
         }
     }
 
-    fn take(&mut self, stream: usize) -> Option<Emitted> {
-        self.out.take(stream)
+    fn take(&mut self, stream: usize, pool: &mut Pool) -> Option<Emitted> {
+        self.out.take(stream, pool)
     }
 
     fn take_several(&mut self) -> Vec<Vec<u32>> {
@@ -293,18 +301,26 @@ where
 {
     fn load(&mut self, rows: Box<dyn Rows>, slots: &[u32]) {
         debug_assert!(self.input.len() == 0, "the last batch must be used up");
-        let batch: Box<Batch<B::Input>> =
+        let mut batch: Box<Batch<B::Input>> =
             rows.into_any().downcast().expect("an input has the type that its bolt reads");
-        self.input = batch.rows.into_iter();
+        self.input = std::mem::take(&mut batch.rows).into_iter();
+        self.husk = Some(batch);
         self.slots.clear();
         self.slots.extend_from_slice(slots);
         self.cursor = 0;
         self.verdicts.reserve(slots.len());
     }
 
-    fn run(&mut self, room: usize) -> usize {
+    fn unload(&mut self, pool: &mut Pool) {
+        if let Some(mut husk) = self.husk.take() {
+            husk.rows = emptied(&mut self.input);
+            pool.give(husk);
+        }
+    }
+
+    fn run(&mut self, most: usize, room: usize) -> usize {
         let mut begun = 0;
-        while self.bolt.is_some() && !self.is_full() && self.out.count() < room {
+        while begun < most && self.bolt.is_some() && !self.is_full() && self.out.count() < room {
             let Some(tuple) = self.input.next() else { break };
             let slot = self.slots[self.cursor as usize];
             self.cursor += 1;
@@ -336,64 +352,5 @@ where
 
     fn finish(&mut self) {
         self.begin(Call::Finish, UNANCHORED);
-    }
-}
-
-impl<B, S, F> LongCalls for AsyncDriver<B, S, F>
-where
-    B: AsyncBolt,
-    S: Fn(Rc<B>, Call<B::Input>, Output<B::Output>) -> F + 'static,
-    F: Future<Output = Returned<B::Output>> + 'static,
-{
-    fn limit(&mut self, limits: AsyncCalls) {
-        self.limits = limits;
-    }
-
-    fn is_full(&self) -> bool {
-        self.calls.len() >= self.limits.concurrency as usize
-    }
-
-    fn is_ready(&self) -> bool {
-        let in_line = self.line.front().map(|at| &self.records[*at as usize]);
-        self.calls.has_woken()
-            || self.out.is_pulling()
-            || in_line.is_some_and(|record| record.has_ended)
-    }
-
-    fn poll(&mut self, room: usize) -> Result<(), Error> {
-        let mut anew = true;
-        self.hand_over(room);
-        while self.out.count() < room
-            && let Some(at) = self.calls.next_woken(std::mem::take(&mut anew))
-        {
-            self.go_on(at);
-            self.hand_over(room);
-        }
-        Ok(())
-    }
-
-    fn ended_calls(&mut self) -> (u64, Duration) {
-        std::mem::take(&mut self.ended_calls)
-    }
-
-    fn pass_time(&mut self, now: Duration) -> Option<Duration> {
-        self.now = now;
-        if self.due? > now {
-            return self.due;
-        }
-        self.due = None;
-        for at in 0..self.records.len() {
-            let late_at = self.records[at].since.saturating_add(self.deadline);
-            if late_at <= now && self.calls.cancel(at as u32) {
-                self.ended(at as u32, None);
-            } else if self.calls.is_under_way(at as u32) {
-                self.due = Some(self.due.map_or(late_at, |due| due.min(late_at)));
-            }
-        }
-        self.due
-    }
-
-    fn has_finished(&self) -> bool {
-        self.calls.len() == 0 && self.pulling.is_none()
     }
 }

@@ -1,5 +1,6 @@
 //! Drives one instance of an async spout: one call of `next` at a time, which may take several turns.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -7,7 +8,8 @@ use std::task::{Context as Polled, Poll, Waker};
 
 use super::AsyncSpout;
 use crate::output::{Emitted, MakeLane, SpoutOutput};
-use crate::task::{Elsewhere, Factory, SpoutTask, Task};
+use crate::rows::Pool;
+use crate::task::{DONE, Elsewhere, Factory, SpoutTask, Task};
 use crate::{Context, Error, FailReason, Next, SpoutResult};
 
 type Out<S> = SpoutOutput<<S as AsyncSpout>::Output, <S as AsyncSpout>::Id>;
@@ -36,6 +38,9 @@ pub(crate) struct AsyncSpoutDriver<S: AsyncSpout, C, F> {
     side: Vec<MakeLane>,
     /// Message ids of open trees, by slot.
     filed: Vec<Option<S::Id>>,
+    /// Message ids whose trees have ended and that are still to be acked.
+    done: VecDeque<S::Id>,
+    cx: Option<Context>,
 }
 
 impl<S, C, F> AsyncSpoutDriver<S, C, F>
@@ -56,6 +61,8 @@ where
             spare: None,
             side: side.to_vec(),
             filed: Vec::new(),
+            done: VecDeque::new(),
+            cx: None,
         }
     }
 
@@ -66,7 +73,11 @@ where
             self.call.set(None);
         }
         if self.call.is_none() {
-            let out = self.spare.take().unwrap_or_else(|| SpoutOutput::new(&self.side));
+            let out = self.spare.take().unwrap_or_else(|| {
+                let mut out = SpoutOutput::new(&self.side);
+                self.cx.iter().for_each(|cx| out.output.set_context(cx));
+                out
+            });
             self.call.set(Some((self.start)(Rc::clone(spout), out)));
         }
         let call = self.call.as_mut().as_pin_mut()?;
@@ -88,6 +99,8 @@ where
     F: Future<Output = Returned<S>> + 'static,
 {
     fn open(&mut self, cx: &Context) -> Result<(), Error> {
+        self.out.output.set_context(cx);
+        self.cx = Some(cx.clone());
         self.spout = Some(Rc::new((self.factory)(cx)?));
         self.waker = cx.waker();
         Ok(())
@@ -108,8 +121,8 @@ where
         }
     }
 
-    fn take(&mut self, stream: usize) -> Option<Emitted> {
-        self.out.output.take(stream)
+    fn take(&mut self, stream: usize, pool: &mut Pool) -> Option<Emitted> {
+        self.out.output.take(stream, pool)
     }
 
     fn take_several(&mut self) -> Vec<Vec<u32>> {
@@ -142,7 +155,14 @@ where
     }
 
     fn file_ids(&mut self, slots: &[u32]) {
-        for (slot, id) in slots.iter().zip(self.out.ids.drain(..)) {
+        if slots.is_empty() {
+            return self.done.extend(self.out.ids.drain());
+        }
+        for (slot, id) in slots.iter().zip(self.out.ids.drain()) {
+            if *slot == DONE {
+                self.done.push_back(id);
+                continue;
+            }
             let slot = *slot as usize;
             if slot >= self.filed.len() {
                 self.filed.resize_with(slot + 1, || None);
@@ -151,20 +171,22 @@ where
         }
     }
 
-    fn ack_ids(&mut self) {
-        for id in std::mem::take(&mut self.out.ids) {
-            if let Some(spout) = &self.spout {
-                spout.ack(id);
-            }
+    fn end_acked(&mut self, slots: &[u32]) {
+        let filed = slots.iter().filter_map(|slot| self.filed.get_mut(*slot as usize)?.take());
+        self.done.extend(filed);
+    }
+
+    fn ack_done(&mut self) {
+        let Some(spout) = &self.spout else { return };
+        while let Some(id) = self.done.pop_front() {
+            spout.ack(id);
         }
     }
 
-    fn settle(&mut self, slot: u32, failure: Option<FailReason>) {
+    fn fail(&mut self, slot: u32, reason: FailReason) {
         let Some(id) = self.filed.get_mut(slot as usize).and_then(Option::take) else { return };
-        let Some(spout) = &self.spout else { return };
-        match failure {
-            None => spout.ack(id),
-            Some(reason) => spout.fail(id, reason),
+        if let Some(spout) = &self.spout {
+            spout.fail(id, reason);
         }
     }
 

@@ -12,7 +12,7 @@ use super::{Common, Desk, Parcel, State, Unopened};
 use crate::async_bolt::LongCalls;
 use crate::input::{Verdict, Verdicts};
 use crate::output::{Emitted, MakeLane};
-use crate::rows::Rows;
+use crate::rows::{Pool, Rows};
 use crate::task::{BoltTask, Fault, Task};
 use crate::topology::MakeBolt;
 use crate::{Context, Error};
@@ -108,7 +108,7 @@ impl Task for BlockingBolt {
         self.end();
     }
 
-    fn take(&mut self, stream: usize) -> Option<Emitted> {
+    fn take(&mut self, stream: usize, _: &mut Pool) -> Option<Emitted> {
         self.parcel.take(stream)
     }
 
@@ -123,7 +123,9 @@ impl BoltTask for BlockingBolt {
         self.input = Some((rows, slots.to_vec()));
     }
 
-    fn run(&mut self, _: usize) -> usize {
+    fn unload(&mut self, _: &mut Pool) {}
+
+    fn run(&mut self, _: usize, _: usize) -> usize {
         if self.is_full() {
             return 0;
         }

@@ -50,7 +50,7 @@ impl Parcel {
         }
         self.several.extend(several);
         self.tuples += emitted.rows.len();
-        self.bytes += emitted.rows.weight();
+        self.bytes += emitted.weight;
         if self.emitted.len() <= stream {
             self.emitted.resize_with(stream + 1, || None);
         }

@@ -1,12 +1,15 @@
 //! A blocking spout: the task that the loop drives, and the thread that asks the source.
 
+mod thread;
+
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{Calls, Common, Desk, State, Unopened};
+use self::thread::Thread;
+use super::{Common, Desk, State, Unopened};
 use crate::output::{Emitted, SpoutOutput};
-use crate::task::{Elsewhere, Factory, SpoutTask, Task};
+use crate::rows::Pool;
+use crate::task::{DONE, Elsewhere, Factory, SpoutTask, Task};
 use crate::{Context, Error, FailReason, Next, Spout};
 
 /// Tuples that wait for the loop before the thread waits.
@@ -17,12 +20,6 @@ const BYTES: usize = 1024 * 1024;
 
 /// How many tuples a call emits before it hands over.
 const HAND_OVER: usize = 32;
-
-/// First pause after a spout had nothing.
-const IDLE_FIRST: Duration = Duration::from_micros(100);
-
-/// Longest pause of a spout that has nothing.
-const IDLE_MAX: Duration = Duration::from_millis(10);
 
 /// What a spout emitted and the loop has not taken.
 struct Parcel<Id> {
@@ -51,7 +48,7 @@ impl<Id> Parcel<Id> {
         for (before, emitted) in self.emitted.iter_mut().zip(emitted) {
             let Some(mut emitted) = emitted else { continue };
             self.tuples += emitted.rows.len();
-            self.bytes += emitted.rows.weight();
+            self.bytes += emitted.weight;
             emitted.shift(base);
             match before {
                 Some(before) => before.append(emitted),
@@ -105,6 +102,8 @@ pub(crate) struct BlockingSpout<S: Spout> {
     parcel: Parcel<S::Id>,
     /// Message ids of open trees, by slot.
     filed: Vec<Option<S::Id>>,
+    /// Message ids that the thread is to ack.
+    done: Vec<S::Id>,
 }
 
 impl<S: Spout> BlockingSpout<S> {
@@ -115,6 +114,7 @@ impl<S: Spout> BlockingSpout<S> {
             started: false,
             parcel: Parcel::default(),
             filed: Vec::new(),
+            done: Vec::new(),
         }
     }
 }
@@ -144,9 +144,7 @@ impl<S: Spout> Task for BlockingSpout<S> {
                     wake.wake_by_ref();
                 }),
             );
-            let calls = Calls::new(&cx);
-            let idle = IDLE_FIRST;
-            Thread { desk, cx, spout: None, factory, out, calls, active: false, idle }.run();
+            Thread::new(desk, cx, (factory, out)).run();
         })
     }
 
@@ -160,7 +158,7 @@ impl<S: Spout> Task for BlockingSpout<S> {
         }
     }
 
-    fn take(&mut self, stream: usize) -> Option<Emitted> {
+    fn take(&mut self, stream: usize, _: &mut Pool) -> Option<Emitted> {
         self.parcel.emitted.get_mut(stream)?.take()
     }
 
@@ -200,7 +198,14 @@ impl<S: Spout> SpoutTask for BlockingSpout<S> {
     }
 
     fn file_ids(&mut self, slots: &[u32]) {
+        if slots.is_empty() {
+            return self.done.append(&mut self.parcel.ids);
+        }
         for (slot, id) in slots.iter().zip(self.parcel.ids.drain(..)) {
+            if *slot == DONE {
+                self.done.push(id);
+                continue;
+            }
             let slot = *slot as usize;
             if slot >= self.filed.len() {
                 self.filed.resize_with(slot + 1, || None);
@@ -209,16 +214,23 @@ impl<S: Spout> SpoutTask for BlockingSpout<S> {
         }
     }
 
-    fn ack_ids(&mut self) {
-        let acked = self.parcel.ids.drain(..).map(|id| (id, None));
-        self.desk.tell(|source| source.settled.extend(acked));
+    fn end_acked(&mut self, slots: &[u32]) {
+        let filed = slots.iter().filter_map(|slot| self.filed.get_mut(*slot as usize)?.take());
+        self.done.extend(filed);
     }
 
-    fn settle(&mut self, slot: u32, failure: Option<FailReason>) {
+    fn ack_done(&mut self) {
+        if !self.done.is_empty() {
+            let acked = self.done.drain(..).map(|id| (id, None));
+            self.desk.tell(|source| source.settled.extend(acked));
+        }
+    }
+
+    fn fail(&mut self, slot: u32, reason: FailReason) {
         let Some(id) = self.filed.get_mut(slot as usize).and_then(Option::take) else { return };
         self.desk.tell(|source| {
-            source.settled.push((id, failure));
-            if failure.is_some() && matches!(source.news, Some(News::Finished)) {
+            source.settled.push((id, Some(reason)));
+            if matches!(source.news, Some(News::Finished)) {
                 // It has something again.
                 source.news = None;
                 source.rests = false;
@@ -238,149 +250,5 @@ impl<S: Spout> Elsewhere for BlockingSpout<S> {
 
     fn into_blocking(self: Box<Self>) -> Box<dyn SpoutTask> {
         self
-    }
-}
-
-/// What the thread is to do next.
-enum Job<Id> {
-    Open(Context),
-    Settle(Vec<(Id, Option<FailReason>)>),
-    Activate(bool),
-    Tick,
-    Next,
-    End(Vec<(Id, Option<FailReason>)>),
-}
-
-/// The thread that asks the source.
-struct Thread<S: Spout> {
-    desk: Arc<Desk<Source<S::Id>>>,
-    /// Wakes the loop.
-    cx: Context,
-    spout: Option<S>,
-    factory: Factory<S>,
-    out: SpoutOutput<S::Output, S::Id>,
-    calls: Calls,
-    active: bool,
-    /// How long the next pause is.
-    idle: Duration,
-}
-
-impl<S: Spout> Thread<S> {
-    fn run(mut self) {
-        let mut pause = None;
-        loop {
-            match self.next_job(pause.take()) {
-                Job::Open(cx) => self.open(&cx),
-                Job::Settle(settled) => self.settle(settled),
-                Job::Activate(active) => {
-                    self.active = active;
-                    self.call("activate", |spout, _| {
-                        if active { spout.activate() } else { spout.deactivate() }
-                    });
-                }
-                Job::Tick => self.call("tick", |spout, out| spout.tick(out)),
-                Job::Next => pause = self.next(),
-                Job::End(settled) => {
-                    self.settle(settled);
-                    break;
-                }
-            }
-        }
-        self.call("close", |spout, _| spout.close());
-        self.desk.end();
-    }
-
-    /// Waits until there is something to do; only so long before the spout is asked again.
-    fn next_job(&self, mut pause: Option<Duration>) -> Job<S::Id> {
-        let mut source = self.desk.lock();
-        loop {
-            if source.common.gone {
-                return Job::End(std::mem::take(&mut source.settled));
-            }
-            if let Some(cx) = source.common.open.take() {
-                return Job::Open(cx);
-            }
-            if self.spout.is_some() {
-                if !source.settled.is_empty() {
-                    return Job::Settle(std::mem::take(&mut source.settled));
-                }
-                if let Some(active) = source.active.take() {
-                    return Job::Activate(active);
-                }
-                if std::mem::take(&mut source.common.tick) {
-                    return Job::Tick;
-                }
-                if std::mem::take(&mut source.common.woken) {
-                    pause = None;
-                }
-                if self.active && !source.rests && !source.parcel.is_full() {
-                    let Some(time) = pause.take() else { return Job::Next };
-                    source = self.desk.wait_for(source, time);
-                    continue;
-                }
-            }
-            source = self.desk.wait(source);
-        }
-    }
-
-    fn open(&mut self, cx: &Context) {
-        let (opened, _) = self.calls.make(|| (self.factory)(cx));
-        let text = match opened {
-            Ok(Ok(spout)) => return self.spout = Some(spout),
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => format!("panicked: {panic}"),
-        };
-        self.tell(News::Unopened(text));
-    }
-
-    fn settle(&mut self, settled: Vec<(S::Id, Option<FailReason>)>) {
-        for (id, failure) in settled {
-            self.call("ack` or `fail", |spout, _| match failure {
-                None => spout.ack(id),
-                Some(reason) => spout.fail(id, reason),
-            });
-        }
-    }
-
-    /// Asks the spout; if it had nothing, says how long to leave it alone.
-    fn next(&mut self) -> Option<Duration> {
-        let spout = self.spout.as_mut()?;
-        let (next, _) = self.calls.make(|| spout.next(&mut self.out));
-        let emitted = self.out.hand_over();
-        match next {
-            Ok(Ok(Next::Emitted)) => self.idle = IDLE_FIRST,
-            Ok(Ok(Next::Idle)) => {
-                let pause = if emitted { IDLE_FIRST } else { self.idle };
-                self.idle = (pause * 2).min(IDLE_MAX);
-                return Some(pause);
-            }
-            Ok(Ok(Next::Finished)) => self.tell(News::Finished),
-            Ok(Err(error)) => self.tell(News::Failed(error)),
-            Err(panic) => self.tell(News::Panicked(panic)),
-        }
-        None
-    }
-
-    /// Tells the loop, and rests until it asks for more.
-    fn tell(&self, news: News) {
-        self.desk.tell(|source| {
-            let failed = source.settled.iter().any(|(_, failure)| failure.is_some());
-            // A tuple that failed meanwhile may be emitted again.
-            if !(failed && matches!(news, News::Finished)) {
-                source.news = Some(news);
-                source.rests = true;
-            }
-        });
-        self.cx.waker().wake();
-    }
-
-    /// Makes a call that asks for no tuple; a panic is shown.
-    fn call(&mut self, what: &str, call: impl FnOnce(&mut S, &mut SpoutOutput<S::Output, S::Id>)) {
-        let Some(spout) = &mut self.spout else { return };
-        let (called, _) = self.calls.make(|| call(spout, &mut self.out));
-        self.out.hand_over();
-        if let Err(text) = called {
-            self.cx.report_error(&format!("panicked in `{what}`: {text}"));
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::prelude::*;
-use crate::testing::{BoltDriver, Setup};
+use crate::testing::BoltDriver;
 
 #[derive(Clone, Debug, PartialEq, Tuple)]
 struct Word {
@@ -30,8 +30,7 @@ fn split(make: fn(&Context) -> Result<Split, Error>) -> BoltDriver<Line, Word> {
     let lines = t.spout("lines", |cx| LineFiles::open(Vec::new(), cx)).stream();
     t.bolt("split", make).blocking().shuffle(&lines);
     let topology = t.build().expect("it is a topology");
-    let task = topology.components()[1].bolt_task(1_000).expect("it is a bolt");
-    BoltDriver::open(Setup::new(), task).expect("its factory runs later")
+    BoltDriver::of(&topology, "split").expect("its factory runs later")
 }
 
 #[test]

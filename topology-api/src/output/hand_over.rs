@@ -1,8 +1,11 @@
 //! How output leaves other than by being taken after the call: into another output, or, of a component
 //! with a thread of its own, while the call goes on.
 
-use super::{AnyLane, Emitted, Meter, NOT_DIRECT, Output, SEVERAL, SpoutOutput, UNANCHORED};
+use super::{
+    AnyLane, Emitted, Meter, NOT_DIRECT, Output, SEVERAL, SideOutput, SpoutOutput, UNANCHORED,
+};
 use crate::Tuple;
+use crate::rows::Pool;
 
 /// Takes what a call emitted to a stream while the call goes on, with the lists of several anchors that
 /// it refers to; may wait.
@@ -10,6 +13,18 @@ pub type HandOver = Box<dyn FnMut(usize, Emitted, Vec<Vec<u32>>) + Send>;
 
 /// Takes what a spout emitted, by stream, with its message ids; may wait.
 pub(crate) type SpoutHandOver<Id> = Box<dyn FnMut(Vec<Option<Emitted>>, Vec<Id>) + Send>;
+
+/// Where a component's own thread hands over, and the buffers that it goes on with.
+pub(super) struct Away<H> {
+    to: H,
+    pool: Pool,
+}
+
+impl<H> Away<H> {
+    fn new(to: H) -> Box<Self> {
+        Box::new(Self { to, pool: Pool::default() })
+    }
+}
 
 impl Emitted {
     /// Puts what was emitted to the same stream later behind this.
@@ -21,6 +36,7 @@ impl Emitted {
         }
         self.rows.append(&mut *later.rows);
         self.anchors.append(&mut later.anchors);
+        self.weight += later.weight;
         self.largest = self.largest.max(later.largest);
     }
 
@@ -34,17 +50,16 @@ impl Emitted {
 
 impl Meter {
     /// Hands over what waits in a lane before one more tuple is put there; false if nobody takes it.
-    #[cold]
-    pub(super) fn hand_over(
+    fn hand_over(
         &mut self,
         (stream, lane): (usize, &mut dyn AnyLane),
         several: Vec<Vec<u32>>,
         weight: usize,
     ) -> bool {
-        let Some(hand_over) = &mut self.hand_over else { return false };
-        if let Some(emitted) = lane.take() {
+        let Some(away) = &mut self.away else { return false };
+        if let Some(emitted) = lane.take(&mut away.pool) {
             self.count = self.count.saturating_sub(emitted.rows.len());
-            hand_over(stream, emitted, several);
+            (away.to)(stream, emitted, several);
         }
         self.count += 1;
         self.call_weight = weight;
@@ -53,23 +68,38 @@ impl Meter {
 }
 
 impl<T: Tuple> Output<T> {
-    /// Puts a tuple behind what is handed over, if anything is.
+    /// Puts a tuple that was not admitted behind what is handed over; without a thread of its own, it is
+    /// dropped. Boxed, because a tuple whose address is passed on cannot stay in registers.
     #[cold]
-    pub(super) fn push_behind(&mut self, value: T, mut anchor: u32, direct: u32) {
+    #[inline(never)]
+    pub(super) fn push_behind(&mut self, value: Box<T>, weight: usize, mut anchor: u32) {
+        if self.meter.away.is_none() {
+            return;
+        }
         let mut several = std::mem::take(&mut self.several);
         if anchor != UNANCHORED && anchor & SEVERAL != 0 {
             // The last list is this tuple's own.
             self.several.extend(several.pop());
             anchor = SEVERAL;
         }
-        if self.meter.hand_over((0, &mut self.main), several, value.weight()) {
-            self.main.push(value, anchor, direct);
+        if self.meter.hand_over((0, &mut self.main), several, weight) {
+            self.main.push(*value, weight, anchor);
         }
+    }
+
+    /// Hands over the main stream before a tuple of so many bytes; false if nobody takes it.
+    #[cold]
+    pub(super) fn hand_over_main(&mut self, weight: usize) -> bool {
+        if self.meter.away.is_none() {
+            return false;
+        }
+        let several = std::mem::take(&mut self.several);
+        self.meter.hand_over((0, &mut self.main), several, weight)
     }
 
     /// Says where a call is to hand over what it emitted when that is more than its budget.
     pub(crate) fn hand_over_to(&mut self, hand_over: HandOver) {
-        self.meter.hand_over = Some(hand_over);
+        self.meter.away = Some(Away::new(hand_over));
     }
 
     /// Moves all that another output of the component has to the end of this one; `anchor` says what
@@ -85,11 +115,22 @@ impl<T: Tuple> Output<T> {
     }
 }
 
+impl<T: Tuple> SideOutput<'_, T> {
+    /// As [`Output::push_behind`].
+    #[cold]
+    #[inline(never)]
+    pub(super) fn push_behind(&mut self, value: Box<T>, weight: usize, anchor: u32) {
+        if self.meter.hand_over((self.stream, self.lane), Vec::new(), weight) {
+            self.lane.push(*value, weight, anchor);
+        }
+    }
+}
+
 impl<T: Tuple, Id> SpoutOutput<T, Id> {
     /// Moves all that another output of the component has to the end of this one.
     pub(crate) fn append(&mut self, other: &mut Self) {
         let base = u32::try_from(self.ids.len()).unwrap_or(UNANCHORED);
-        self.ids.append(&mut other.ids);
+        other.ids.drain().for_each(|id| self.ids.push(id));
         self.output.append(&mut other.output, |anchor| {
             if anchor == UNANCHORED { UNANCHORED } else { base + anchor }
         });
@@ -98,18 +139,21 @@ impl<T: Tuple, Id> SpoutOutput<T, Id> {
     /// Says where calls are to hand over what they emitted, and from how many tuples on.
     pub(crate) fn hand_over_at(&mut self, tuples: usize, hand_over: SpoutHandOver<Id>) {
         self.hand_over_at = tuples;
-        self.hand_over = Some(hand_over);
+        self.away = Some(Away::new(hand_over));
     }
 
     /// Hands over what waits; tells whether there was anything.
     #[cold]
+    #[inline(never)]
     pub(crate) fn hand_over(&mut self) -> bool {
-        let Some(hand_over) = self.hand_over.as_mut().filter(|_| self.output.count() > 0) else {
+        let Some(away) = self.away.as_mut().filter(|_| self.output.count() > 0) else {
             return false;
         };
         let streams = 0..=self.output.side.len();
-        let emitted = streams.map(|stream| self.output.take(stream)).collect();
-        hand_over(emitted, std::mem::take(&mut self.ids));
+        let emitted = streams.map(|stream| self.output.take(stream, &mut away.pool)).collect();
+        let mut ids = Vec::new();
+        self.ids.swap(&mut ids);
+        (away.to)(emitted, ids);
         true
     }
 }

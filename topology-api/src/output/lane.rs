@@ -4,66 +4,91 @@ use std::any::Any;
 
 use super::{Emitted, NOT_DIRECT};
 use crate::Tuple;
-use crate::rows::Batch;
+use crate::raw::Column;
+use crate::rows::Pool;
 
 /// Columns of one stream.
 #[derive(Debug)]
 pub(super) struct Lane<T> {
-    rows: Vec<T>,
-    anchors: Vec<u32>,
+    rows: Column<T>,
+    anchors: Column<u32>,
+    /// Empty, or as long as `rows` was when a tuple was last emitted directly.
     direct: Vec<u32>,
+    weight: usize,
     largest: usize,
 }
 
 impl<T: Tuple> Lane<T> {
     pub(super) fn new() -> Self {
-        Self { rows: Vec::new(), anchors: Vec::new(), direct: Vec::new(), largest: 0 }
+        Self {
+            rows: Column::new(),
+            anchors: Column::new(),
+            direct: Vec::new(),
+            weight: 0,
+            largest: 0,
+        }
     }
 
-    #[inline]
-    pub(super) fn push(&mut self, value: T, anchor: u32, direct: u32) {
-        self.largest = self.largest.max(value.weight());
-        if direct != NOT_DIRECT || !self.direct.is_empty() {
-            self.direct.resize(self.rows.len(), NOT_DIRECT);
-            self.direct.push(direct);
-        }
+    // Inlined into the author's code, so that a tuple is made where it will lie.
+    #[inline(always)]
+    pub(super) fn push(&mut self, value: T, weight: usize, anchor: u32) {
         self.rows.push(value);
         self.anchors.push(anchor);
+        self.weight += weight;
+        self.largest = self.largest.max(weight);
+    }
+
+    pub(super) fn push_direct(&mut self, value: T, (weight, anchor): (usize, u32), direct: u32) {
+        self.direct.resize(self.rows.len(), NOT_DIRECT);
+        self.direct.push(direct);
+        self.push(value, weight, anchor);
+    }
+
+    /// Takes the tuples one by one, with their anchors.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (T, u32)> {
+        (self.weight, self.largest) = (0, 0);
+        self.direct.clear();
+        self.rows.drain().zip(self.anchors.drain())
     }
 
     /// Moves all that another lane has to the end of this one; `anchor` says what becomes of its
     /// anchors.
     pub(super) fn append(&mut self, other: &mut Self, anchor: &dyn Fn(u32) -> u32) {
         self.largest = self.largest.max(std::mem::take(&mut other.largest));
-        if !self.direct.is_empty() || !other.direct.is_empty() {
+        self.weight += std::mem::take(&mut other.weight);
+        if !other.direct.is_empty() {
             self.direct.resize(self.rows.len(), NOT_DIRECT);
-            other.direct.resize(other.rows.len(), NOT_DIRECT);
             self.direct.append(&mut other.direct);
         }
-        self.rows.append(&mut other.rows);
-        self.anchors.extend(other.anchors.drain(..).map(anchor));
+        other.rows.drain().for_each(|row| self.rows.push(row));
+        other.anchors.drain().for_each(|own| self.anchors.push(anchor(own)));
     }
 }
 
 /// A [`Lane`] of whatever type.
 pub(crate) trait AnyLane: Any + Send {
-    fn take(&mut self) -> Option<Emitted>;
+    fn take(&mut self, pool: &mut Pool) -> Option<Emitted>;
     /// As [`Lane::append`]; the other one must be of the same type.
     fn append(&mut self, other: &mut dyn AnyLane, anchor: &dyn Fn(u32) -> u32);
     fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
 impl<T: Tuple> AnyLane for Lane<T> {
-    fn take(&mut self) -> Option<Emitted> {
-        if self.rows.is_empty() {
+    fn take(&mut self, pool: &mut Pool) -> Option<Emitted> {
+        if self.rows.len() == 0 {
             return None;
         }
-        let capacity = self.rows.len();
-        let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(capacity));
-        let anchors = std::mem::replace(&mut self.anchors, Vec::with_capacity(capacity));
-        let direct = std::mem::take(&mut self.direct);
+        let mut direct = std::mem::take(&mut self.direct);
+        if !direct.is_empty() {
+            direct.resize(self.rows.len(), NOT_DIRECT);
+        }
+        let mut batch = pool.batch::<T>();
+        self.rows.swap(&mut batch.rows);
+        let mut anchors = pool.column();
+        self.anchors.swap(&mut anchors);
+        let weight = std::mem::take(&mut self.weight);
         let largest = std::mem::take(&mut self.largest);
-        Some(Emitted { rows: Box::new(Batch { rows }), anchors, direct, largest })
+        Some(Emitted { rows: batch, anchors, direct, weight, largest })
     }
 
     fn append(&mut self, other: &mut dyn AnyLane, anchor: &dyn Fn(u32) -> u32) {

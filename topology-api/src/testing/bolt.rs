@@ -9,9 +9,9 @@ use super::{Reports, Setup, Ticker, report_methods};
 use crate::context::Context;
 use crate::input::Verdict;
 use crate::output::{Emitted, NOT_DIRECT, SEVERAL, UNANCHORED};
-use crate::rows::{Batch, Rows};
+use crate::rows::{Batch, Pool, Rows};
 use crate::task::{Automatic, BoltTask, Driver, Explicit, Fault};
-use crate::{Bolt, Error, ExplicitBolt, IntoBolt, Tuple};
+use crate::{Bolt, Error, ExplicitBolt, IntoBolt, Topology, Tuple};
 
 /// How many emitted tuples wait at most, before those of an `emit_from` are taken.
 const ROOM: usize = 1_024;
@@ -70,6 +70,7 @@ pub struct Emission<T> {
 pub struct BoltDriver<I: Tuple, O: Tuple> {
     pub(super) task: Box<dyn BoltTask>,
     setup: Setup,
+    pool: Pool,
     pub(super) reports: Reports,
     /// How much time has passed.
     now: Duration,
@@ -128,13 +129,27 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
         Self::open(setup, Box::new(task))
     }
 
-    pub(crate) fn open(setup: Setup, mut task: Box<dyn BoltTask>) -> Result<Self, Error> {
+    /// Makes a task of a bolt of a topology, as the only one: for bolts that are closures, and to
+    /// test what is really declared. It has the topology's settings and the bolt's side outputs and
+    /// ticks; it reads `I` and emits `O`, which must be the bolt's own types.
+    ///
+    /// # Errors
+    /// There is no such bolt; or the factory's.
+    pub fn of(topology: &Topology, bolt: &str) -> Result<Self, Error> {
+        let setup = Setup::of(topology, bolt)?;
+        let component = topology.components().iter().find(|component| component.name == bolt);
+        let task = component.and_then(|component| component.bolt_task(budget(&setup)));
+        Self::open(setup, task.ok_or_else(|| format!("`{bolt}` is no bolt but a spout"))?)
+    }
+
+    pub(super) fn open(setup: Setup, mut task: Box<dyn BoltTask>) -> Result<Self, Error> {
         let reports = Reports::default();
         task.open(&setup.context(&reports))?;
         Ok(Self {
             task,
             ticker: Ticker::new(setup.tick),
             setup,
+            pool: Pool::default(),
             reports,
             now: Duration::ZERO,
             given: 0,
@@ -159,7 +174,7 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
         let mut done = 0;
         while done == 0 || self.task.has_work() {
             self.wait_until(|task| !task.is_full());
-            done += self.task.run(ROOM);
+            done += self.task.run(usize::MAX, ROOM);
             self.collect(number);
         }
         let fault = self.task.faults().pop().map(|(_, fault)| match fault {
@@ -259,7 +274,7 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
     fn collect_rest(&mut self) {
         while self.task.has_work() {
             self.collect(UNANCHORED);
-            self.task.run(ROOM);
+            self.task.run(usize::MAX, ROOM);
         }
         self.collect(UNANCHORED);
         self.collect_verdicts();
@@ -268,9 +283,10 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
     /// Takes what was emitted; an automatic bolt's only anchor is the input in hand, `number`.
     fn collect(&mut self, number: TupleNumber) {
         let explicit = self.task.verdicts().is_some();
-        let main = self.task.take(0);
-        let sides: Vec<(usize, Option<Emitted>)> =
-            (1..self.setup.outputs.len()).map(|stream| (stream, self.task.take(stream))).collect();
+        let main = self.task.take(0, &mut self.pool);
+        let sides: Vec<(usize, Option<Emitted>)> = (1..self.setup.outputs.len())
+            .map(|stream| (stream, self.task.take(stream, &mut self.pool)))
+            .collect();
         let several = self.task.take_several();
         for (stream, mut emitted) in sides.into_iter().filter_map(|(at, e)| Some((at, e?))) {
             match self.side.get_mut(&stream) {

@@ -4,9 +4,48 @@
 //! for the anchors that hold that root, and each anchor remembers the XOR of the ids given for it.
 //! One id for several anchors of the same root would cancel out.
 
-use crate::engine::acking::{Anchors, Edge, EdgeIds, FailReason, Held, Tracking};
+use crate::engine::acking::{Anchors, Edge, EdgeIds, FailReason, Held, Ledger, RootId, Tracking};
 use crate::executor::exits::Exits;
 use topology_api::runtime::{SEVERAL, UNANCHORED};
+
+/// The trees of what a spout emitted just now.
+///
+/// A tree is opened in the ledger when a tuple of it first gets an edge: what fused bolts have done
+/// with before the spout is asked again needs none.
+#[derive(Debug)]
+pub struct Roots<'a> {
+    /// Where the trees are kept.
+    pub ledger: &'a mut Ledger,
+    /// The task that emitted.
+    pub task: u32,
+    /// When, since the worker started.
+    pub now_ns: u64,
+    /// By message id: the root, 0 while none is open, [`Roots::REFUSED`] where there is no room.
+    pub roots: &'a mut [u64],
+    /// For each, the XOR of the ids given for it.
+    pub given: &'a mut [u64],
+}
+
+impl Roots<'_> {
+    /// Stands for a tree that could not be opened.
+    pub const REFUSED: u64 = u64::MAX;
+
+    #[inline]
+    fn edge(&mut self, anchor: u32, ids: &mut EdgeIds) -> Edge {
+        let anchor = anchor as usize;
+        if self.roots[anchor] == 0 {
+            let root = self.ledger.open(self.task, self.now_ns);
+            self.roots[anchor] = root.map_or(Self::REFUSED, RootId::bits);
+        }
+        let root = self.roots[anchor];
+        if root == Self::REFUSED {
+            return Edge::UNTRACKED;
+        }
+        let id = ids.next();
+        self.given[anchor] ^= id;
+        Edge { root, id }
+    }
+}
 
 /// What the anchors of an emitted column refer to.
 #[derive(Debug)]
@@ -20,13 +59,8 @@ pub enum Anchoring<'a> {
         /// For each input, the XOR of the ids given for it.
         given: &'a mut [u64],
     },
-    /// Trees that a spout opened just now, by number; 0 for one that could not be opened.
-    Roots {
-        /// Their root ids.
-        roots: &'a [u64],
-        /// For each, the XOR of the ids given for it.
-        given: &'a mut [u64],
-    },
+    /// Trees of a spout, by message id.
+    Roots(Roots<'a>),
     /// Inputs that an explicit bolt holds, by slot.
     Held {
         /// What it holds.
@@ -55,6 +89,20 @@ impl Anchoring<'_> {
         !matches!(self, Self::Held { .. })
     }
 
+    /// Appends to `to[pick(i)]` the edges of one more copy anchored to `anchors[i]`, for each `i`.
+    #[inline]
+    pub fn tie_each(
+        &mut self,
+        anchors: &[u32],
+        ids: &mut EdgeIds,
+        to: &mut [Tracking],
+        pick: impl Fn(usize) -> usize,
+    ) {
+        for (at, anchor) in anchors.iter().enumerate() {
+            self.tie(*anchor, ids, &mut to[pick(at)]);
+        }
+    }
+
     /// Appends to `to` the edges of one more copy that is anchored to `anchor`.
     #[inline]
     pub fn tie(&mut self, anchor: u32, ids: &mut EdgeIds, to: &mut Tracking) {
@@ -79,13 +127,9 @@ impl Anchoring<'_> {
                     to.push_many(&edges);
                 }
             },
-            Self::Roots { roots, given } => match roots[anchor as usize] {
-                0 => to.push_untracked(),
-                root => {
-                    let id = ids.next();
-                    given[anchor as usize] ^= id;
-                    to.push_one(Edge { root, id });
-                }
+            Self::Roots(roots) => match roots.edge(anchor, ids) {
+                Edge::UNTRACKED => to.push_untracked(),
+                edge => to.push_one(edge),
             },
             Self::Held { held, several, version } => {
                 let anchors: &[u32] = if anchor & SEVERAL == 0 {

@@ -21,7 +21,7 @@ use crate::executor::calls::{GROUP, Pace};
 use crate::executor::counters::TaskCounters;
 use crate::executor::exits::Exits;
 use crate::executor::mailbox::{Delivery, Item, StreamRef};
-use crate::executor::outbox::Outbox;
+use crate::executor::outbox::{BATCH_TUPLES, Outbox};
 use crate::executor::plan::Plan;
 use crate::executor::task_state::TaskState;
 use crate::executor::waker::TaskWaker;
@@ -51,9 +51,9 @@ impl Cell {
     /// how many are done with, and how the call panicked that was for the last of them.
     fn work(&mut self, first: usize, exits: &mut Exits) -> (usize, Option<String>) {
         let before = exits.read_clock();
-        let pace = self.pace.calls();
+        let most = self.pace.calls();
         let task = self.counters.task;
-        let ran = exits.watch.call((task, before), || self.task.run(pace));
+        let ran = exits.watch.call((task, before), || self.task.run(most, BATCH_TUPLES));
         let took = exits.read_clock().saturating_duration_since(before);
         let (done, panicked) = match ran {
             Ok(done) => (done, None),
@@ -86,7 +86,7 @@ impl Cell {
 struct InHand {
     cell: usize,
     tracking: Tracking,
-    /// For each input, the XOR of the edge ids given to what it became.
+    /// For each input, the XOR of the edge ids given to what it became; empty if none is tracked.
     given: Vec<u64>,
     /// How many inputs are done with and settled.
     done: usize,
@@ -104,6 +104,7 @@ pub struct BoltExecutor {
     cells: Vec<Cell>,
     outbox: Outbox,
     in_hand: Option<InHand>,
+    spare_given: Vec<u64>,
     /// Its inputs are held until their verdicts.
     explicit: bool,
     /// Its calls outlast the turns in which they are begun.
@@ -151,6 +152,7 @@ impl BoltExecutor {
             cells,
             outbox,
             in_hand: None,
+            spare_given: Vec::new(),
             explicit: component.holds_inputs(),
             waits: component.calls != Calls::Short,
             due: None,
@@ -275,7 +277,11 @@ impl BoltExecutor {
             Vec::new()
         };
         cell_ref.task.load(rows, &slots);
-        let given = if self.explicit { Vec::new() } else { vec![0; count] };
+        let mut given = std::mem::take(&mut self.spare_given);
+        given.clear();
+        if !self.explicit && tracking.is_tracked() {
+            given.resize(count, 0);
+        }
         self.in_hand = Some(InHand { cell, tracking, given, done: 0, stamp: u64::MAX, since });
         true
     }
@@ -295,7 +301,11 @@ impl BoltExecutor {
         let goes_on = panicked.is_none();
         cell.worked(done, panicked, exits);
         if !cell.task.has_work() {
-            self.in_hand = None;
+            cell.task.unload(&mut exits.pool);
+            if let Some(InHand { tracking, given, .. }) = self.in_hand.take() {
+                exits.give_tracking(tracking);
+                self.spare_given = given;
+            }
         }
         goes_on
     }
@@ -306,7 +316,7 @@ impl BoltExecutor {
         let several = cell.task.take_several();
         let version = exits.version();
         for stream in 0..self.streams {
-            let Some(emitted) = cell.task.take(stream) else { continue };
+            let Some(emitted) = cell.task.take(stream, &mut exits.pool) else { continue };
             cell.counters.emitted += emitted.rows.len() as u64;
             let mut anchoring = match self.in_hand.as_mut() {
                 _ if self.explicit => {

@@ -144,7 +144,7 @@ impl CoreLoop {
         self.exits.bolts = bolts;
         self.exits.flush();
         for (owner, batch) in std::mem::take(&mut self.exits.own_acks) {
-            self.apply(owner, &batch);
+            self.apply(owner, batch);
         }
         for spout in self.spouts.iter_mut().flatten() {
             spout.close(&self.plan, &self.exits);
@@ -168,7 +168,7 @@ impl CoreLoop {
         let own = std::mem::take(&mut self.exits.own_acks);
         worked |= !own.is_empty();
         for (owner, batch) in own {
-            self.apply(owner, &batch);
+            self.apply(owner, batch);
         }
         self.unposted |= worked;
         if now >= self.next_post {
@@ -185,7 +185,7 @@ impl CoreLoop {
         for message in messages.drain(..) {
             match message {
                 Message::Item { executor, item } => self.exits.mailboxes[executor].push(item),
-                Message::Acks(owner, batch) => self.apply(owner, &batch),
+                Message::Acks(owner, batch) => self.apply(owner, batch),
                 Message::Routes(routes) => self.adopt(routes),
                 Message::Desired(desired) => self.desire(desired),
                 Message::Lost(items, reason) => self.exits.fail_items(&items, reason),
@@ -197,11 +197,12 @@ impl CoreLoop {
         any
     }
 
-    fn apply(&mut self, owner: u16, batch: &AckBatch) {
-        if let Some(spout) = self.spouts.iter_mut().flatten().find(|spout| spout.index == owner) {
-            return spout.apply(batch, self.exits.now_ns());
+    fn apply(&mut self, owner: u16, batch: AckBatch) {
+        match self.spouts.iter_mut().flatten().find(|spout| spout.index == owner) {
+            Some(spout) => spout.apply(&batch, self.exits.now_ns()),
+            None => self.exits.late += batch.len() as u64,
         }
-        self.exits.late += batch.len() as u64;
+        self.exits.give_acks(batch);
     }
 
     fn desire(&mut self, desired: Desired) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use daemon::Clock;
-use topology_api::runtime::Rows;
+use topology_api::runtime::{Pool, Rows};
 
 use crate::engine::acking::{AckBatch, AckBuffer, EdgeIds, FailReason, Tracking, executor_of};
 use crate::engine::flow::Gate;
@@ -21,6 +21,9 @@ use crate::executor::mailbox::{Delivery, Gauge, Item, Mailbox, Payload, StreamRe
 use crate::executor::plan::Plan;
 use crate::executor::routes::Routes;
 use crate::transport::{FrameWriter, Link, Transport};
+
+/// Emptied buffers of a kind that are kept.
+const SPARES: usize = 64;
 
 /// Where a task is, seen from a loop.
 #[derive(Clone, Debug)]
@@ -58,6 +61,8 @@ pub struct Outgoing {
     pub from: StreamRef,
     /// The tuples.
     pub rows: Box<dyn Rows>,
+    /// About how many bytes they have.
+    pub bytes: usize,
     /// The trees they belong to.
     pub tracking: Tracking,
 }
@@ -94,10 +99,16 @@ pub struct Exits {
     pub routes: Arc<Routes>,
     /// The way to other workers, if there is one.
     pub transport: Option<Transport>,
-    /// Contributions on their way, by index of the executor that owns the trees.
-    acks: BTreeMap<u16, AckBuffer>,
+    /// Contributions on their way, with the index of the executor that owns the trees.
+    acks: Vec<(u16, AckBuffer)>,
+    /// Which of them was used last.
+    last_acks: usize,
     /// For ledgers on this very loop.
     pub own_acks: Vec<(u16, AckBatch)>,
+    /// Emptied buffers, for use again.
+    pub pool: Pool,
+    spare_tracking: Vec<Tracking>,
+    spare_acks: Vec<AckBatch>,
     /// Frames being filled, by worker.
     frames: BTreeMap<u32, (Arc<Link>, FrameWriter)>,
     /// Verdicts that came too late, or were for nobody.
@@ -147,8 +158,12 @@ impl Exits {
             ids: EdgeIds::new(start.seed),
             routes: Arc::default(),
             transport: start.transport,
-            acks: BTreeMap::new(),
+            acks: Vec::new(),
+            last_acks: 0,
             own_acks: Vec::new(),
+            pool: Pool::default(),
+            spare_tracking: Vec::new(),
+            spare_acks: Vec::new(),
             frames: BTreeMap::new(),
             late: 0,
         }
@@ -221,7 +236,7 @@ impl Exits {
     /// Sends a batch; its sender has seen that there is room.
     pub fn send(&mut self, place: &Place, out: Outgoing) {
         let tuples = out.rows.len() as u64;
-        let bytes = out.rows.weight() as u64;
+        let bytes = out.bytes as u64;
         match place {
             Place::Here(_) | Place::Loop { .. } => {
                 let item = Item::Batch(Delivery {
@@ -241,7 +256,11 @@ impl Exits {
                 }
                 self.put(place, item);
             }
-            Place::Away { worker, gate } => self.send_away(*worker, gate, &out),
+            Place::Away { worker, gate } => {
+                self.send_away(*worker, gate, &out);
+                self.pool.give(out.rows);
+                self.give_tracking(out.tracking);
+            }
             Place::Nowhere => self.fail_all(&out.tracking, FailReason::NoTarget),
         }
     }
@@ -275,17 +294,51 @@ impl Exits {
     /// Adds a contribution to a tree.
     #[inline]
     pub fn fold(&mut self, root: u64, edges: u64, stamp: u64) {
-        self.acks.entry(executor_of(root)).or_default().fold(root, edges, stamp);
+        self.acks_for(executor_of(root)).fold(root, edges, stamp);
     }
 
     /// Fails a tree.
     pub fn fail(&mut self, root: u64, reason: FailReason) {
-        self.acks.entry(executor_of(root)).or_default().fail(root, reason);
+        self.acks_for(executor_of(root)).fail(root, reason);
     }
 
     /// Starts the timeout of a tree again.
     pub fn reset_timeout(&mut self, root: u64) {
-        self.acks.entry(executor_of(root)).or_default().reset(root);
+        self.acks_for(executor_of(root)).reset(root);
+    }
+
+    /// What is to be told the owner of trees; most of a batch is for the same one.
+    #[inline]
+    fn acks_for(&mut self, owner: u16) -> &mut AckBuffer {
+        if self.acks.get(self.last_acks).is_none_or(|(known, _)| *known != owner) {
+            let at = self.acks.iter().position(|(known, _)| *known == owner);
+            self.last_acks = at.unwrap_or_else(|| {
+                self.acks.push((owner, AckBuffer::new()));
+                self.acks.len() - 1
+            });
+        }
+        &mut self.acks[self.last_acks].1
+    }
+
+    /// An empty column for the trees of a batch.
+    #[must_use]
+    pub fn new_tracking(&mut self) -> Tracking {
+        self.spare_tracking.pop().unwrap_or_default()
+    }
+
+    /// Takes a column that was used.
+    pub fn give_tracking(&mut self, mut tracking: Tracking) {
+        if self.spare_tracking.len() < SPARES && tracking.is_tracked() {
+            tracking.clear();
+            self.spare_tracking.push(tracking);
+        }
+    }
+
+    /// Takes a batch of contributions that was applied.
+    pub fn give_acks(&mut self, batch: AckBatch) {
+        if self.spare_acks.len() < SPARES {
+            self.spare_acks.push(batch);
+        }
     }
 
     /// Fails every tree of a batch that is refused, dropped or abandoned.
@@ -299,15 +352,13 @@ impl Exits {
 
     /// Sends what the executors of this round contributed, and the frames being filled.
     pub fn flush(&mut self) {
-        let owners: Vec<u16> = self
-            .acks
-            .iter()
-            .filter(|(_, buffer)| !buffer.is_empty())
-            .map(|(owner, _)| *owner)
-            .collect();
-        for owner in owners {
-            let batch = self.acks.entry(owner).or_default().take();
-            self.flush_acks(owner, batch);
+        for at in 0..self.acks.len() {
+            let (owner, buffer) = &mut self.acks[at];
+            if !buffer.is_empty() {
+                let owner = *owner;
+                let batch = buffer.take_reusing(self.spare_acks.pop().unwrap_or_default());
+                self.flush_acks(owner, batch);
+            }
         }
         let filled: Vec<u32> = self
             .frames

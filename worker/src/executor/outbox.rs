@@ -37,6 +37,8 @@ struct Edge {
     targets: Vec<Target>,
     /// Waiting tuples by target, with one more place for those that go nowhere.
     bins: Vec<Box<dyn Rows>>,
+    /// The trees of the waiting tuples.
+    tracking: Vec<Tracking>,
 }
 
 struct Hashes(KeyHashes);
@@ -51,11 +53,44 @@ impl std::fmt::Debug for Hashes {
 struct Target {
     task: u32,
     place: Place,
-    tracking: Tracking,
     /// About how many bytes wait.
     bytes: usize,
+    /// The waiting tuples that these bytes are of.
+    weighed: usize,
     /// The end of the stream is to be told, after what waits.
     ending: Vec<u32>,
+}
+
+impl Target {
+    fn new(task: u32, place: Place) -> Self {
+        Self { task, place, bytes: 0, weighed: 0, ending: Vec::new() }
+    }
+
+    /// Notes that its bin has grown to `tuples`, by tuples of about `each` bytes.
+    fn weigh(&mut self, tuples: usize, each: usize) {
+        self.bytes += each * (tuples - self.weighed);
+        self.weighed = tuples;
+    }
+}
+
+/// Where the tuples of one emitted column go.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// All to the target at this place; behind the last one: nowhere.
+    Sole(usize),
+    /// Each to its own.
+    Each,
+    /// Each to every one.
+    Every,
+}
+
+/// What is known about the tuples of one emitted column.
+struct Parts<'a> {
+    anchors: &'a [u32],
+    /// Where each goes, if they part ways.
+    ordinals: &'a [u32],
+    /// About how many bytes one has.
+    each: usize,
 }
 
 /// One subscription, from which an [`Outbox`] is made.
@@ -102,11 +137,9 @@ impl Outbox {
         } else {
             emitted
         };
-        let Emitted { rows, anchors, direct, .. } = emitted;
-        if rows.is_empty() {
-            return;
-        }
-        let mut rows = Some(rows);
+        let Emitted { rows, anchors, direct, weight, .. } = emitted;
+        let each = weight / rows.len().max(1);
+        let mut rows = Some(rows).filter(|rows| !rows.is_empty());
         let last = self.edges.iter().rposition(|edge| edge.from.stream == stream);
         for (at, edge) in self.edges.iter_mut().enumerate() {
             if edge.from.stream != stream {
@@ -116,13 +149,16 @@ impl Outbox {
             let batch =
                 if Some(at) == last { rows.take() } else { rows.as_ref().map(|r| r.duplicate()) };
             let Some(batch) = batch else { continue };
-            edge.decide(&*batch, &direct, exits, (&mut self.hashes, &mut self.ordinals));
-            let Some(batch) = edge.fuse(batch, (&anchors, &self.ordinals), anchoring, exits) else {
-                continue;
-            };
-            edge.fill(batch, (&anchors, &self.ordinals), anchoring, exits);
+            let way = edge.decide(&*batch, &direct, exits, (&mut self.hashes, &mut self.ordinals));
+            let parts = Parts { anchors: &anchors, ordinals: &self.ordinals, each };
+            let Some(batch) = edge.fuse(batch, way, &anchors, anchoring, exits) else { continue };
+            edge.fill(batch, way, &parts, anchoring, exits);
             edge.send(source, exits, BATCH_TUPLES, BATCH_BYTES);
         }
+        if let Some(unread) = rows {
+            exits.pool.give(unread);
+        }
+        exits.pool.give_column(anchors);
     }
 
     /// Sends all that waits and has room.
@@ -198,6 +234,7 @@ impl Edge {
         let local = start.targets.iter().map(|(_, place)| is_local(place)).collect();
         let targets = Targets { local };
         let bins = (0..=start.targets.len()).map(|_| (start.output.empty)()).collect();
+        let tracking = (0..=start.targets.len()).map(|_| Tracking::new()).collect();
         Self {
             from: start.from,
             router: Router::new(kind, targets, start.seed),
@@ -206,78 +243,69 @@ impl Edge {
             targets: start
                 .targets
                 .into_iter()
-                .map(|(task, place)| Target {
-                    task,
-                    place,
-                    tracking: Tracking::new(),
-                    bytes: 0,
-                    ending: Vec::new(),
-                })
+                .map(|(task, place)| Target::new(task, place))
                 .collect(),
             bins,
+            tracking,
         }
     }
 
-    /// Decides where each tuple goes: fills `ordinals` with one a tuple, or leaves it empty when every
-    /// tuple goes to every task.
+    /// Decides where the tuples go: fills `ordinals` with one a tuple where they part ways.
     fn decide(
         &mut self,
         rows: &dyn Rows,
         direct: &[u32],
         exits: &Exits,
         (hashes, ordinals): (&mut Vec<u64>, &mut Vec<u32>),
-    ) {
+    ) -> Way {
         let nowhere = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
         hashes.clear();
-        ordinals.clear();
-        if let Some(keys) = &self.hashes {
+        if let Some(keys) = self.hashes.as_ref().filter(|_| nowhere > 1) {
             (keys.0)(rows, hashes);
         }
         let targets = &self.targets;
         let load = |ordinal: u32| exits.room(&targets[ordinal as usize].place);
         let batch = Batch { len: rows.len(), hashes, direct };
-        match self.router.route(batch, &load, ordinals) {
-            Routed::Whole(ordinal) => {
-                ordinals.clear();
-                ordinals.resize(rows.len(), ordinal);
-            }
-            Routed::Each => {}
-            Routed::Every => ordinals.clear(),
-            Routed::Nowhere => {
-                ordinals.clear();
-                ordinals.resize(rows.len(), nowhere);
-            }
+        let routed = self.router.route(batch, &load, ordinals);
+        // What is emitted directly is only for those who read the stream directly.
+        let astray = !self.direct && !direct.is_empty();
+        let sole = match routed {
+            Routed::Every => return Way::Every,
+            Routed::Whole(ordinal) => Some(ordinal),
+            Routed::Nowhere => Some(nowhere),
+            Routed::Each => None,
+        };
+        if let (Some(sole), false) = (sole, astray) {
+            return Way::Sole(sole.min(nowhere) as usize);
         }
-        if !self.direct && !direct.is_empty() {
-            // What is emitted directly is only for those who read the stream directly.
-            if ordinals.is_empty() {
-                return;
-            }
-            for (ordinal, direct) in ordinals.iter_mut().zip(direct) {
-                if *direct != NOT_DIRECT {
-                    *ordinal = nowhere;
-                }
+        if let Some(sole) = sole {
+            ordinals.clear();
+            ordinals.resize(rows.len(), sole);
+        }
+        for (ordinal, direct) in ordinals.iter_mut().zip(direct) {
+            if astray && *direct != NOT_DIRECT {
+                *ordinal = nowhere;
             }
         }
         for ordinal in ordinals.iter_mut() {
             *ordinal = (*ordinal).min(nowhere);
         }
+        Way::Each
     }
 
     /// Executes a batch for one idle bolt of this loop at once; gives back what cannot be.
     fn fuse(
         &self,
         rows: Box<dyn Rows>,
-        (anchors, ordinals): (&[u32], &[u32]),
+        way: Way,
+        anchors: &[u32],
         anchoring: &mut Anchoring<'_>,
         exits: &mut Exits,
     ) -> Option<Box<dyn Rows>> {
-        let sole = ordinals.first().filter(|first| ordinals.iter().all(|other| other == *first));
-        let target = sole.and_then(|ordinal| {
-            let at = *ordinal as usize;
-            // What waits for the same target must stay before it.
-            self.targets.get(at).filter(|t| self.bins[at].is_empty() && t.ending.is_empty())
-        });
+        let Way::Sole(at) = way else { return Some(rows) };
+        // What waits for the same target must stay before it.
+        let target =
+            self.targets.get(at).filter(|t| self.bins[at].is_empty() && t.ending.is_empty());
         let Some(target) = target.filter(|_| anchoring.may_fuse()) else { return Some(rows) };
         let Some((at, mut bolt)) = exits.take_idle_bolt(&target.place) else { return Some(rows) };
         let mut chain = Chain { parents: anchors, anchoring };
@@ -290,55 +318,74 @@ impl Edge {
     fn fill(
         &mut self,
         mut rows: Box<dyn Rows>,
-        (anchors, ordinals): (&[u32], &[u32]),
+        way: Way,
+        parts: &Parts<'_>,
         anchoring: &mut Anchoring<'_>,
         exits: &mut Exits,
     ) {
-        let each = rows.weight() / rows.len().max(1);
-        if ordinals.is_empty() {
-            for (target, bin) in self.targets.iter_mut().zip(&mut self.bins) {
-                let mut copy = rows.duplicate();
-                target.bytes += each * copy.len();
-                bin.append(&mut *copy);
-                for anchor in anchors {
-                    anchoring.tie(*anchor, &mut exits.ids, &mut target.tracking);
+        let Parts { anchors, ordinals, each } = *parts;
+        let nowhere = self.targets.len();
+        match way {
+            Way::Every => {
+                for (at, target) in self.targets.iter_mut().enumerate() {
+                    let mut copy = rows.duplicate();
+                    self.bins[at].append(&mut *copy);
+                    target.weigh(self.bins[at].len(), each);
+                    anchoring.tie_each(anchors, &mut exits.ids, &mut self.tracking, |_| at);
                 }
             }
-            return;
-        }
-        for (ordinal, anchor) in ordinals.iter().zip(anchors) {
-            // The last bin is for tuples that go nowhere: nothing is owed for them.
-            if let Some(target) = self.targets.get_mut(*ordinal as usize) {
-                target.bytes += each;
-                anchoring.tie(*anchor, &mut exits.ids, &mut target.tracking);
+            // Nothing is owed for what goes nowhere.
+            Way::Sole(at) if at == nowhere => {}
+            Way::Sole(at) => {
+                anchoring.tie_each(anchors, &mut exits.ids, &mut self.tracking, |_| at);
+                if self.bins[at].is_empty() {
+                    std::mem::swap(&mut self.bins[at], &mut rows);
+                } else {
+                    self.bins[at].append(&mut *rows);
+                }
+                self.targets[at].weigh(self.bins[at].len(), each);
+            }
+            Way::Each => {
+                let is_astray = |ordinal: &u32| *ordinal as usize == nowhere;
+                if ordinals.iter().any(is_astray) {
+                    let all =
+                        ordinals.iter().zip(anchors).filter(|(ordinal, _)| !is_astray(ordinal));
+                    for (ordinal, anchor) in all {
+                        let to = &mut self.tracking[*ordinal as usize];
+                        anchoring.tie(*anchor, &mut exits.ids, to);
+                    }
+                } else {
+                    let pick = |at: usize| ordinals[at] as usize;
+                    anchoring.tie_each(anchors, &mut exits.ids, &mut self.tracking, pick);
+                }
+                rows.scatter(ordinals, &mut self.bins);
+                self.bins[nowhere].clear();
+                for (target, bin) in self.targets.iter_mut().zip(&self.bins) {
+                    target.weigh(bin.len(), each);
+                }
             }
         }
-        let first = ordinals[0] as usize;
-        if ordinals.iter().all(|ordinal| *ordinal as usize == first) {
-            if self.bins[first].is_empty() {
-                self.bins[first] = rows;
-            } else {
-                self.bins[first].append(&mut *rows);
-            }
-        } else {
-            rows.scatter(ordinals, &mut self.bins);
-        }
-        if let Some(nowhere) = self.bins.last_mut()
-            && !nowhere.is_empty()
-        {
-            *nowhere = nowhere.empty();
-        }
+        exits.pool.give(rows);
     }
 
     /// Sends the bins that have at least so much, where there is room, and ends behind them.
     fn send(&mut self, source: u32, exits: &mut Exits, tuples: usize, bytes: usize) {
-        for (target, bin) in self.targets.iter_mut().zip(&mut self.bins) {
+        let waiting = self.bins.iter_mut().zip(&mut self.tracking);
+        for (target, (bin, tracking)) in self.targets.iter_mut().zip(waiting) {
             let enough = bin.len() >= tuples || (!bin.is_empty() && target.bytes >= bytes);
             if enough && exits.has_room(&target.place) {
-                let rows = std::mem::replace(bin, bin.empty());
-                let tracking = std::mem::take(&mut target.tracking);
-                target.bytes = 0;
-                let out = Outgoing { target: target.task, source, from: self.from, rows, tracking };
+                target.weighed = 0;
+                let empty = exits.pool.like(&**bin);
+                let rows = std::mem::replace(bin, empty);
+                let empty = exits.new_tracking();
+                let out = Outgoing {
+                    target: target.task,
+                    source,
+                    from: self.from,
+                    rows,
+                    bytes: std::mem::take(&mut target.bytes),
+                    tracking: std::mem::replace(tracking, empty),
+                };
                 exits.send(&target.place, out);
             }
             if bin.is_empty()

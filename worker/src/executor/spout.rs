@@ -5,15 +5,16 @@
 //! wait for the spout to take them.
 
 mod lifecycle;
+mod verdicts;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use topology_api::runtime::{SpoutTask, Unopened};
-use topology_api::{Context, FailReason as Reason, Next};
+use topology_api::{Context, Next};
 
-use crate::engine::acking::{AckBatch, FailReason, Ledger, Outcome, Verdict};
-use crate::executor::anchoring::Anchoring;
+use crate::engine::acking::{AckBatch, Ledger, PENDING_MAX, RootId};
+use crate::executor::anchoring::{Anchoring, Roots};
 use crate::executor::counters::TaskCounters;
 use crate::executor::exits::Exits;
 use crate::executor::inbox::Desired;
@@ -34,8 +35,8 @@ const UNTIL_WOKEN: Duration = Duration::from_secs(3_600);
 /// Most calls of `next` rounds in one turn.
 const ROUNDS_A_TURN: usize = 4;
 
-/// Slots from here on name message ids whose tree could not be opened.
-const NO_TREE: u32 = 1 << 20;
+/// How many more trees than `max_pending` the ledger takes for each task.
+const OVERFLOW: u32 = PENDING_MAX / 256;
 
 /// One task of the executor.
 struct Cell {
@@ -69,9 +70,10 @@ pub struct SpoutExecutor {
     tick: Option<Duration>,
     next_tick: Instant,
     streams: usize,
-    /// Room for roots and the ids given for them, reused.
+    /// Room for roots, the ids given for them and their slots, reused.
     roots: Vec<u64>,
     given: Vec<u64>,
+    slots: Vec<u32>,
 }
 
 impl SpoutExecutor {
@@ -96,7 +98,7 @@ impl SpoutExecutor {
         };
         let cells: Vec<Cell> = executor.tasks.clone().map(cell).collect();
         // One call may emit more than there is room for: the ledger takes one more batch a task.
-        let roots = config.max_pending().saturating_add(NO_TREE / 256);
+        let roots = config.max_pending().saturating_add(OVERFLOW);
         let roots = roots.saturating_mul(u32::try_from(cells.len()).unwrap_or(1));
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Self {
@@ -114,6 +116,7 @@ impl SpoutExecutor {
             streams: component.outputs.len(),
             roots: Vec::new(),
             given: Vec::new(),
+            slots: Vec::new(),
         }
     }
 
@@ -194,33 +197,6 @@ impl SpoutExecutor {
         opened
     }
 
-    /// Gives verdicts back to the spout.
-    fn settle(&mut self, plan: &Plan, exits: &Exits) -> bool {
-        let mut settled = false;
-        while let Some(verdict) = self.ledger.verdicts() {
-            settled = true;
-            let Verdict { slot, task, outcome, opened_ns } = verdict;
-            let Some(cell) = self.cells.iter_mut().find(|cell| cell.counters.task == task) else {
-                continue;
-            };
-            cell.counters.pending = cell.counters.pending.saturating_sub(1);
-            let failure = match outcome {
-                Outcome::Acked => {
-                    cell.counters.acked += 1;
-                    let took = exits.now_ns().saturating_sub(opened_ns);
-                    cell.counters.complete.record(took.max(1)).ok();
-                    None
-                }
-                Outcome::Failed(reason) => {
-                    cell.counters.fail(reason);
-                    Some(reason)
-                }
-            };
-            give(cell, slot, failure, plan);
-        }
-        settled
-    }
-
     /// Asks a task for tuples once; false if it must not be asked now, or had nothing.
     fn ask(&mut self, at: usize, plan: &Plan, exits: &mut Exits) -> bool {
         let over_share = self.outbox.is_over_share(exits);
@@ -286,51 +262,34 @@ impl SpoutExecutor {
         false
     }
 
-    /// Opens the trees of what was emitted, routes it, and seals them; tells whether there was any.
+    /// Routes what was emitted, and files or acks its message ids; tells whether there was any.
     fn route(&mut self, at: usize, plan: &Plan, exits: &mut Exits) -> bool {
         let cell = &mut self.cells[at];
         let task = cell.counters.task;
-        self.roots.clear();
-        self.given.clear();
         let ids = cell.task.id_count();
-        if self.acking && ids > 0 {
-            let now_ns = exits.now_ns();
-            let ledger = &mut self.ledger;
-            let opened = (0..ids).map(|_| ledger.open(task, now_ns));
-            let opened: Vec<_> = opened.collect();
-            let slots: Vec<u32> = opened
-                .iter()
-                .zip(NO_TREE..)
-                .map(|(root, no_tree)| root.map_or(no_tree, |root| root.slot()))
-                .collect();
-            cell.task.file_ids(&slots);
-            self.roots.extend(opened.iter().map(|root| root.map_or(0, |root| root.bits())));
-            self.given.resize(ids, 0);
-            cell.counters.pending += opened.iter().flatten().count() as u64;
-            for slot in slots.into_iter().filter(|slot| *slot >= NO_TREE) {
-                cell.counters.fail(FailReason::TooMuchOutput);
-                give(cell, slot, Some(FailReason::TooMuchOutput), plan);
-            }
-        }
+        let tracked = if self.acking { ids } else { 0 };
+        self.roots.clear();
+        self.roots.resize(tracked, 0);
+        self.given.clear();
+        self.given.resize(tracked, 0);
+        let room = self.ledger.room() as usize;
+        self.roots.iter_mut().skip(room).for_each(|root| *root = Roots::REFUSED);
+        let now_ns = exits.now_ns();
         let mut any = false;
         for stream in 0..self.streams {
-            let Some(emitted) = cell.task.take(stream) else { continue };
+            let Some(emitted) = cell.task.take(stream, &mut exits.pool) else { continue };
             any = true;
             cell.counters.emitted += emitted.rows.len() as u64;
-            let mut anchoring = if self.roots.is_empty() {
+            let mut anchoring = if tracked == 0 {
                 Anchoring::Off
             } else {
-                Anchoring::Roots { roots: &self.roots, given: &mut self.given }
+                let (roots, given) = (&mut self.roots[..], &mut self.given[..]);
+                Anchoring::Roots(Roots { ledger: &mut self.ledger, task, now_ns, roots, given })
             };
             self.outbox.route((task, stream), emitted, &mut anchoring, exits);
         }
-        if !self.acking && ids > 0 && guarded(|| cell.task.ack_ids()).is_err() {
-            plan.board.show(task, "panic", "in `ack`".to_owned());
-        }
-        for (root, given) in self.roots.iter().zip(&self.given) {
-            if let Some(root) = crate::engine::acking::RootId::from_bits(*root) {
-                self.ledger.seal(root, *given);
-            }
+        if ids > 0 {
+            self.file(at, now_ns, plan, exits);
         }
         any
     }
@@ -364,16 +323,5 @@ impl SpoutExecutor {
     /// Tells whether trees are open: their timeout must be watched.
     pub fn has_open_trees(&self) -> bool {
         self.ledger.open_count() > 0
-    }
-}
-
-/// Calls the author's `ack` or `fail`; after a failure the spout may have something again.
-fn give(cell: &mut Cell, slot: u32, failure: Option<FailReason>, plan: &Plan) {
-    let reason = failure.map(|reason| Reason::new(reason.name(), reason.own_fault()));
-    if let Err(text) = guarded(|| cell.task.settle(slot, reason)) {
-        plan.board.show(cell.counters.task, "panic", format!("in `ack` or `fail`: {text}"));
-    }
-    if failure.is_some() {
-        cell.finished = false;
     }
 }

@@ -25,7 +25,7 @@ mod parse;
 mod server;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub mod wire;
 
 use std::collections::HashMap;
 use std::io;

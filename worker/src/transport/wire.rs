@@ -34,7 +34,8 @@ const STREAMS_MAX: u32 = 8;
 const HEADER_BYTES_MAX: u32 = 8 << 10;
 
 /// Returns a server with the settings of a link.
-pub(super) fn server() -> Server {
+#[must_use]
+pub fn server() -> Server {
     Server::builder()
         .max_frame_size(HTTP2_FRAME_BYTES)
         .max_concurrent_streams(STREAMS_MAX)
@@ -44,7 +45,11 @@ pub(super) fn server() -> Server {
 }
 
 /// Connects to a worker, given as `host:port`.
-pub(super) async fn connect(address: &str) -> Result<Channel, tonic::transport::Error> {
+///
+/// # Errors
+///
+/// If there is no such address, or nobody answers there within a second.
+pub async fn connect(address: &str) -> Result<Channel, tonic::transport::Error> {
     Endpoint::from_shared(format!("http://{address}"))?
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)
@@ -58,7 +63,11 @@ pub(super) async fn connect(address: &str) -> Result<Channel, tonic::transport::
 }
 
 /// Opens the stream of a link: what the generated client does, with larger buffers.
-pub(super) async fn exchange(
+///
+/// # Errors
+///
+/// If the connection broke, or the worker refuses.
+pub async fn exchange(
     channel: Channel,
     outgoing: impl Stream<Item = FromSender> + Send + 'static,
 ) -> Result<Streaming<FromReceiver>, Status> {
@@ -125,7 +134,9 @@ pub(super) fn read_hello(hello: proto::transport::Hello) -> Option<Hello> {
     })
 }
 
-pub(super) fn frame(sequence: u64, payload: bytes::Bytes) -> FromSender {
+/// Wraps the payload of a frame as the message that carries it.
+#[must_use]
+pub fn frame(sequence: u64, payload: bytes::Bytes) -> FromSender {
     FromSender { kind: Some(from_sender::Kind::Frame(Frame { sequence, payload })) }
 }
 

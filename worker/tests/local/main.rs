@@ -6,6 +6,8 @@ mod asynchronous;
 mod blocking;
 mod explicit;
 mod limits;
+mod manners;
+mod streams;
 mod ticks;
 mod vocabulary;
 mod waking;

@@ -33,19 +33,29 @@ pub(super) fn deal(pieces: &[Piece], mut workers: Vec<Placement>) -> Vec<Placeme
             counts
         })
         .collect();
+    // Executors of a component follow each other, so workers are ranked once a component: of those
+    // with room only the one that is given an executor changes its place.
+    let mut ranked = BTreeSet::new();
+    let mut ranked_for = None;
     for executor in homeless {
         let component = component[&executor];
-        let (at, _) = workers
-            .iter()
-            .enumerate()
-            .filter(|(at, worker)| worker.executors.len() < shares[*at])
-            .min_by_key(|(at, worker)| {
-                let same = crowd[*at].get(&component).copied().unwrap_or(0);
-                (same, Reverse(worker.executors.len()))
-            })
-            .expect("the shares add up to the number of executors");
+        if ranked_for != Some(component) {
+            ranked_for = Some(component);
+            let with_room =
+                (0..workers.len()).filter(|at| workers[*at].executors.len() < shares[*at]);
+            let rank = |at: usize| {
+                let same = crowd[at].get(&component).copied().unwrap_or(0);
+                (same, Reverse(workers[at].executors.len()), at)
+            };
+            ranked = with_room.map(rank).collect();
+        }
+        let (same, Reverse(held), at) =
+            ranked.pop_first().expect("the shares add up to the number of executors");
         workers[at].executors.push(executor);
-        *crowd[at].entry(component).or_default() += 1;
+        crowd[at].insert(component, same + 1);
+        if held + 1 < shares[at] {
+            ranked.insert((same + 1, Reverse(held + 1), at));
+        }
     }
     for worker in &mut workers {
         worker.executors.sort_unstable();

@@ -9,7 +9,7 @@ use crate::Context;
 use crate::blocking::{Calls, Desk, Parcel, guarded};
 use crate::input::Verdict;
 use crate::output::UNANCHORED;
-use crate::rows::Rows;
+use crate::rows::{Pool, Rows};
 use crate::task::{BoltTask, Fault};
 
 /// How many tuples of an iterator are handed over at once.
@@ -61,6 +61,7 @@ pub(super) struct Thread {
     streams: usize,
     calls: Calls,
     is_open: bool,
+    pool: Pool,
 }
 
 impl Thread {
@@ -81,7 +82,17 @@ impl Thread {
         }));
         let is_explicit = task.verdicts().is_some();
         let calls = Calls::new(&cx);
-        Self { desk, cx, task, slot, is_explicit, streams, calls, is_open: false }
+        Self {
+            desk,
+            cx,
+            task,
+            slot,
+            is_explicit,
+            streams,
+            calls,
+            is_open: false,
+            pool: Pool::default(),
+        }
     }
 
     pub(super) fn run(mut self) {
@@ -163,7 +174,7 @@ impl Thread {
         self.task.load(row, if self.is_explicit { std::slice::from_ref(&slot) } else { &[] });
         let mut took = Duration::ZERO;
         loop {
-            let (ran, now) = self.calls.make(|| self.task.run(PULL));
+            let (ran, now) = self.calls.make(|| self.task.run(1, PULL));
             took += now;
             let mut parcel = Parcel::default();
             if let Err(text) = ran {
@@ -174,6 +185,7 @@ impl Thread {
             }
             if !self.task.has_work() {
                 let fault = self.task.faults().pop().map(|(_, fault)| fault);
+                self.task.unload(&mut self.pool);
                 parcel.calls = (1, took);
                 self.decide(slot, fault, &mut parcel);
                 return self.collect(parcel, None);
@@ -218,7 +230,7 @@ impl Thread {
         let mut parcel = Parcel::default();
         let mut several = self.task.take_several();
         for stream in 0..self.streams {
-            if let Some(emitted) = self.task.take(stream) {
+            if let Some(emitted) = self.task.take(stream, &mut self.pool) {
                 let several = std::mem::take(&mut several);
                 parcel.add(stream, emitted, several, |anchor| anchored(anchor, slot));
             }

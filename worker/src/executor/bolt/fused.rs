@@ -12,7 +12,7 @@ use topology_api::runtime::{Rows, UNANCHORED};
 
 use super::settle;
 use super::{BoltExecutor, InHand};
-use crate::engine::acking::{FailReason, Tracking};
+use crate::engine::acking::FailReason;
 use crate::executor::anchoring::Anchoring;
 use crate::executor::exits::Exits;
 use crate::executor::mailbox::{Payload, StreamRef};
@@ -72,6 +72,7 @@ impl BoltExecutor {
             let goes_on = panicked.is_none();
             cell.worked(count, panicked, exits);
             if !cell.task.has_work() {
+                cell.task.unload(&mut exits.pool);
                 return;
             }
             let is_slow = !cell.pace.is_full();
@@ -85,7 +86,7 @@ impl BoltExecutor {
     fn route_fused(&mut self, at: usize, chain: &mut Chain<'_, '_>, exits: &mut Exits) {
         for stream in 0..self.streams {
             let cell = &mut self.cells[at];
-            let Some(mut emitted) = cell.task.take(stream) else { continue };
+            let Some(mut emitted) = cell.task.take(stream, &mut exits.pool) else { continue };
             cell.counters.emitted += emitted.rows.len() as u64;
             for anchor in emitted.anchors.iter_mut().filter(|anchor| **anchor != UNANCHORED) {
                 *anchor = chain.parents[*anchor as usize];
@@ -121,7 +122,7 @@ impl BoltExecutor {
 
     /// Turns what is left of a fused batch into an ordinary one in hand: its inputs get edges.
     fn unfuse(&mut self, at: usize, done: usize, chain: &mut Chain<'_, '_>, exits: &mut Exits) {
-        let mut tracking = Tracking::new();
+        let mut tracking = exits.new_tracking();
         for (input, parent) in chain.parents.iter().enumerate() {
             if input < done {
                 tracking.push_untracked();
@@ -129,7 +130,7 @@ impl BoltExecutor {
                 chain.anchoring.tie(*parent, &mut exits.ids, &mut tracking);
             }
         }
-        let given = vec![0; chain.parents.len()];
+        let given = if tracking.is_tracked() { vec![0; tracking.len()] } else { Vec::new() };
         self.in_hand =
             Some(InHand { cell: at, tracking, given, done, stamp: u64::MAX, since: exits.now });
     }

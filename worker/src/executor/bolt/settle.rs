@@ -1,10 +1,12 @@
 //! What a bolt's executor owes the trees of its inputs: contributions when they are done with,
 //! failures when they are not.
 
+use std::ops::Range;
+
 use topology_api::runtime::{Fault, Rows, Verdict};
 
-use super::BoltExecutor;
-use crate::engine::acking::FailReason;
+use super::{BoltExecutor, InHand};
+use crate::engine::acking::{FailReason, NO_STAMP};
 use crate::executor::exits::Exits;
 use crate::executor::mailbox::{Payload, StreamRef};
 use crate::executor::plan::Plan;
@@ -25,33 +27,40 @@ impl BoltExecutor {
         let Some(hand) = self.in_hand.as_mut() else { return };
         let cell = &mut self.cells[hand.cell];
         cell.counters.executed += done as u64;
-        let mut faults = cell.task.faults().into_iter().peekable();
-        for input in hand.done..hand.done + done {
+        let faults = cell.task.faults();
+        let (from, to) = (hand.done, hand.done + done);
+        hand.done = to;
+        if faults.is_empty() && !last_panicked {
+            if !self.explicit {
+                cell.counters.acked += done as u64;
+                contribute(hand, from..to, exits);
+            }
+            return;
+        }
+        let mut faults = faults.into_iter().peekable();
+        for input in from..to {
             let mut failure = None;
             while let Some((_, fault)) = faults.next_if(|(at, _)| *at as usize == input) {
                 failure = Some(reason_of(fault, cell.counters.task, plan));
             }
-            if last_panicked && input + 1 == hand.done + done {
+            if last_panicked && input + 1 == to {
                 failure = Some(FailReason::Panic);
             }
             if self.explicit {
                 continue;
             }
-            let edges = hand.tracking.of(input);
             match failure {
                 None => {
                     cell.counters.acked += 1;
-                    let given = hand.given[input];
-                    let stamp = if given == 0 { u64::MAX } else { hand.stamp };
-                    edges.iter().for_each(|edge| exits.fold(edge.root, edge.id ^ given, stamp));
+                    contribute(hand, input..input + 1, exits);
                 }
                 Some(reason) => {
                     cell.counters.fail(reason);
+                    let edges = hand.tracking.of(input);
                     edges.iter().for_each(|edge| exits.fail(edge.root, reason));
                 }
             }
         }
-        hand.done += done;
     }
 
     /// Takes the verdicts that an explicit bolt gave, after all that it emitted was routed.
@@ -91,6 +100,20 @@ impl BoltExecutor {
             }
         }
         settled
+    }
+}
+
+/// Contributes what these inputs owe their trees.
+fn contribute(hand: &InHand, inputs: Range<usize>, exits: &mut Exits) {
+    if !hand.tracking.is_tracked() {
+        return;
+    }
+    for input in inputs {
+        let given = hand.given[input];
+        let stamp = if given == 0 { NO_STAMP } else { hand.stamp };
+        for edge in hand.tracking.of(input) {
+            exits.fold(edge.root, edge.id ^ given, stamp);
+        }
     }
 }
 

@@ -22,7 +22,10 @@ impl Exits {
         self.keep(owner, sorted.wait);
         let Some((worker, ready)) = sorted.deliver else { return };
         match self.frame(worker) {
-            Some((_, writer)) => writer.acks(owner, &ready),
+            Some((_, writer)) => {
+                writer.acks(owner, &ready);
+                self.give_acks(ready);
+            }
             // No link to the owner yet: what is known now waits for the next table.
             None => self.keep(owner, ready),
         }
@@ -30,7 +33,7 @@ impl Exits {
 
     fn keep(&mut self, owner: u16, batch: AckBatch) {
         if !batch.is_empty() {
-            self.acks.entry(owner).or_default().put_back(batch);
+            self.acks_for(owner).put_back(batch);
         }
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn fail(
     anchoring: &mut Anchoring<'_>,
     exits: &mut Exits,
 ) -> Emitted {
-    let Emitted { mut rows, mut anchors, mut direct, largest } = emitted;
+    let Emitted { mut rows, mut anchors, mut direct, mut weight, largest } = emitted;
     let limit = exits.tuple_bytes_max;
     let large = rows.larger_than(limit);
     let text = format!(
@@ -28,6 +28,7 @@ pub(super) fn fail(
     for at in large.iter().rev() {
         anchoring.fail(anchors[*at], FailReason::TooLarge, exits);
         which[*at] = 1;
+        weight = weight.saturating_sub(limit);
         anchors.remove(*at);
         if !direct.is_empty() {
             direct.remove(*at);
@@ -36,5 +37,5 @@ pub(super) fn fail(
     let mut kept = [rows.empty(), rows.empty()];
     rows.scatter(&which, &mut kept);
     let [rows, _] = kept;
-    Emitted { rows, anchors, direct, largest: limit }
+    Emitted { rows, anchors, direct, weight, largest: limit }
 }

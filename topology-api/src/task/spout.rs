@@ -1,0 +1,132 @@
+//! The task of a spout: its message ids are kept here, by the slot of their tree.
+
+use std::ops::ControlFlow;
+use std::vec::IntoIter;
+
+use super::{DONE, Factory, SpoutTask, Task, emptied};
+use crate::output::{Emitted, MakeLane, SpoutOutput};
+use crate::rows::Pool;
+use crate::{Context, Error, FailReason, Next, Spout};
+
+/// Drives one instance of a spout.
+pub(crate) struct SpoutDriver<S: Spout> {
+    spout: Option<S>,
+    pub(super) factory: Factory<S>,
+    pub(super) out: SpoutOutput<S::Output, S::Id>,
+    /// Message ids of open trees, by slot.
+    filed: Vec<Option<S::Id>>,
+    /// Message ids whose trees have ended and that are still to be acked.
+    done: IntoIter<S::Id>,
+}
+
+impl<S: Spout> SpoutDriver<S> {
+    pub(crate) fn new(factory: Factory<S>, side: &[MakeLane]) -> Self {
+        let out = SpoutOutput::new(side);
+        Self { spout: None, factory, out, filed: Vec::new(), done: Vec::new().into_iter() }
+    }
+}
+
+impl<S: Spout> Task for SpoutDriver<S> {
+    fn open(&mut self, cx: &Context) -> Result<(), Error> {
+        self.out.output.set_context(cx);
+        self.spout = Some((self.factory)(cx)?);
+        Ok(())
+    }
+
+    fn tick(&mut self) {
+        if let Some(spout) = &mut self.spout {
+            spout.tick(&mut self.out);
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(mut spout) = self.spout.take() {
+            spout.close();
+        }
+    }
+
+    fn take(&mut self, stream: usize, pool: &mut Pool) -> Option<Emitted> {
+        self.out.output.take(stream, pool)
+    }
+
+    fn take_several(&mut self) -> Vec<Vec<u32>> {
+        Vec::new()
+    }
+}
+
+impl<S: Spout> SpoutTask for SpoutDriver<S> {
+    fn next(&mut self, room: usize) -> Result<Next, Error> {
+        let Some(spout) = &mut self.spout else { return Ok(Next::Idle) };
+        loop {
+            let before = self.out.count();
+            match spout.next(&mut self.out)? {
+                // Without anything emitted the loop must not keep the executor for itself.
+                Next::Emitted if self.out.count() < room && self.out.count() > before => {}
+                next => return Ok(next),
+            }
+        }
+    }
+
+    fn id_count(&self) -> usize {
+        self.out.ids.len()
+    }
+
+    fn file_ids(&mut self, slots: &[u32]) {
+        debug_assert!(self.done.len() == 0, "what is done must be acked before more is filed");
+        if slots.is_empty() {
+            let mut ids = emptied(&mut self.done);
+            self.out.ids.swap(&mut ids);
+            self.done = ids.into_iter();
+            return;
+        }
+        let mut done = emptied(&mut self.done);
+        let mut ids = Vec::new();
+        self.out.ids.swap(&mut ids);
+        for (slot, id) in slots.iter().zip(ids.drain(..)) {
+            if *slot == DONE {
+                done.push(id);
+                continue;
+            }
+            let slot = *slot as usize;
+            if slot >= self.filed.len() {
+                self.filed.resize_with(slot + 1, || None);
+            }
+            self.filed[slot] = Some(id);
+        }
+        self.out.ids.swap(&mut ids);
+        self.done = done.into_iter();
+    }
+
+    fn end_acked(&mut self, slots: &[u32]) {
+        debug_assert!(self.done.len() == 0, "what is done must be acked before more is");
+        let mut done = emptied(&mut self.done);
+        let filed = slots.iter().filter_map(|slot| self.filed.get_mut(*slot as usize)?.take());
+        done.extend(filed);
+        self.done = done.into_iter();
+    }
+
+    fn ack_done(&mut self) {
+        let Some(spout) = &mut self.spout else { return };
+        // Not a `for`: a tuple in an `Option` is copied in pieces.
+        let _: ControlFlow<()> = self.done.try_for_each(|id| {
+            spout.ack(id);
+            ControlFlow::Continue(())
+        });
+    }
+
+    fn fail(&mut self, slot: u32, reason: FailReason) {
+        let Some(id) = self.filed.get_mut(slot as usize).and_then(Option::take) else { return };
+        if let Some(spout) = &mut self.spout {
+            spout.fail(id, reason);
+        }
+    }
+
+    fn set_active(&mut self, active: bool) {
+        let Some(spout) = &mut self.spout else { return };
+        if active {
+            spout.activate();
+        } else {
+            spout.deactivate();
+        }
+    }
+}
