@@ -14,7 +14,7 @@ use tokio::sync::watch;
 /// Where that cannot be set, sleeps stay as they are.
 pub fn sharpen_sleep() {
     #[cfg(target_os = "linux")]
-    drop(nix::sys::prctl::set_timerslack(1));
+    nix::sys::prctl::set_timerslack(1).ok();
 }
 
 /// Tells the time: the system's, or one that a test moves by hand.

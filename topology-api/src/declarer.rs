@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::async_bolt::AsyncCalls;
 use crate::builder::{Graph, Reads, Stream, output_stream};
 use crate::grouping::Grouping;
 use crate::key::{Key, key_hash};
 use crate::rows::{Batch, Rows};
-use crate::topology::{Component, InputStream};
+use crate::topology::{Calls, Component, InputStream};
 use crate::{KeyHasher, Tuple};
 
 /// One component being declared.
@@ -24,7 +25,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    fn with(&self, change: impl FnOnce(&mut Component)) {
+    pub(crate) fn with(&self, change: impl FnOnce(&mut Component)) {
         change(&mut self.graph.borrow_mut().components[self.index]);
     }
 
@@ -88,22 +89,34 @@ macro_rules! declarer_methods {
     };
 }
 
-/// A spout being declared; `T` is what it emits.
-#[derive(Debug)]
-pub struct SpoutDeclarer<T> {
-    pub(crate) node: Node,
-    pub(crate) tuples: PhantomData<fn() -> T>,
+macro_rules! blocking_method {
+    () => {
+        /// Gives each of its tasks a thread of its own, where calls may sleep or wait for a file or
+        /// a network. `emit` waits there when the receivers have no room, so one call may emit any
+        /// amount: it cannot fail as `too-much-output`, except in `finish` and `tick` through an
+        /// iterator, which is pulled at once. Handing over costs some time a tuple, and nothing is
+        /// executed inside the call that emitted it, so components that do not wait are better off
+        /// without this.
+        pub fn blocking(self) -> Self {
+            self.node.with(|component| component.calls = Calls::Blocking);
+            self
+        }
+    };
 }
 
-impl<T: Tuple> SpoutDeclarer<T> {
+/// A spout being declared; `T` is what it emits, and its calls are [`Short`] or [`Async`].
+#[derive(Debug)]
+pub struct SpoutDeclarer<T, C = Short> {
+    pub(crate) node: Node,
+    pub(crate) tuples: PhantomData<fn(C) -> T>,
+}
+
+impl<T: Tuple, C> SpoutDeclarer<T, C> {
     declarer_methods!();
 }
 
-/// A bolt being declared; it reads `I` and emits `T`.
-#[derive(Debug)]
-pub struct BoltDeclarer<I, T> {
-    pub(crate) node: Node,
-    pub(crate) tuples: PhantomData<fn(I) -> T>,
+impl<T: Tuple> SpoutDeclarer<T> {
+    blocking_method!();
 }
 
 macro_rules! holds_method {
@@ -130,6 +143,40 @@ impl<T: Tuple> ConnectedBolt<T> {
 }
 
 impl<I: Tuple, T: Tuple> BoltDeclarer<I, T> {
+    blocking_method!();
+}
+
+/// Stands for calls that come one after the other and never wait.
+#[derive(Debug)]
+pub enum Short {}
+
+/// Stands for calls of which several may wait at a time.
+#[derive(Debug)]
+pub enum Async {}
+
+/// A bolt being declared; it reads `I` and emits `T`, and its calls are [`Short`] or [`Async`].
+#[derive(Debug)]
+pub struct BoltDeclarer<I, T, C = Short> {
+    pub(crate) node: Node,
+    pub(crate) tuples: PhantomData<fn(I, C) -> T>,
+}
+
+impl<I: Tuple, T: Tuple> BoltDeclarer<I, T, Async> {
+    /// Changes what holds for its calls.
+    pub(crate) fn async_calls(self, change: impl FnOnce(&mut AsyncCalls)) -> Self {
+        self.node.with(|component| {
+            let mut calls = match component.calls {
+                Calls::Async(calls) => calls,
+                Calls::Short | Calls::Blocking => AsyncCalls::default(),
+            };
+            change(&mut calls);
+            component.calls = Calls::Async(calls);
+        });
+        self
+    }
+}
+
+impl<I: Tuple, T: Tuple, C> BoltDeclarer<I, T, C> {
     declarer_methods!();
     holds_method!();
 

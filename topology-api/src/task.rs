@@ -4,6 +4,7 @@
 //! compiled for its type. A call that panics leaves the task in a state from which
 //! [`BoltTask::panicked`] can go on.
 
+mod elsewhere;
 mod spout;
 
 use std::ops::ControlFlow;
@@ -12,10 +13,13 @@ use std::vec::IntoIter;
 
 pub(crate) use self::spout::SpoutDriver;
 
+use crate::async_bolt::LongCalls;
 use crate::input::{Input, Verdicts};
 use crate::output::{Emitted, MakeLane, Output, UNANCHORED};
 use crate::rows::{Batch, Pool, Rows, emptied};
 use crate::{Bolt, BoltResult, Context, Error, ExplicitBolt, FailReason, Next};
+
+pub use elsewhere::Elsewhere;
 
 /// Why an input of an automatically acked bolt failed.
 #[derive(Debug)]
@@ -30,7 +34,7 @@ pub enum Fault {
 pub const DONE: u32 = u32::MAX;
 
 /// What every task has.
-pub trait Task: Send {
+pub trait Task {
     /// Makes the author's instance, or makes it anew.
     ///
     /// # Errors
@@ -48,7 +52,7 @@ pub trait Task: Send {
 }
 
 /// A task of a bolt.
-pub trait BoltTask: Task {
+pub trait BoltTask: Task + LongCalls {
     /// Gives it the next batch; the last one must be used up. `slots` has one number an input for
     /// an explicit bolt, else nothing.
     fn load(&mut self, rows: Box<dyn Rows>, slots: &[u32]);
@@ -70,7 +74,7 @@ pub trait BoltTask: Task {
 }
 
 /// A task of a spout.
-pub trait SpoutTask: Task {
+pub trait SpoutTask: Task + Elsewhere {
     /// Calls the author's `next` until about `room` tuples wait or it is idle.
     ///
     /// # Errors
@@ -206,6 +210,7 @@ impl<M: Manner> Task for Driver<M> {
     fn open(&mut self, cx: &Context) -> Result<(), Error> {
         self.out.set_context(cx);
         self.bolt = Some((self.factory)(cx)?);
+        self.verdicts.wake(cx.waker());
         Ok(())
     }
 

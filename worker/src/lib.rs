@@ -9,6 +9,7 @@
 //! [`engine::links`], [`engine::flow`]); bolts' executors call `execute` and settle with the
 //! ledger that opened the tree.
 
+mod async_io;
 mod control;
 mod door;
 pub mod engine;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use daemon::Clock;
 use topology_api::{Args, Topology};
 
+use crate::async_io::AsyncIo;
 use crate::engine::routing::{Epoch, ExecutorPlace, Route, Table};
 use crate::entry::{EX_SOFTWARE, complain, say};
 use crate::executor::core_loop::{CoreLoop, LoopStart};
@@ -26,6 +27,8 @@ pub(crate) struct Loops {
     pub(crate) plan: Arc<Plan>,
     pub(crate) inboxes: Arc<[Arc<Inbox>]>,
     threads: Vec<JoinHandle<()>>,
+    /// Outlives the threads that enter it.
+    async_io: Option<AsyncIo>,
 }
 
 impl Loops {
@@ -36,9 +39,10 @@ impl Loops {
         clock: &Clock,
     ) -> std::io::Result<Self> {
         let plan = Arc::new(plan);
-        let inboxes: Arc<[Arc<Inbox>]> = (0..plan.loops).map(|_| Arc::default()).collect();
+        let inboxes = Arc::clone(&plan.inboxes);
         let epoch = clock.now();
-        let threads = (0..plan.loops)
+        let async_io = plan.has_async().then(AsyncIo::start).transpose()?;
+        let threads = (0..inboxes.len())
             .map(|at| {
                 let start = LoopStart {
                     at,
@@ -48,12 +52,14 @@ impl Loops {
                     clock: clock.clone(),
                     epoch,
                 };
-                std::thread::Builder::new()
-                    .name(format!("loop-{at}"))
-                    .spawn(move || CoreLoop::new(start).run())
+                let tokio = async_io.as_ref().map(AsyncIo::handle);
+                std::thread::Builder::new().name(format!("loop-{at}")).spawn(move || {
+                    let _entered = tokio.as_ref().map(tokio::runtime::Handle::enter);
+                    CoreLoop::new(start).run();
+                })
             })
             .collect::<std::io::Result<_>>()?;
-        Ok(Self { plan, inboxes, threads })
+        Ok(Self { plan, inboxes, threads, async_io })
     }
 
     /// Tells every loop.
@@ -68,6 +74,7 @@ impl Loops {
             // A loop that panicked has said so on standard error.
             drop(thread.join());
         }
+        drop(self.async_io);
     }
 }
 

@@ -153,6 +153,7 @@ impl Parts {
             outputs: Vec::new(),
             peers: Vec::new(),
             reporter: Arc::new(Nobody),
+            waker: std::task::Waker::noop().clone(),
         };
         task.open(&Context::new(facts)).map_err(broken)
     }

@@ -72,13 +72,6 @@ fn grow<T>(rows: &mut Vec<T>) {
     rows.reserve(GROW_BY);
 }
 
-/// Drops a tuple that was not admitted; on the heap, because a tuple whose address is passed on
-/// cannot stay in registers.
-#[inline(always)]
-pub(crate) fn discard<T>(value: ManuallyDrop<T>) {
-    drop(Box::new(ManuallyDrop::into_inner(value)));
-}
-
 #[cfg(test)]
 mod tests {
     use std::rc::Rc;
@@ -107,12 +100,5 @@ mod tests {
         let mut column = Column::new();
         (0..300).for_each(|_| column.push(()));
         assert_eq!(column.len(), 300);
-    }
-
-    #[test]
-    fn what_is_discarded_is_dropped() {
-        let counted = Rc::new(());
-        discard(ManuallyDrop::new(Rc::clone(&counted)));
-        assert_eq!(Rc::strong_count(&counted), 1);
     }
 }

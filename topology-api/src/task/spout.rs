@@ -11,8 +11,8 @@ use crate::{Context, Error, FailReason, Next, Spout};
 /// Drives one instance of a spout.
 pub(crate) struct SpoutDriver<S: Spout> {
     spout: Option<S>,
-    factory: Factory<S>,
-    out: SpoutOutput<S::Output, S::Id>,
+    pub(super) factory: Factory<S>,
+    pub(super) out: SpoutOutput<S::Output, S::Id>,
     /// Message ids of open trees, by slot.
     filed: Vec<Option<S::Id>>,
     /// Message ids whose trees have ended and that are still to be acked.

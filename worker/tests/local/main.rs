@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod asynchronous;
+mod blocking;
 mod explicit;
 mod limits;
 mod manners;
 mod streams;
 mod ticks;
 mod vocabulary;
+mod waking;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::Write;

@@ -3,7 +3,6 @@
 use topology_api::runtime::BoltTask;
 
 use super::BoltExecutor;
-use crate::executor::counters::Board;
 use crate::executor::exits::Exits;
 use crate::executor::plan::Plan;
 use crate::executor::task_state::guarded;
@@ -34,8 +33,13 @@ impl BoltExecutor {
             if cell.state.ended || !cell.state.open || !complete {
                 continue;
             }
-            self.call(at, "finish", |task| task.finish(), (plan, exits));
+            if !std::mem::replace(&mut self.cells[at].finishing, true) {
+                self.call(at, "finish", |task| task.finish(), (plan, exits));
+            }
             let cell = &mut self.cells[at];
+            if cell.state.open && !cell.task.has_finished() {
+                continue;
+            }
             drop(guarded(|| cell.task.close()));
             cell.state.ended = true;
             exits.ended = true;
@@ -62,13 +66,14 @@ impl BoltExecutor {
         self.route(at, exits);
     }
 
-    /// Closes its components; the worker ends.
-    pub fn close(&mut self, board: &Board) {
+    /// Closes its components; the worker ends, and what they still hold fails.
+    pub fn close(&mut self, plan: &Plan, exits: &mut Exits) {
         for cell in self.cells.iter_mut().filter(|cell| cell.state.open) {
             if let Err(text) = guarded(|| cell.task.close()) {
-                board.show(cell.counters.task, "panic", format!("in `close`: {text}"));
+                plan.board.show(cell.counters.task, "panic", format!("in `close`: {text}"));
             }
             cell.state.open = false;
         }
+        self.settle_held(true, plan, exits);
     }
 }

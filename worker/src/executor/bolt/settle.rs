@@ -64,7 +64,7 @@ impl BoltExecutor {
     }
 
     /// Takes the verdicts that an explicit bolt gave, after all that it emitted was routed.
-    pub(super) fn settle_held(&mut self, plan: &Plan, exits: &mut Exits) -> bool {
+    pub(super) fn settle_held(&mut self, closing: bool, plan: &Plan, exits: &mut Exits) -> bool {
         let mut settled = false;
         for cell in &mut self.cells {
             let Some(verdicts) = cell.task.verdicts() else { continue };
@@ -83,10 +83,15 @@ impl BoltExecutor {
                         cell.held.settle(slot, |root, edges| exits.fold(root, edges, stamp));
                         continue;
                     }
-                    Verdict::Fail(text) => {
-                        plan.board.show(cell.counters.task, "error", text);
-                        FailReason::Error
+                    Verdict::Fail(text) => reason_of(Fault::Error(text), cell.counters.task, plan),
+                    Verdict::TooMuchOutput => {
+                        reason_of(Fault::TooMuchOutput, cell.counters.task, plan)
                     }
+                    Verdict::Late(text) => {
+                        plan.board.show(cell.counters.task, FailReason::Timeout.name(), text);
+                        FailReason::Timeout
+                    }
+                    Verdict::Dropped if closing => FailReason::Shutdown,
                     Verdict::Dropped if panicked => FailReason::Panic,
                     Verdict::Dropped => FailReason::DroppedGuard,
                 };
