@@ -58,6 +58,7 @@ pub mod codec;
 mod config;
 mod connections;
 mod context;
+mod custom_grouping;
 mod declarer;
 mod description;
 mod fields;
@@ -86,6 +87,7 @@ pub use builder::{BuildError, IntoBolt, IntoSpout, Reads, Stream, TopologyBuilde
 pub use codec::DecodeError;
 pub use config::{ConfigError, ConfigKey, ConfigKind, TopologyConfig, config_keys};
 pub use context::{Args, Context, RESULT_BYTES_MAX};
+pub use custom_grouping::{CustomGrouping, GroupingTargets};
 pub use declarer::{BoltDeclarer, SpoutDeclarer};
 pub use description::{
     ComponentDescription, Description, EXECUTORS_MAX, ExecutorDescription, FieldDescription,
@@ -111,7 +113,8 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 /// What the worker drives components through; not for authors.
 pub mod runtime {
     pub use crate::context::{OutputName, Reporter, TaskFacts};
-    pub use crate::grouping::Grouping;
+    pub use crate::custom_grouping::{Chooser, MakeChooser};
+    pub use crate::grouping::{Grouping, GroupingKey};
     pub use crate::input::{Verdict, Verdicts};
     pub use crate::names::did_you_mean;
     pub use crate::output::{Emitted, NOT_DIRECT, SEVERAL, UNANCHORED};

@@ -14,6 +14,7 @@ use topology_api::runtime::Rows;
 
 use crate::engine::acking::{AckBatch, AckBuffer, EdgeIds, FailReason, Tracking, executor_of};
 use crate::engine::flow::Gate;
+use crate::engine::routing::Pressure;
 use crate::executor::bolt::BoltExecutor;
 use crate::executor::calls::CallWatch;
 use crate::executor::inbox::{Inbox, Message};
@@ -102,6 +103,8 @@ pub struct Exits {
     frames: BTreeMap<u32, (Arc<Link>, FrameWriter)>,
     /// Verdicts that came too late, or were for nobody.
     pub late: u64,
+    /// Whether this loop has time left for its own tasks.
+    pub pressure: Pressure,
 }
 
 /// What a loop starts from.
@@ -151,6 +154,7 @@ impl Exits {
             own_acks: Vec::new(),
             frames: BTreeMap::new(),
             late: 0,
+            pressure: Pressure::default(),
         }
     }
 
@@ -170,6 +174,14 @@ impl Exits {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.routes.table.version()
+    }
+
+    /// Notes whether anything was done in a round: a loop that never rests gives work away.
+    pub fn note_round(&mut self, worked: bool) {
+        let now_ns = self.now_ns();
+        let (loops, at) = (&self.loops, self.at);
+        let sleeps = || loops.iter().enumerate().any(|(other, it)| other != at && it.is_parked());
+        self.pressure.round(worked, now_ns, sleeps);
     }
 
     /// Finds where a task of another loop or worker is now.
@@ -207,13 +219,14 @@ impl Exits {
         }
     }
 
-    /// How much room there is, for choosing among targets.
+    /// How much room there is, in parts of [`ROOM_FULL`](crate::engine::routing::ROOM_FULL), for
+    /// choosing among targets.
     #[must_use]
     pub fn room(&self, place: &Place) -> u64 {
         match place {
             Place::Here(executor) => self.mailboxes[*executor].gauge.room(),
             Place::Loop { gauge, .. } => gauge.room(),
-            Place::Away { gate, .. } => gate.left(),
+            Place::Away { gate, .. } => gate.room(),
             Place::Nowhere => 0,
         }
     }

@@ -4,12 +4,14 @@
 //! executor has no more input; a target without room keeps its share, and an executor whose share
 //! for any target is full takes no more input. So a slow target stalls only those who send to it.
 
+mod facts;
 mod large;
 
-use topology_api::runtime::{Emitted, Grouping, KeyHashes, NOT_DIRECT, OutputStream, Rows};
+use topology_api::runtime::{Emitted, Grouping, OutputStream, Rows};
 
+use self::facts::{Facts, Lost};
 use crate::engine::acking::Tracking;
-use crate::engine::routing::{Batch, GroupingKind, Routed, Router, Targets};
+use crate::engine::routing::{Batch, NO_TASK, Nearness, Routed, Router, Targets};
 use crate::executor::anchoring::Anchoring;
 use crate::executor::bolt::Chain;
 use crate::executor::exits::{Exits, Outgoing, Place};
@@ -32,19 +34,10 @@ const SHARE_BYTES: usize = 2 * BATCH_BYTES;
 struct Edge {
     from: StreamRef,
     router: Router,
-    hashes: Option<Hashes>,
-    direct: bool,
+    facts: Facts,
     targets: Vec<Target>,
     /// Waiting tuples by target, with one more place for those that go nowhere.
     bins: Vec<Box<dyn Rows>>,
-}
-
-struct Hashes(KeyHashes);
-
-impl std::fmt::Debug for Hashes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("key hashes")
-    }
 }
 
 #[derive(Debug)]
@@ -106,6 +99,7 @@ impl Outbox {
         if rows.is_empty() {
             return;
         }
+        exits.pressure.routed(rows.len());
         let mut rows = Some(rows);
         let last = self.edges.iter().rposition(|edge| edge.from.stream == stream);
         for (at, edge) in self.edges.iter_mut().enumerate() {
@@ -116,7 +110,11 @@ impl Outbox {
             let batch =
                 if Some(at) == last { rows.take() } else { rows.as_ref().map(|r| r.duplicate()) };
             let Some(batch) = batch else { continue };
-            edge.decide(&*batch, &direct, exits, (&mut self.hashes, &mut self.ordinals));
+            let out = (&mut self.hashes, &mut self.ordinals);
+            if let Some(lost) = edge.decide(&*batch, &direct, exits, out) {
+                let tuples = (anchors.as_slice(), self.ordinals.as_mut_slice());
+                lost.fail((source, edge.nowhere()), tuples, anchoring, exits);
+            }
             let Some(batch) = edge.fuse(batch, (&anchors, &self.ordinals), anchoring, exits) else {
                 continue;
             };
@@ -182,27 +180,18 @@ impl Outbox {
 
 impl Edge {
     fn new(start: EdgeStart<'_>) -> Self {
-        let kind = match start.grouping {
-            Grouping::Shuffle => GroupingKind::Shuffle,
-            Grouping::LocalOrShuffle => GroupingKind::LocalOrShuffle,
-            Grouping::Fields { .. } => GroupingKind::Fields,
-            Grouping::All => GroupingKind::All,
-            Grouping::Global => GroupingKind::Global,
-            Grouping::Direct => GroupingKind::Direct,
-        };
-        let hashes = match start.grouping {
-            Grouping::Fields { hashes, .. } => Some(Hashes(KeyHashes::clone(hashes))),
-            _ => None,
-        };
-        let is_local = |place: &Place| matches!(place, Place::Here(_) | Place::Loop { .. });
-        let local = start.targets.iter().map(|(_, place)| is_local(place)).collect();
-        let targets = Targets { local };
+        let near = start.targets.iter().map(|(_, place)| match place {
+            Place::Here(_) => Nearness::Loop,
+            Place::Loop { .. } => Nearness::Worker,
+            Place::Away { .. } | Place::Nowhere => Nearness::Away,
+        });
+        let targets = Targets { near: near.collect() };
+        let facts = Facts::new(start.grouping, &targets);
         let bins = (0..=start.targets.len()).map(|_| (start.output.empty)()).collect();
         Self {
             from: start.from,
-            router: Router::new(kind, targets, start.seed),
-            hashes,
-            direct: matches!(start.grouping, Grouping::Direct),
+            router: Router::new(facts.kind, &targets, start.seed),
+            facts,
             targets: start
                 .targets
                 .into_iter()
@@ -218,50 +207,49 @@ impl Edge {
         }
     }
 
+    /// The number of the bin for tuples that go nowhere.
+    fn nowhere(&self) -> u32 {
+        u32::try_from(self.targets.len()).unwrap_or(u32::MAX)
+    }
+
     /// Decides where each tuple goes: fills `ordinals` with one a tuple, or leaves it empty when every
-    /// tuple goes to every task.
+    /// tuple goes to every task. Tells why some have no target.
     fn decide(
         &mut self,
         rows: &dyn Rows,
         direct: &[u32],
         exits: &Exits,
         (hashes, ordinals): (&mut Vec<u64>, &mut Vec<u32>),
-    ) {
-        let nowhere = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
-        hashes.clear();
+    ) -> Option<Lost> {
+        let nowhere = self.nowhere();
         ordinals.clear();
-        if let Some(keys) = &self.hashes {
-            (keys.0)(rows, hashes);
-        }
+        let named = match self.facts.ask(rows, direct, hashes) {
+            Ok(named) => named,
+            Err(lost) => {
+                ordinals.resize(rows.len(), NO_TASK);
+                return Some(lost);
+            }
+        };
         let targets = &self.targets;
         let load = |ordinal: u32| exits.room(&targets[ordinal as usize].place);
-        let batch = Batch { len: rows.len(), hashes, direct };
+        let busy = exits.pressure.busy();
+        let batch = Batch { len: rows.len(), hashes, direct: named, busy };
         match self.router.route(batch, &load, ordinals) {
             Routed::Whole(ordinal) => {
                 ordinals.clear();
                 ordinals.resize(rows.len(), ordinal);
             }
             Routed::Each => {}
-            Routed::Every => ordinals.clear(),
+            Routed::Every => {
+                ordinals.clear();
+                return None;
+            }
             Routed::Nowhere => {
                 ordinals.clear();
                 ordinals.resize(rows.len(), nowhere);
             }
         }
-        if !self.direct && !direct.is_empty() {
-            // What is emitted directly is only for those who read the stream directly.
-            if ordinals.is_empty() {
-                return;
-            }
-            for (ordinal, direct) in ordinals.iter_mut().zip(direct) {
-                if *direct != NOT_DIRECT {
-                    *ordinal = nowhere;
-                }
-            }
-        }
-        for ordinal in ordinals.iter_mut() {
-            *ordinal = (*ordinal).min(nowhere);
-        }
+        self.facts.sift(ordinals, (direct, rows.len()), nowhere)
     }
 
     /// Executes a batch for one idle bolt of this loop at once; gives back what cannot be.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod explicit;
+mod groupings;
 mod limits;
 mod ticks;
 mod vocabulary;
