@@ -333,6 +333,8 @@ impl Edge {
                 && !target.ending.is_empty()
                 && !matches!(target.place, Place::Nowhere)
             {
+                // A task is known to have ended when the last that it emitted has left: tell it now.
+                exits.ended = true;
                 for source in std::mem::take(&mut target.ending) {
                     exits.send_end(&target.place, target.task, source, self.from);
                 }
