@@ -4,7 +4,8 @@
 //! order; sinks write each number down before they ack it. `tests::Audit` reads the files.
 //!
 //! Arguments: `--folder=DIR` where to write; `--count=N` numbers each spout task emits at least;
-//! `--until-end` goes on from there until there is a file `DIR/end`.
+//! `--until-end` goes on from there until there is a file `DIR/end`; `--grouping=NAME` says how the
+//! sinks read, by fields if nothing does.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -178,7 +179,22 @@ fn audit(args: &Args) -> Result<Topology, BuildError> {
         let folder = value(cx.arguments(), "--folder=").unwrap_or_default();
         appended(Path::new(folder), "sink", cx.task_index()).map(|file| Sink { file })
     };
-    t.bolt("sink", sink).parallelism(TASKS).fields(&relayed, |it| &it.key);
+    let sink = t.bolt("sink", sink).parallelism(TASKS);
+    match value(args, "--grouping=").unwrap_or("fields") {
+        "fields" => sink.fields(&relayed, |it| &it.key),
+        "shuffle" => sink.shuffle(&relayed),
+        "none" => sink.none(&relayed),
+        "partial-key" => sink.partial_key(&relayed, |it| &it.key),
+        "spread-hot-keys" => sink.spread_hot_keys(&relayed, |it| &it.key),
+        "scatter-hot-keys" => sink.scatter_hot_keys(&relayed, |it| &it.key),
+        "custom" => sink.custom(&relayed, |targets| {
+            let tasks = u64::from(targets.tasks);
+            move |batch: &[Relayed], to: &mut Vec<u32>| {
+                to.extend(batch.iter().map(|it| (it.number % tasks) as u32));
+            }
+        }),
+        other => return Err(BuildError::new("audit", format!("no grouping {other:?} here"))),
+    };
     t.build()
 }
 

@@ -64,7 +64,7 @@ pub struct SpaceSaving {
 }
 
 impl SpaceSaving {
-    /// Makes `counters` counters, at least one. They take about 64 bytes each.
+    /// Makes `counters` counters, at least one. They take about 80 bytes each.
     #[must_use]
     pub fn new(counters: usize) -> Self {
         let capacity = counters.clamp(1, NONE as usize / SPARE);
