@@ -5,7 +5,8 @@
 //!
 //! Arguments: `--folder=DIR` where to write; `--count=N` numbers each spout task emits at least;
 //! `--until-end` goes on from there until there is a file `DIR/end`; `--relay=async` has each relay
-//! wait for many numbers at a time, `--relay=blocking` gives spouts and relays threads of their own.
+//! wait for many numbers at a time, `--relay=blocking` gives spouts and relays threads of their own; `--grouping=NAME` says how the sinks
+//! read, by fields if nothing does.
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
@@ -203,7 +204,22 @@ fn audit(args: &Args) -> Result<Topology, BuildError> {
         let folder = value(cx.arguments(), "--folder=").unwrap_or_default();
         appended(Path::new(folder), "sink", cx.task_index()).map(|file| Sink { file })
     };
-    t.bolt("sink", sink).parallelism(TASKS).fields(&relayed, |it| &it.key);
+    let sink = t.bolt("sink", sink).parallelism(TASKS);
+    match value(args, "--grouping=").unwrap_or("fields") {
+        "fields" => sink.fields(&relayed, |it| &it.key),
+        "shuffle" => sink.shuffle(&relayed),
+        "none" => sink.none(&relayed),
+        "partial-key" => sink.partial_key(&relayed, |it| &it.key),
+        "spread-hot-keys" => sink.spread_hot_keys(&relayed, |it| &it.key),
+        "scatter-hot-keys" => sink.scatter_hot_keys(&relayed, |it| &it.key),
+        "custom" => sink.custom(&relayed, |targets| {
+            let tasks = u64::from(targets.tasks);
+            move |batch: &[Relayed], to: &mut Vec<u32>| {
+                to.extend(batch.iter().map(|it| (it.number % tasks) as u32));
+            }
+        }),
+        other => return Err(BuildError::new("audit", format!("no grouping {other:?} here"))),
+    };
     t.build()
 }
 

@@ -64,6 +64,7 @@ pub mod codec;
 mod config;
 mod connections;
 mod context;
+mod custom_grouping;
 mod dead_letter;
 mod declarer;
 mod description;
@@ -101,6 +102,7 @@ pub use channel::{ChannelSpout, Fed, Feeder, NotSent, Outcome, Receipt, channel}
 pub use codec::DecodeError;
 pub use config::{ConfigError, ConfigKey, ConfigKind, TopologyConfig, config_keys};
 pub use context::{Args, Context, RESULT_BYTES_MAX};
+pub use custom_grouping::{CustomGrouping, GroupingTargets};
 pub use dead_letter::DeadLetter;
 pub use declarer::{Async, BoltDeclarer, ConnectedBolt, Short, SpoutDeclarer};
 pub use description::{
@@ -133,7 +135,8 @@ pub mod runtime {
     pub use crate::async_bolt::{AsyncCalls, LongCalls};
     pub use crate::blocking::{Unopened, guarded};
     pub use crate::context::{OutputName, Reporter, TaskFacts, Watch};
-    pub use crate::grouping::Grouping;
+    pub use crate::custom_grouping::{Chooser, MakeChooser};
+    pub use crate::grouping::{Grouping, GroupingKey};
     pub use crate::input::{Verdict, Verdicts};
     pub use crate::names::did_you_mean;
     pub use crate::output::{Emitted, HandOver, NOT_DIRECT, SEVERAL, UNANCHORED};

@@ -38,6 +38,11 @@ struct Readme;
 #[doc = include_str!("../../docs/delivery.md")]
 struct Delivery;
 
+/// The code of the page on groupings.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/groupings.md")]
+struct Groupings;
+
 /// The code of the page on writing a topology.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/writing-a-topology.md")]

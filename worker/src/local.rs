@@ -13,7 +13,7 @@ use crate::async_io::AsyncIo;
 use crate::engine::routing::{Epoch, ExecutorPlace, Route, Table};
 use crate::entry::{EX_SOFTWARE, complain, say};
 use crate::executor::core_loop::{CoreLoop, LoopStart};
-use crate::executor::counters::{Board, Snapshot};
+use crate::executor::counters::{Board, Snapshot, TaskCounters};
 use crate::executor::inbox::{Desired, Inbox, Message};
 use crate::executor::plan::{OwnExecutor, Plan};
 use crate::executor::routes::Routes;
@@ -42,6 +42,16 @@ impl Loops {
         let inboxes = Arc::clone(&plan.inboxes);
         let epoch = clock.now();
         let async_io = plan.has_async().then(AsyncIo::start).transpose()?;
+        // Who looks whether all has ended must know of tasks whose loop has not begun yet.
+        let components = plan.topology.components();
+        let tasks: Vec<TaskCounters> = plan
+            .seated()
+            .flat_map(|(executor, _)| {
+                let name = &components[executor.component].name;
+                executor.tasks.clone().map(|task| TaskCounters::new(task, executor.index, name))
+            })
+            .collect();
+        plan.board.post(0, tasks.iter(), 0);
         let threads = (0..inboxes.len())
             .map(|at| {
                 let start = LoopStart {

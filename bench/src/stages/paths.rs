@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use topology_api::runtime::{Batch, Grouping, Rows};
+use topology_api::runtime::{Batch, Rows};
 use worker::engine::acking::Tracking;
-use worker::engine::routing::{self, GroupingKind, Routed, Router, Targets};
+use worker::engine::routing::{self, GroupingKind, Nearness, ROOM_FULL, Routed, Router, Targets};
 use worker::executor::inbox::{Inbox, Message};
 use worker::executor::mailbox::{
     Delivery, Gauge, Item, MAILBOX_TUPLES, Mailbox, Payload, StreamRef,
@@ -26,35 +26,35 @@ const TASKS: usize = 4;
 pub(super) fn route(bench: &mut Bench) -> Result<(), Problem> {
     let parts = Parts::new()?;
     let inputs = &parts.component(NULL)?.inputs;
-    let hashes = inputs.iter().find_map(|input| match &input.grouping {
-        Grouping::Fields { hashes, .. } => Some(hashes),
-        _ => None,
-    });
-    let hashes = hashes.ok_or_else(|| Problem::failed("cannot route", "no key is declared"))?;
+    let key = inputs.iter().find_map(|input| input.grouping.key());
+    let key = key.ok_or_else(|| Problem::failed("cannot route", "no key is declared"))?;
     let direct: Vec<u32> = (0..).take(BATCH).map(|at| at % TASKS as u32).collect();
     for (kind, what) in [
         (GroupingKind::Shuffle, "shuffle to 4"),
         (GroupingKind::LocalOrShuffle, "local or shuffle, 4 local"),
         (GroupingKind::Fields, "fields to 4: hash and part"),
+        (GroupingKind::PartialKey, "partial key to 4: hash and part"),
+        (GroupingKind::SpreadHotKeys, "spread hot keys over 4: hash and part"),
         (GroupingKind::All, "all to 4: copies, a tuple emitted"),
         (GroupingKind::Global, "global"),
         (GroupingKind::Direct, "direct to 4: part"),
     ] {
-        let mut router = Router::new(kind, Targets { local: vec![true; TASKS] }, 1);
+        let mut router = Router::new(kind, &Targets { near: vec![Nearness::Worker; TASKS] }, 1);
         let mut bins: Vec<Box<dyn Rows>> = (0..TASKS).map(|_| Batch::<Word>::boxed()).collect();
         let (mut keys, mut ordinals) = (Vec::new(), Vec::new());
         let mut batches = parts.batches()?;
+        let is_keyed = what.contains("hash");
         let direct: &[u32] = if kind == GroupingKind::Direct { &direct } else { &[] };
         bench.stage(("route", what), &mut batches, |mut rows| {
             for bin in &mut bins {
                 bin.clear();
             }
             keys.clear();
-            if kind == GroupingKind::Fields {
-                hashes(&*rows, &mut keys);
+            if is_keyed {
+                (key.hashes)(&*rows, &mut keys);
             }
-            let batch = routing::Batch { len: rows.len(), hashes: &keys, direct };
-            match router.route(batch, &|_| MAILBOX_TUPLES, &mut ordinals) {
+            let batch = routing::Batch { len: rows.len(), hashes: &keys, direct, busy: None };
+            match router.route(batch, &|_| ROOM_FULL, &mut ordinals) {
                 Routed::Each => rows.scatter(&ordinals, &mut bins),
                 Routed::Every => bins.iter_mut().for_each(|bin| *bin = rows.duplicate()),
                 // As the worker does when nothing waits for that task.

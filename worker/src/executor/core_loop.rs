@@ -171,6 +171,7 @@ impl CoreLoop {
         for (owner, batch) in own {
             self.apply(owner, batch);
         }
+        self.exits.note_round(worked);
         self.unposted |= worked;
         if now >= self.next_post {
             self.expire();

@@ -101,6 +101,12 @@ impl Inbox {
         !poked
     }
 
+    /// Tells whether the loop sleeps: it has nothing to do.
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        self.parked.load(Ordering::Relaxed)
+    }
+
     /// Notes that the loop is awake.
     pub fn awake(&self) {
         self.parked.store(false, Ordering::SeqCst);

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use topology_api::runtime::Rows;
 
 use crate::engine::acking::Tracking;
+use crate::engine::routing::ROOM_FULL;
 
 /// Tuples an executor's mailbox takes before its senders hold back: 8 full batches.
 pub const MAILBOX_TUPLES: u64 = 1024;
@@ -96,9 +97,12 @@ impl Gauge {
         self.fits()
     }
 
-    /// Tuples that still fit.
+    /// How much still fits, by tuples or by bytes, in parts of [`ROOM_FULL`]; the load signal of a
+    /// shuffle.
     pub fn room(&self) -> u64 {
-        MAILBOX_TUPLES.saturating_sub(self.tuples.load(Ordering::Relaxed))
+        let tuples = MAILBOX_TUPLES.saturating_sub(self.tuples.load(Ordering::Relaxed));
+        let bytes = MAILBOX_BYTES.saturating_sub(self.bytes.load(Ordering::Relaxed));
+        (tuples * ROOM_FULL / MAILBOX_TUPLES).min(bytes * ROOM_FULL / MAILBOX_BYTES)
     }
 
     /// Tuples that wait.

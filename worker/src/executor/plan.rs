@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use topology_api::runtime::{Calls, Grouping, OutputName, Reporter, TaskFacts};
+use topology_api::runtime::{Calls, OutputName, Reporter, TaskFacts};
 use topology_api::{Args, Context, Topology};
 
 use crate::engine::placement::{PlacedExecutor, place};
@@ -176,7 +176,7 @@ fn joined(topology: &Topology) -> Vec<(usize, usize)> {
     let mut joined = Vec::new();
     for (reader, component) in topology.components().iter().enumerate() {
         for input in &component.inputs {
-            if matches!(input.grouping, Grouping::Shuffle | Grouping::LocalOrShuffle) {
+            if input.grouping.may_stay() {
                 joined.push((input.component, reader));
             }
         }

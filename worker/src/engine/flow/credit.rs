@@ -13,6 +13,8 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::engine::routing::ROOM_FULL;
+
 /// Tuples and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
@@ -198,7 +200,17 @@ impl Gate {
             && self.used_bytes.load(Ordering::SeqCst) < self.granted_bytes.load(Ordering::SeqCst)
     }
 
-    /// How many tuples may be sent now; the load signal of a shuffle.
+    /// How much of a window may be sent now, by tuples or by bytes, in parts of [`ROOM_FULL`]; the
+    /// load signal of a shuffle.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        let bytes = self.granted_bytes.load(Ordering::Relaxed);
+        let bytes = bytes.saturating_sub(self.used_bytes.load(Ordering::Relaxed));
+        let part = |left: u64, window: u64| left.min(window) * ROOM_FULL / window;
+        part(self.left(), WINDOW.tuples).min(part(bytes, WINDOW.bytes))
+    }
+
+    /// How many tuples may be sent now.
     #[must_use]
     pub fn left(&self) -> u64 {
         let used = self.used_tuples.load(Ordering::Relaxed);
