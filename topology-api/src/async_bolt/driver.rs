@@ -14,8 +14,8 @@ use super::calls::Calls;
 use super::{AsyncBolt, AsyncCalls, LongCalls};
 use crate::input::{Verdict, Verdicts};
 use crate::output::{Emitted, MakeLane, Output, UNANCHORED};
-use crate::rows::{Batch, Pool, Rows};
-use crate::task::{BoltTask, Factory, Fault, Task, emptied};
+use crate::rows::{Batch, Pool, Rows, emptied};
+use crate::task::{BoltTask, Factory, Fault, Task};
 use crate::{BoltResult, Context, Error, format_duration};
 
 /// What a call is about.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use topology_api::runtime::{SpoutTask, Unopened};
 use topology_api::{Context, Next};
 
-use crate::engine::acking::{AckBatch, Ledger, PENDING_MAX, RootId};
+use crate::engine::acking::{AckBatch, Ledger, PENDING_MAX};
 use crate::executor::anchoring::{Anchoring, Roots};
 use crate::executor::counters::TaskCounters;
 use crate::executor::exits::Exits;
