@@ -23,11 +23,12 @@ use crate::executor::plan::Plan;
 use crate::executor::task_state::{TaskState, guarded};
 use crate::executor::waker::TaskWaker;
 
-/// First pause after a spout had nothing.
-const IDLE_FIRST: Duration = Duration::from_micros(100);
+/// Shortest and longest pause of a spout that has nothing.
+const IDLE: (Duration, Duration) = (Duration::from_micros(60), Duration::from_millis(10));
 
-/// Longest pause of a spout that has nothing.
-const IDLE_MAX: Duration = Duration::from_millis(10);
+/// It is asked so many times in the time since it last had something, and as much again in the next:
+/// what comes after a long silence waits longer, and an idle spout costs little.
+const ASKED_AGAIN: u32 = 8;
 
 /// Pause of a spout that wakes its executor.
 const UNTIL_WOKEN: Duration = Duration::from_secs(3_600);
@@ -50,7 +51,8 @@ struct Cell {
     finished: bool,
     /// It has nothing before this.
     idle_until: Instant,
-    idle: Duration,
+    /// When it last had something.
+    emitted_at: Instant,
     active: bool,
 }
 
@@ -92,7 +94,7 @@ impl SpoutExecutor {
                 counters: TaskCounters::new(task, index, &component.name),
                 finished: false,
                 idle_until: now,
-                idle: IDLE_FIRST,
+                emitted_at: now,
                 active: false,
             }
         };
@@ -229,17 +231,17 @@ impl SpoutExecutor {
         let cell = &mut self.cells[at];
         match next {
             Ok(Ok(Next::Emitted)) => {
-                cell.idle = IDLE_FIRST;
+                cell.emitted_at = exits.now;
                 cell.state.works();
                 return emitted;
             }
             Ok(Ok(Next::Idle)) => {
                 if emitted {
-                    cell.idle = IDLE_FIRST;
+                    cell.emitted_at = exits.now;
                 }
-                let pause = if cell.task.waits() { UNTIL_WOKEN } else { cell.idle };
-                cell.idle_until = exits.now + pause;
-                cell.idle = (cell.idle * 2).min(IDLE_MAX);
+                let silent = exits.now.saturating_duration_since(cell.emitted_at);
+                let pause = (silent / ASKED_AGAIN).clamp(IDLE.0, IDLE.1);
+                cell.idle_until = exits.now + if cell.task.waits() { UNTIL_WOKEN } else { pause };
                 return emitted;
             }
             Ok(Ok(Next::Finished)) => cell.finished = true,
