@@ -72,6 +72,7 @@ impl<T: Tuple> Output<T> {
     /// dropped. Boxed, because a tuple whose address is passed on cannot stay in registers.
     #[cold]
     #[inline(never)]
+    #[expect(clippy::boxed_local, reason = "its address must not be taken where it is emitted")]
     pub(super) fn push_behind(&mut self, value: Box<T>, weight: usize, mut anchor: u32) {
         if self.meter.away.is_none() {
             return;
@@ -119,6 +120,7 @@ impl<T: Tuple> SideOutput<'_, T> {
     /// As [`Output::push_behind`].
     #[cold]
     #[inline(never)]
+    #[expect(clippy::boxed_local, reason = "its address must not be taken where it is emitted")]
     pub(super) fn push_behind(&mut self, value: Box<T>, weight: usize, anchor: u32) {
         if self.meter.hand_over((self.stream, self.lane), Vec::new(), weight) {
             self.lane.push(*value, weight, anchor);

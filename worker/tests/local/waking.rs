@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, mpsc};
 
 use topology_api::prelude::*;
+use topology_api::{Outcome, channel};
 
 use crate::vocabulary::{Audit, Number, fused_and_not, run, topology};
 
@@ -58,5 +59,26 @@ fn a_spout_is_asked_when_another_thread_wakes_it() {
         run(t);
         let seen = audit.seen.lock().unwrap();
         assert!(seen.iter().map(|(_, n)| *n).eq(0..2_000), "one after the other, and all");
+    });
+}
+
+#[test]
+fn what_is_sent_through_a_channel_comes_without_a_pause() {
+    fused_and_not(|fusion| {
+        let audit = Audit::default();
+        let (feeder, spout) = channel(10);
+        let mut t = topology("channel", fusion);
+        let numbers = t.spout("fed", move |_| spout.clone()).stream();
+        t.bolt("sink", audit.sink()).shuffle(&numbers);
+        let sender = std::thread::spawn(move || {
+            for n in 0..1_000 {
+                let receipt = feeder.send_with_receipt(Number { n }).unwrap();
+                assert_eq!(receipt.wait(), Outcome::Acked, "number {n}");
+            }
+        });
+        run(t);
+        sender.join().unwrap();
+        let seen = audit.seen.lock().unwrap();
+        assert!(seen.iter().map(|(_, n)| *n).eq(0..1_000), "one after the other, and all");
     });
 }
