@@ -143,10 +143,10 @@ impl<T: Tuple> Rows for Batch<T> {
             out.iter_mut().map(|rows| &mut same_type::<T>(&mut **rows).rows).collect();
         let mut targets = targets.iter();
         let mut rows = std::mem::take(&mut self.rows).into_iter();
-        let _: ControlFlow<()> = rows.try_for_each(|row| {
+        for_each_while(&mut rows, |row| {
             let target = targets.next().map_or(0, |target| *target as usize);
             push(typed[target], row);
-            ControlFlow::Continue(())
+            true
         });
         self.rows = emptied(&mut rows);
     }
@@ -268,6 +268,18 @@ pub(crate) fn convert<T: Tuple, I: Tuple + From<T>>(rows: Box<dyn Rows>) -> Box<
     let typed: Box<Batch<T>> =
         rows.into_any().downcast().expect("batches of one stream have one type");
     Box::new(Batch { rows: typed.rows.into_iter().map(I::from).collect() })
+}
+
+/// Gives each of the rest to `take`, until it says no.
+///
+/// Not a `for`: a tuple in an `Option` is copied in pieces, each of which waits for the one before.
+#[inline(always)]
+pub(crate) fn for_each_while<T>(rows: &mut IntoIter<T>, mut take: impl FnMut(T) -> bool) {
+    let flow = rows.try_for_each(|row| match take(row) {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(()),
+    });
+    debug_assert!(flow.is_break() || rows.len() == 0, "it goes to the end unless it is stopped");
 }
 
 /// The buffer of what was gone through, for use again: collecting from its own iterator makes no

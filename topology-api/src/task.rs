@@ -7,7 +7,6 @@
 mod elsewhere;
 mod spout;
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
@@ -16,7 +15,7 @@ pub(crate) use self::spout::SpoutDriver;
 use crate::async_bolt::LongCalls;
 use crate::input::{Input, Verdicts};
 use crate::output::{Emitted, MakeLane, Output, UNANCHORED};
-use crate::rows::{Batch, Pool, Rows, emptied};
+use crate::rows::{Batch, Pool, Rows, emptied, for_each_while};
 use crate::{Bolt, BoltResult, Context, Error, ExplicitBolt, FailReason, Next};
 
 pub use elsewhere::Elsewhere;
@@ -274,9 +273,7 @@ impl<M: Manner> BoltTask for Driver<M> {
         if self.out.count() >= room || done >= most {
             return done;
         }
-        // Not a `for`: a tuple in an `Option` is copied in pieces, each of which waits for the one
-        // before.
-        let _: ControlFlow<()> = self.input.try_for_each(|tuple| {
+        for_each_while(&mut self.input, |tuple| {
             let slot = if M::EXPLICIT { self.slots[self.cursor as usize] } else { self.cursor };
             self.out.begin(slot);
             let result = bolt.call(tuple, slot, &mut self.out, &self.verdicts);
@@ -289,12 +286,11 @@ impl<M: Manner> BoltTask for Driver<M> {
             }
             if self.out.is_pulling() && !self.out.pull(room) {
                 self.pulling = true;
-                return ControlFlow::Break(());
+                return false;
             }
             self.cursor += 1;
             done += 1;
-            let goes_on = done < most && self.out.count() < room;
-            if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            done < most && self.out.count() < room
         });
         done
     }

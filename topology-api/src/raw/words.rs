@@ -95,7 +95,7 @@ impl Words {
 
     /// Gives the `String` on the heap; the words own nothing from then on.
     fn take_heap(&mut self) -> String {
-        let [address, length, tagged] = std::mem::replace(&mut self.0, [0; 3]);
+        let [address, length, tagged] = std::mem::take(&mut self.0);
         // SAFETY: the words are those of a text on the heap, and were replaced, so this happens once.
         unsafe { string_of(address, length, tagged) }
     }

@@ -1,11 +1,10 @@
 //! The task of a spout: its message ids are kept here, by the slot of their tree.
 
-use std::ops::ControlFlow;
 use std::vec::IntoIter;
 
 use super::{DONE, Factory, SpoutTask, Task};
 use crate::output::{Emitted, MakeLane, SpoutOutput};
-use crate::rows::{Pool, emptied};
+use crate::rows::{Pool, emptied, for_each_while};
 use crate::{Context, Error, FailReason, Next, Spout};
 
 /// Drives one instance of a spout.
@@ -107,10 +106,9 @@ impl<S: Spout> SpoutTask for SpoutDriver<S> {
 
     fn ack_done(&mut self) {
         let Some(spout) = &mut self.spout else { return };
-        // Not a `for`: a tuple in an `Option` is copied in pieces.
-        let _: ControlFlow<()> = self.done.try_for_each(|id| {
+        for_each_while(&mut self.done, |id| {
             spout.ack(id);
-            ControlFlow::Continue(())
+            true
         });
     }
 
