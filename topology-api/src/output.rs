@@ -11,7 +11,6 @@ mod spout;
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
 
 pub use self::hand_over::HandOver;
 pub(crate) use self::lane::{AnyLane, MakeLane, make_lane};
@@ -187,7 +186,7 @@ impl<T: Tuple> Output<T> {
     pub fn emit_direct(&mut self, task_index: u32, value: T) {
         let weight = value.weight();
         if self.meter.admits(weight, self.anchor) || self.hand_over_main(weight) {
-            self.main.push_direct(value, (weight, self.anchor), task_index);
+            self.main.push_direct(value, self.anchor, task_index);
         }
     }
 
@@ -214,13 +213,10 @@ impl<T: Tuple> Output<T> {
 
     #[inline(always)]
     fn push(&mut self, value: T, anchor: u32) {
-        let value = ManuallyDrop::new(value);
-        let weight = value.weight();
+        let weight = self.main.push(value, anchor);
         if !self.meter.admits(weight, self.anchor) {
-            let value = Box::new(ManuallyDrop::into_inner(value));
-            return self.push_behind(value, weight, anchor);
+            self.put_behind(weight);
         }
-        self.main.push(ManuallyDrop::into_inner(value), weight, anchor);
     }
 
     /// Tells whether the call in hand may emit so many bytes more.
@@ -254,8 +250,7 @@ impl<T: Tuple> Output<T> {
                 match tuples.next() {
                     Some(value) => {
                         self.meter.count += 1;
-                        let weight = value.weight();
-                        self.main.push(value, weight, anchor);
+                        self.main.push(value, anchor);
                     }
                     None => break,
                 }
@@ -323,13 +318,10 @@ impl<T: Tuple> SideOutput<'_, T> {
 
     #[inline(always)]
     fn push(&mut self, value: T, anchor: u32) {
-        let value = ManuallyDrop::new(value);
-        let weight = value.weight();
+        let weight = self.lane.push(value, anchor);
         if !self.meter.admits(weight, self.anchor) {
-            let value = Box::new(ManuallyDrop::into_inner(value));
-            return self.push_behind(value, weight, anchor);
+            self.put_behind(weight);
         }
-        self.lane.push(ManuallyDrop::into_inner(value), weight, anchor);
     }
 }
 

@@ -92,7 +92,7 @@ impl<T: Tuple> Batch<T> {
         let mut rows = Column::with_capacity(count.min(input.len().max(64)));
         for _ in 0..count {
             match T::decode(&mut input) {
-                Ok(row) => rows.push(row),
+                Ok(row) => _ = rows.push(row),
                 Err(error) => return Err(error),
             }
         }
