@@ -115,10 +115,13 @@ impl Words {
         *self = Self::from_string(text);
     }
 
+    /// Takes the words one by one: a text whose address is taken lives in memory, and no longer in
+    /// registers.
     #[cold]
     #[inline(never)]
-    fn drop_heap(&mut self) {
-        drop(self.take_heap());
+    fn drop_heap(address: u64, length: u64, tagged: u64) {
+        let mut words = ManuallyDrop::new(Self([address, length, tagged]));
+        drop(words.take_heap());
     }
 }
 
@@ -133,7 +136,8 @@ impl Drop for Words {
     #[inline(always)]
     fn drop(&mut self) {
         if self.is_heap() {
-            self.drop_heap();
+            let [address, length, tagged] = self.0;
+            Self::drop_heap(address, length, tagged);
         }
     }
 }
