@@ -215,11 +215,9 @@ fn access_log(args: &Args) -> Result<Topology, BuildError> {
         let hint = "no input: name access logs of a web server, as examples/data/access.log";
         return Err(BuildError::new("access-log", hint));
     }
-    let follow = args.iter().any(|word| word == "--follow");
+    let follow = args.flag("follow");
     let mut t = TopologyBuilder::new("access-log");
-    let read = move |cx: &Context| {
-        LineFiles::open(cx.arguments().files(), cx).map(|lines| lines.follow(follow))
-    };
+    let read = move |cx: &Context| LineFiles::of_arguments(cx).map(|lines| lines.follow(follow));
     let lines = t.spout("lines", read).stream();
     let requests = t.bolt("parse", |cx| Parse { cx: cx.clone() }).shuffle(&lines).stream();
     // One stream, split by page for one bolt and by client for the other.

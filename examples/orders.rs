@@ -169,7 +169,7 @@ fn orders(args: &Args) -> Result<Topology, BuildError> {
         return Err(BuildError::new("orders", hint));
     }
     let mut t = TopologyBuilder::new("orders");
-    let lines = t.spout("lines", |cx| LineFiles::open(cx.arguments().files(), cx)).stream();
+    let lines = t.spout("lines", LineFiles::of_arguments).stream();
     // One task: several would mix up the days around midnight, and make many orders late.
     let orders = t.bolt("parse", |cx| Parse { cx: cx.clone() }).shuffle(&lines).stream();
     let totals = t.bolt("days", Days::new).parallelism(2).fields(&orders, |it| &it.user).stream();

@@ -115,11 +115,9 @@ fn top_users(args: &Args) -> Result<Topology, BuildError> {
         let hint = "no input: name files of lines `user visits`, as examples/data/visits.txt";
         return Err(BuildError::new("top-users", hint));
     }
-    let follow = args.iter().any(|word| word == "--follow");
+    let follow = args.flag("follow");
     let mut t = TopologyBuilder::new("top-users");
-    let read = move |cx: &Context| {
-        LineFiles::open(cx.arguments().files(), cx).map(|lines| lines.follow(follow))
-    };
+    let read = move |cx: &Context| LineFiles::of_arguments(cx).map(|lines| lines.follow(follow));
     let lines = t.spout("lines", read).stream();
     let visits = t.bolt("parse", |cx| Parse { cx: cx.clone() }).local_or_shuffle(&lines).stream();
     // Equal users meet in one task: without the fields grouping each task had a part of the sum.

@@ -58,7 +58,7 @@ fn word_count(args: &Args) -> Result<Topology, BuildError> {
         return Err(BuildError::new("word-count", "no input: name the files to count words of"));
     }
     let mut t = TopologyBuilder::new("word-count");
-    let lines = t.spout("lines", |cx| LineFiles::open(cx.arguments().files(), cx)).stream();
+    let lines = t.spout("lines", LineFiles::of_arguments).stream();
     let words = t.bolt("split", |_| Split).parallelism(2).local_or_shuffle(&lines).stream();
     let count = |cx: &Context| Count { counts: HashMap::new(), cx: cx.clone() };
     t.bolt("count", count).parallelism(2).fields(&words, |w| &w.word);

@@ -4,9 +4,11 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use serde::Serialize;
 
+use crate::clock::Clock;
 use crate::output::find_port;
 use crate::{Error, Port, TopologyConfig, Tuple};
 
@@ -18,9 +20,11 @@ pub const RESULT_BYTES_MAX: usize = 1024 * 1024;
 /// ```
 /// use topology_api::Args;
 ///
-/// let args = Args::new(["a.txt", "b.txt"]);
+/// let args = Args::new(["a.txt", "b.txt", "--follow", "--top=10"]);
 /// assert_eq!(args.files().len(), 2);
 /// assert_eq!(args.iter().next(), Some("a.txt"));
+/// assert!(args.flag("follow"));
+/// assert_eq!(args.value("top"), Some("10"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Args {
@@ -40,6 +44,23 @@ impl Args {
     /// Gives the arguments one by one.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.words.iter().map(String::as_str)
+    }
+
+    /// Tells whether there is an argument `--name`.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> bool {
+        self.iter().any(|word| word.strip_prefix("--") == Some(name))
+    }
+
+    /// Gives what stands behind `--name=`; the first, if it is there more than once.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        let option = |word: &'_ str| {
+            word.strip_prefix("--").is_some_and(|rest| {
+                rest.strip_prefix(name).is_some_and(|rest| rest.starts_with('='))
+            })
+        };
+        self.iter().find(|word| option(word))?.split_once('=').map(|(_, value)| value)
     }
 
     /// Gives the arguments that are not flags, as paths.
@@ -117,6 +138,7 @@ pub struct TaskFacts {
 #[derive(Clone)]
 pub struct Context {
     facts: Arc<TaskFacts>,
+    clock: Clock,
 }
 
 impl fmt::Debug for Context {
@@ -129,7 +151,11 @@ impl Context {
     /// Made by the worker, and by the drivers of [`testing`](crate::testing).
     #[must_use]
     pub fn new(facts: TaskFacts) -> Self {
-        Self { facts: Arc::new(facts) }
+        Self::with_clock(facts, Clock::System)
+    }
+
+    pub(crate) fn with_clock(facts: TaskFacts, clock: Clock) -> Self {
+        Self { facts: Arc::new(facts), clock }
     }
 
     /// Name of the topology.
@@ -184,6 +210,19 @@ impl Context {
     #[must_use]
     pub fn config(&self) -> &TopologyConfig {
         &self.facts.config
+    }
+
+    /// The time, to measure with. In tests it stands still, but for what the driver's `advance`
+    /// moves it.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// The time of day, to write down. In tests it moves as [`Context::now`] does.
+    #[must_use]
+    pub fn wall_clock(&self) -> SystemTime {
+        self.clock.wall()
     }
 
     /// Finds a declared side output, to emit to with `out.to(&port)`.

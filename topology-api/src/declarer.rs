@@ -106,13 +106,36 @@ pub struct BoltDeclarer<I, T> {
     pub(crate) tuples: PhantomData<fn(I) -> T>,
 }
 
+macro_rules! holds_method {
+    () => {
+        /// Says for how long it holds inputs on purpose: that is added to their timeout.
+        pub fn holds(self, duration: Duration) -> Self {
+            self.node.with(|component| component.holds = duration);
+            self
+        }
+    };
+}
+
+/// A bolt being declared that has all its inputs already: its groupings follow from what it does,
+/// as those of a [`fold`](crate::TopologyBuilder::fold) do.
+#[derive(Debug)]
+pub struct ConnectedBolt<T> {
+    node: Node,
+    tuples: PhantomData<fn() -> T>,
+}
+
+impl<T: Tuple> ConnectedBolt<T> {
+    declarer_methods!();
+    holds_method!();
+}
+
 impl<I: Tuple, T: Tuple> BoltDeclarer<I, T> {
     declarer_methods!();
+    holds_method!();
 
-    /// Says for how long it holds inputs on purpose: that is added to their timeout.
-    pub fn holds(self, duration: Duration) -> Self {
-        self.node.with(|component| component.holds = duration);
-        self
+    /// Takes the groupings away: the bolt is connected.
+    pub(crate) fn connected(self) -> ConnectedBolt<T> {
+        ConnectedBolt { node: self.node, tuples: PhantomData }
     }
 
     /// Reads the stream, split evenly among the tasks that have room.

@@ -259,3 +259,52 @@ impl<T: FieldCodec> FieldCodec for Vec<T> {
         T::hash_list(self, hasher);
     }
 }
+
+/// A tuple of Rust is its parts, one after the other.
+macro_rules! field_of_parts {
+    ($($part:ident)*) => {
+        #[diagnostic::do_not_recommend]
+        impl<$($part: FieldCodec),*> FieldCodec for ($($part,)*) {
+            const BYTES_MIN: usize = 0 $(+ $part::BYTES_MIN)*;
+
+            #[inline]
+            #[expect(non_snake_case, reason = "the type parameters name the parts")]
+            fn weight(&self) -> usize {
+                let ($($part,)*) = self;
+                0 $(+ $part.weight())*
+            }
+
+            #[inline]
+            #[expect(non_snake_case, reason = "the type parameters name the parts")]
+            fn encode(&self, out: &mut Vec<u8>) {
+                let ($($part,)*) = self;
+                $($part.encode(out);)*
+            }
+
+            #[inline]
+            fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
+                Ok(($($part::decode(input)?,)*))
+            }
+
+            fn type_name() -> String {
+                format!("({})", [$($part::type_name()),*].join(", "))
+            }
+
+            #[expect(non_snake_case, reason = "the type parameters name the parts")]
+            fn value(&self) -> Value {
+                let ($($part,)*) = self;
+                Value::List(vec![$($part.value()),*])
+            }
+
+            #[inline]
+            #[expect(non_snake_case, reason = "the type parameters name the parts")]
+            fn hash_value(&self, hasher: &mut KeyHasher) {
+                let ($($part,)*) = self;
+                $($part.hash_value(hasher);)*
+            }
+        }
+    };
+}
+field_of_parts!(A B);
+field_of_parts!(A B C);
+field_of_parts!(A B C D);

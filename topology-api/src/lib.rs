@@ -54,21 +54,29 @@ extern crate self as topology_api;
 
 mod bolt;
 mod builder;
+mod channel;
+mod clock;
+mod closures;
 pub mod codec;
 mod config;
 mod connections;
 mod context;
+mod dead_letter;
 mod declarer;
 mod description;
 mod fields;
+mod fold;
 mod grouping;
 mod input;
+mod iter;
 mod key;
 mod lines;
+mod merge;
 mod names;
 mod output;
 mod problems;
 mod raw;
+mod replaying;
 mod rows;
 #[doc(hidden)]
 pub mod serde_field;
@@ -84,19 +92,25 @@ mod values;
 
 pub use bolt::{Bolt, BoltResult, ExplicitBolt};
 pub use builder::{BuildError, IntoBolt, IntoSpout, Reads, Stream, TopologyBuilder};
+pub use channel::{ChannelSpout, Fed, Feeder, NotSent, Outcome, Receipt, channel};
 pub use codec::DecodeError;
 pub use config::{ConfigError, ConfigKey, ConfigKind, TopologyConfig, config_keys};
 pub use context::{Args, Context, RESULT_BYTES_MAX};
-pub use declarer::{BoltDeclarer, SpoutDeclarer};
+pub use dead_letter::DeadLetter;
+pub use declarer::{BoltDeclarer, ConnectedBolt, SpoutDeclarer};
 pub use description::{
     ComponentDescription, Description, EXECUTORS_MAX, ExecutorDescription, FieldDescription,
     GROUPINGS, InputDescription, KEY_GROUPS_UNIT, StreamDescription,
 };
+pub use fold::{Emits, Keyed};
 pub use input::Input;
+pub use iter::IterSpout;
 pub use key::{Key, KeyHasher, key_hash};
 pub use lines::{Line, LineFiles, LinePlace};
+pub use merge::{Count, Distinct, Max, Merge, Merged, Min, Partial, Sum, Top};
 pub use names::{NAME_LENGTH_MAX, NameError, check_name};
 pub use output::{Output, Port, SideOutput, SpoutOutput};
+pub use replaying::{Kept, Replaying, Replays};
 pub use spout::{FailReason, Next, Spout, SpoutResult};
 pub use text::Text;
 pub use topology::Topology;

@@ -85,6 +85,23 @@ impl LineFiles {
         })
     }
 
+    /// Takes this task's share of the topology's arguments that are files: a whole factory.
+    ///
+    /// ```
+    /// use topology_api::prelude::*;
+    ///
+    /// let mut t = TopologyBuilder::new("lines");
+    /// t.spout("lines", LineFiles::of_arguments).parallelism(2);
+    /// assert!(t.build().is_ok());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`LineFiles::open`].
+    pub fn of_arguments(cx: &Context) -> Result<Self, Error> {
+        Self::open(cx.arguments().files(), cx)
+    }
+
     /// Says whether to wait for more at the end of a file, as `tail -F` does; such a spout never
     /// finishes.
     ///

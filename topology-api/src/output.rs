@@ -4,6 +4,7 @@
 //! after the call, routes them a batch at a time and gives them their edge ids. Nothing is sent,
 //! hashed or locked inside `emit`.
 
+mod context;
 mod lane;
 
 use std::collections::VecDeque;
@@ -94,6 +95,8 @@ pub struct Output<T: Tuple> {
     /// Iterators still to be pulled, with their anchors.
     pulls: VecDeque<(Box<dyn Iterator<Item = T> + Send>, u32)>,
     meter: Meter,
+    /// Set when the task opens.
+    cx: Option<Context>,
 }
 
 /// How much was emitted, to whatever stream.
@@ -139,6 +142,7 @@ impl<T: Tuple> Output<T> {
             several: Vec::new(),
             pulls: VecDeque::new(),
             meter: Meter { count: 0, call_weight: 0, budget, over_budget: false },
+            cx: None,
         }
     }
 
@@ -211,6 +215,12 @@ impl<T: Tuple> Output<T> {
         self.main.push(ManuallyDrop::into_inner(value), weight, anchor);
     }
 
+    /// Tells whether the call in hand may emit so many bytes more.
+    #[inline]
+    pub(crate) fn has_budget(&self, weight: usize) -> bool {
+        self.meter.call_weight + weight <= self.meter.budget || self.meter.call_weight == 0
+    }
+
     /// Begins a call whose emits are anchored to `anchor`.
     #[inline]
     pub(crate) fn begin(&mut self, anchor: u32) {
@@ -269,6 +279,12 @@ impl<T: Tuple> Output<T> {
             self.meter.count = self.meter.count.saturating_sub(taken.rows.len());
         }
         taken
+    }
+
+    /// Takes what was emitted to the main stream, tuple by tuple with its anchor.
+    fn drain(&mut self) -> impl Iterator<Item = (T, u32)> {
+        self.meter.count = 0;
+        self.main.drain()
     }
 
     pub(crate) fn take_several(&mut self) -> Vec<Vec<u32>> {
@@ -343,6 +359,16 @@ impl<T: Tuple, Id> SpoutOutput<T, Id> {
         self.output.anchor = u32::try_from(self.ids.len()).unwrap_or(UNANCHORED);
         self.ids.push(id);
         self.output.to(port).emit(value);
+    }
+
+    /// Takes what was emitted to the main stream, with the message ids; all ids must be of tuples
+    /// of that stream.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (Option<Id>, T)> {
+        let mut ids = self.ids.drain();
+        let emitted = self.output.drain();
+        emitted.map(move |(tuple, anchor)| {
+            ((anchor != UNANCHORED).then(|| ids.next()).flatten(), tuple)
+        })
     }
 
     /// How many tuples were emitted since the worker last took them.

@@ -14,7 +14,7 @@ pub(crate) use self::spout::SpoutDriver;
 
 use crate::input::{Input, Verdicts};
 use crate::output::{Emitted, MakeLane, Output, UNANCHORED};
-use crate::rows::{Batch, Pool, Rows};
+use crate::rows::{Batch, Pool, Rows, emptied};
 use crate::{Bolt, BoltResult, Context, Error, ExplicitBolt, FailReason, Next};
 
 /// Why an input of an automatically acked bolt failed.
@@ -204,6 +204,7 @@ impl<M: Manner> Driver<M> {
 
 impl<M: Manner> Task for Driver<M> {
     fn open(&mut self, cx: &Context) -> Result<(), Error> {
+        self.out.set_context(cx);
         self.bolt = Some((self.factory)(cx)?);
         Ok(())
     }
@@ -322,26 +323,5 @@ impl<M: Manner> BoltTask for Driver<M> {
             bolt.finish(&mut self.out);
             self.out.pull(usize::MAX);
         }
-    }
-}
-
-/// The buffer of what was gone through, for use again: collecting from its own iterator makes no
-/// new one.
-fn emptied<T>(used: &mut IntoIter<T>) -> Vec<T> {
-    std::mem::take(used).filter(|_| false).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_buffer_that_was_gone_through_is_used_again() {
-        let rows: Vec<u64> = (0..100).collect();
-        let (at, capacity) = (rows.as_ptr(), rows.capacity());
-        let mut used = rows.into_iter();
-        assert_eq!(used.by_ref().sum::<u64>(), 4_950, "all of it");
-        let again = emptied(&mut used);
-        assert_eq!((again.as_ptr(), again.capacity(), again.len()), (at, capacity, 0));
     }
 }

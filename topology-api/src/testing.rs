@@ -10,9 +10,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::context::{Args, Context, OutputName, Reporter, TaskFacts};
+use crate::names::did_you_mean;
 use crate::output::{MakeLane, make_lane};
-use crate::{TopologyConfig, Tuple};
+use crate::topology::OutputStream;
+use crate::{Error, Topology, TopologyConfig, Tuple};
 
 pub use bolt::{BoltDriver, Emission, TupleNumber};
 pub use spout::{SpoutDriver, SpoutEmission};
@@ -40,6 +43,7 @@ pub struct Setup {
     outputs: Vec<OutputName>,
     lanes: Vec<MakeLane>,
     tick: Option<Duration>,
+    clock: Clock,
 }
 
 impl Default for Setup {
@@ -53,6 +57,7 @@ impl Default for Setup {
             outputs: vec![OutputName { name: "default".to_owned(), tuple: "" }],
             lanes: Vec::new(),
             tick: None,
+            clock: Clock::still(),
         }
     }
 }
@@ -104,8 +109,28 @@ impl Setup {
         Self { tick: Some(period), ..self }
     }
 
+    /// The surroundings of a component as the topology declares it.
+    fn of(topology: &Topology, name: &str) -> Result<Self, Error> {
+        let components = topology.components();
+        let component = components.iter().find(|component| component.name == name);
+        let component = component.ok_or_else(|| {
+            let names = components.iter().map(|component| component.name.as_str());
+            format!("the topology has no component `{name}`{}", did_you_mean(name, names))
+        })?;
+        let output =
+            |output: &OutputStream| OutputName { name: output.name.clone(), tuple: output.tuple };
+        Ok(Self {
+            component: name.to_owned(),
+            config: topology.config().clone(),
+            outputs: component.outputs.iter().map(output).collect(),
+            lanes: component.outputs[1..].iter().map(|output| output.lane).collect(),
+            tick: component.tick,
+            ..Self::default()
+        })
+    }
+
     fn context(&self, reports: &Reports) -> Context {
-        Context::new(TaskFacts {
+        let facts = TaskFacts {
             topology: "test".to_owned(),
             component: self.component.clone(),
             task: self.index,
@@ -116,7 +141,8 @@ impl Setup {
             outputs: self.outputs.clone(),
             peers: vec![(self.component.clone(), 0..self.tasks)],
             reporter: Arc::new(reports.clone()),
-        })
+        };
+        Context::with_clock(facts, self.clock.clone())
     }
 
     /// Finds the index of an output stream.
@@ -216,10 +242,17 @@ macro_rules! report_methods {
             self.reports.errors()
         }
 
-        /// Lets time pass; the component ticks once for each period of `Setup::tick_every`.
+        /// Lets time pass, for `cx.now()` too; the component ticks once for each period of
+        /// `Setup::tick_every`.
         pub fn advance(&mut self, time: Duration) {
             let mut left = time;
-            while self.ticker.next(&mut left) {
+            loop {
+                let before = left;
+                let ticks = self.ticker.next(&mut left);
+                self.setup.clock.advance(before - left);
+                if !ticks {
+                    return;
+                }
                 self.tick();
             }
         }

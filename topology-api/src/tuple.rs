@@ -12,9 +12,9 @@ use crate::value::Value;
 /// What flows through a stream; `#[derive(Clone, Tuple)]` implements it for a struct with named
 /// fields.
 ///
-/// Fields may be integers, floats, `bool`, `char`, `String`, [`Text`](crate::Text), and options
-/// and lists of these; `Vec<u8>` is bytes. A field of any other type that serde knows is marked
-/// `#[tuple(serde)]`.
+/// Fields may be integers, floats, `bool`, `char`, `String`, [`Text`](crate::Text), and options,
+/// lists and tuples of these; `Vec<u8>` is bytes. A field of any other type that serde knows is
+/// marked `#[tuple(serde)]`.
 ///
 /// ```
 /// use topology_api::{Text, Tuple, Value};

@@ -239,3 +239,23 @@ fn several_fields_hash_like_the_key_of_several_parts() {
     ("rain", 3_u64).hash_key(&mut typed);
     assert_eq!(hasher.finish(), typed.finish());
 }
+
+#[test]
+fn a_tuple_of_rust_is_a_field_and_the_same_key_by_name_as_by_itself() {
+    #[derive(Clone, Debug, PartialEq, Tuple)]
+    struct Visit {
+        who: (Text, u64),
+        scores: Vec<(u8, Option<i32>, f64)>,
+    }
+
+    let visit = Visit { who: ("ann".into(), 7), scores: vec![(1, Some(-1), 0.5), (2, None, 2.0)] };
+    let mut row = Vec::new();
+    visit.encode(&mut row);
+    assert_eq!(row.len(), visit.weight());
+    assert_eq!(Visit::decode(&mut row.as_slice()), Ok(visit.clone()));
+    let schema = "Visit(who: (text, u64), scores: list of (u8, optional i32, f64))";
+    assert_eq!(Visit::schema().to_string(), schema);
+    let mut hasher = KeyHasher::default();
+    visit.hash_field(0, &mut hasher);
+    assert_eq!(hasher.finish(), key_hash(&visit.who), "by name as by accessor");
+}

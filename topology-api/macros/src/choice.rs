@@ -2,6 +2,8 @@
 //!
 //! A row is a byte for the variant, then the row of the tuple that it holds.
 
+use std::collections::HashSet;
+
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
@@ -17,6 +19,19 @@ fn held(variant: &Variant) -> Result<&Type> {
     }
 }
 
+/// A stream's tuple must lead to one variant.
+fn check_different(types: &[&Type]) -> Result<()> {
+    let mut written = HashSet::new();
+    match types.iter().find(|ty| !written.insert(quote!(#ty).to_string())) {
+        None => Ok(()),
+        Some(ty) => Err(Error::new_spanned(
+            ty,
+            "two variants hold this tuple: which of them would one of its stream become? Give \
+             each stream a tuple of its own",
+        )),
+    }
+}
+
 /// Writes the implementation, and `From` for each variant.
 pub(crate) fn expand(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream> {
     let tuple = &input.ident;
@@ -25,6 +40,7 @@ pub(crate) fn expand(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream
     }
     let tuple_name = tuple.unraw().to_string();
     let types = data.variants.iter().map(held).collect::<Result<Vec<_>>>()?;
+    check_different(&types)?;
     let names: Vec<&Ident> = data.variants.iter().map(|variant| &variant.ident).collect();
     let tags: Vec<u8> = (0..=u8::MAX).take(names.len()).collect();
     let tuples: Vec<TokenStream> =

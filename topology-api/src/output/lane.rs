@@ -43,6 +43,13 @@ impl<T: Tuple> Lane<T> {
         self.direct.push(direct);
         self.push(value, weight, anchor);
     }
+
+    /// Takes the tuples one by one, with their anchors.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (T, u32)> {
+        (self.weight, self.largest) = (0, 0);
+        self.direct.clear();
+        self.rows.drain().zip(self.anchors.drain())
+    }
 }
 
 /// A [`Lane`] of whatever type.

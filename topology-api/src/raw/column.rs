@@ -20,37 +20,56 @@ impl<T> Column<T> {
         Self(Vec::new())
     }
 
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<T> {
+        self.0
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Appends `value`, which leaks if there is no memory for it.
+    /// See [`push`].
     #[inline(always)]
     pub(crate) fn push(&mut self, value: T) {
-        let value = ManuallyDrop::new(value);
-        let length = self.0.len();
-        if length == self.0.capacity() {
-            self.grow();
-        }
-        // SAFETY: the capacity is above `length`, so the place exists and holds no tuple; it is
-        // written before the length includes it, and `value` is not used again.
-        unsafe {
-            self.0.as_mut_ptr().add(length).cast::<ManuallyDrop<T>>().write(value);
-            self.0.set_len(length + 1);
-        }
+        push(&mut self.0, value);
     }
 
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self) {
-        self.0.reserve(GROW_BY);
+    /// Takes all tuples.
+    pub(crate) fn drain(&mut self) -> std::vec::Drain<'_, T> {
+        self.0.drain(..)
     }
 
     /// Exchanges the tuples and their buffer for those of `other`.
     pub(crate) fn swap(&mut self, other: &mut Vec<T>) {
         std::mem::swap(&mut self.0, other);
     }
+}
+
+/// Appends `value`, which leaks if there is no memory for it.
+#[inline(always)]
+pub(crate) fn push<T>(rows: &mut Vec<T>, value: T) {
+    let value = ManuallyDrop::new(value);
+    let length = rows.len();
+    if length == rows.capacity() {
+        grow(rows);
+    }
+    // SAFETY: the capacity is above `length`, so the place exists and holds no tuple; it is written
+    // before the length includes it, and `value` is not used again.
+    unsafe {
+        rows.as_mut_ptr().add(length).cast::<ManuallyDrop<T>>().write(value);
+        rows.set_len(length + 1);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn grow<T>(rows: &mut Vec<T>) {
+    rows.reserve(GROW_BY);
 }
 
 /// Drops a tuple that was not admitted; on the heap, because a tuple whose address is passed on

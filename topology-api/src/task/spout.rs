@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 use std::vec::IntoIter;
 
-use super::{DONE, Factory, SpoutTask, Task, emptied};
+use super::{DONE, Factory, SpoutTask, Task};
 use crate::output::{Emitted, MakeLane, SpoutOutput};
-use crate::rows::Pool;
+use crate::rows::{Pool, emptied};
 use crate::{Context, Error, FailReason, Next, Spout};
 
 /// Drives one instance of a spout.
@@ -28,6 +28,7 @@ impl<S: Spout> SpoutDriver<S> {
 
 impl<S: Spout> Task for SpoutDriver<S> {
     fn open(&mut self, cx: &Context) -> Result<(), Error> {
+        self.out.output.set_context(cx);
         self.spout = Some((self.factory)(cx)?);
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::input::Verdict;
 use crate::output::{Emitted, NOT_DIRECT, SEVERAL, UNANCHORED};
 use crate::rows::{Batch, Pool, Rows};
 use crate::task::{Automatic, BoltTask, Driver, Explicit, Fault};
-use crate::{Bolt, Error, ExplicitBolt, IntoBolt, Tuple};
+use crate::{Bolt, Error, ExplicitBolt, IntoBolt, Topology, Tuple};
 
 /// How many emitted tuples wait at most, before those of an `emit_from` are taken.
 const ROOM: usize = 1_024;
@@ -125,6 +125,19 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
         let budget = budget(&setup);
         let task = Driver::<Explicit<B>>::new(make, &setup.lanes, budget);
         Self::open(setup, Box::new(task))
+    }
+
+    /// Makes a task of a bolt of a topology, as the only one: for bolts that are closures, and to
+    /// test what is really declared. It has the topology's settings and the bolt's side outputs and
+    /// ticks; it reads `I` and emits `O`, which must be the bolt's own types.
+    ///
+    /// # Errors
+    /// There is no such bolt; or the factory's.
+    pub fn of(topology: &Topology, bolt: &str) -> Result<Self, Error> {
+        let setup = Setup::of(topology, bolt)?;
+        let component = topology.components().iter().find(|component| component.name == bolt);
+        let task = component.and_then(|component| component.bolt_task(budget(&setup)));
+        Self::open(setup, task.ok_or_else(|| format!("`{bolt}` is no bolt but a spout"))?)
     }
 
     fn open(setup: Setup, mut task: Box<dyn BoltTask>) -> Result<Self, Error> {

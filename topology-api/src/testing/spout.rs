@@ -1,6 +1,6 @@
 //! Drives one spout: asks it for tuples, and tells it what became of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::{Reports, Setup, Ticker, report_methods};
 use crate::context::Context;
 use crate::output::UNANCHORED;
-use crate::rows::{Batch, Pool};
-use crate::task::{SpoutDriver as Driver, SpoutTask, Task};
-use crate::{Error, FailReason, IntoSpout, Next, Spout, Tuple};
+use crate::rows::{Batch, Pool, Rows};
+use crate::task::{SpoutDriver as Driver, SpoutTask};
+use crate::topology::Component;
+use crate::{Error, FailReason, IntoSpout, Next, Spout, Topology, Tuple};
 
 /// A tuple that a spout emitted, and the number to ack or fail it by.
 ///
@@ -27,6 +28,9 @@ pub struct SpoutEmission<T> {
     /// Its place among the tracked tuples, from 0; none if it is not tracked.
     pub number: Option<u32>,
 }
+
+/// What was emitted to a side output, and the numbers to ack or fail it by.
+type SideEmissions = (Box<dyn Rows>, Vec<Option<u32>>);
 
 /// Drives one spout through the interface that a worker uses.
 ///
@@ -71,6 +75,8 @@ pub struct SpoutDriver<O: Tuple> {
     /// How many tracked tuples it emitted.
     tracked: u32,
     open: BTreeSet<u32>,
+    /// What was emitted to side outputs, by stream.
+    side: BTreeMap<usize, SideEmissions>,
     output: std::marker::PhantomData<fn() -> O>,
 }
 
@@ -97,17 +103,34 @@ impl<O: Tuple> SpoutDriver<O> {
         R: IntoSpout<Spout: Spout<Output = O>>,
     {
         let make = Arc::new(move |cx: &Context| factory(cx).into_spout());
-        let mut task = Driver::<R::Spout>::new(make, &setup.lanes);
+        let task = Driver::<R::Spout>::new(make, &setup.lanes);
+        Self::open_task(setup, Box::new(task))
+    }
+
+    /// Makes a task of a spout of a topology, as the only one, with the topology's settings and the
+    /// spout's side outputs and ticks; it emits `O`, which must be the spout's own type.
+    ///
+    /// # Errors
+    /// There is no such spout; or the factory's.
+    pub fn of(topology: &Topology, spout: &str) -> Result<Self, Error> {
+        let setup = Setup::of(topology, spout)?;
+        let component = topology.components().iter().find(|component| component.name == spout);
+        let task = component.and_then(Component::spout_task);
+        Self::open_task(setup, task.ok_or_else(|| format!("`{spout}` is no spout but a bolt"))?)
+    }
+
+    fn open_task(setup: Setup, mut task: Box<dyn SpoutTask>) -> Result<Self, Error> {
         let reports = Reports::default();
         task.open(&setup.context(&reports))?;
         Ok(Self {
-            task: Box::new(task),
+            task,
             ticker: Ticker::new(setup.tick),
             setup,
             pool: Pool::default(),
             reports,
             tracked: 0,
             open: BTreeSet::new(),
+            side: BTreeMap::new(),
             output: std::marker::PhantomData,
         })
     }
@@ -139,6 +162,19 @@ impl<O: Tuple> SpoutDriver<O> {
             }
         }
         Ok(tuples)
+    }
+
+    /// Takes the tuples emitted since the last call to a side output.
+    ///
+    /// # Panics
+    /// If the setup declares no such output, or one of another type.
+    pub fn emitted_to<S: Tuple>(&mut self, output: &str) -> Vec<SpoutEmission<S>> {
+        let taken = self.side.remove(&self.setup.stream(output));
+        let Some((rows, numbers)) = taken else { return Vec::new() };
+        let batch = rows.into_any().downcast::<Batch<S>>();
+        let batch = batch.unwrap_or_else(|_| panic!("`{output}` carries another type of tuple"));
+        let emission = |(tuple, number)| SpoutEmission { tuple, number };
+        batch.rows.into_iter().zip(numbers).map(emission).collect()
     }
 
     /// Gives the numbers of the tracked tuples that were neither acked nor failed.
@@ -196,8 +232,17 @@ impl<O: Tuple> SpoutDriver<O> {
         let numbers: Vec<u32> = (first..self.tracked).collect();
         self.task.file_ids(&numbers);
         self.open.extend(numbers);
+        let number = |anchor: u32| (anchor != UNANCHORED).then(|| first + anchor);
         for stream in 1..self.setup.outputs.len() {
-            drop(self.task.take(stream, &mut self.pool));
+            let Some(mut emitted) = self.task.take(stream, &mut self.pool) else { continue };
+            let numbers = emitted.anchors.into_iter().map(number);
+            match self.side.get_mut(&stream) {
+                Some((rows, before)) => {
+                    rows.append(&mut *emitted.rows);
+                    before.extend(numbers);
+                }
+                None => drop(self.side.insert(stream, (emitted.rows, numbers.collect()))),
+            }
         }
         let Some(emitted) = self.task.take(0, &mut self.pool) else { return Vec::new() };
         let rows: Box<Batch<O>> = emitted
@@ -205,7 +250,6 @@ impl<O: Tuple> SpoutDriver<O> {
             .into_any()
             .downcast()
             .expect("the main stream carries what the spout emits");
-        let number = |anchor: u32| (anchor != UNANCHORED).then(|| first + anchor);
         let emission = |(tuple, anchor)| SpoutEmission { tuple, number: number(anchor) };
         rows.rows.into_iter().zip(emitted.anchors).map(emission).collect()
     }

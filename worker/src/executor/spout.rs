@@ -18,11 +18,12 @@ use crate::executor::outbox::{BATCH_TUPLES, Outbox};
 use crate::executor::plan::Plan;
 use crate::executor::task_state::{TaskState, guarded};
 
-/// First pause after a spout had nothing.
-const IDLE_FIRST: Duration = Duration::from_micros(100);
+/// Shortest and longest pause of a spout that has nothing.
+const IDLE: (Duration, Duration) = (Duration::from_micros(60), Duration::from_millis(10));
 
-/// Longest pause of a spout that has nothing.
-const IDLE_MAX: Duration = Duration::from_millis(10);
+/// It is asked so many times in the time since it last had something, and as much again in the next:
+/// what comes after a long silence waits longer, and an idle spout costs little.
+const ASKED_AGAIN: u32 = 8;
 
 /// Most calls of `next` rounds in one turn.
 const ROUNDS_A_TURN: usize = 4;
@@ -40,7 +41,8 @@ struct Cell {
     finished: bool,
     /// It has nothing before this.
     idle_until: Instant,
-    idle: Duration,
+    /// When it last had something.
+    emitted_at: Instant,
     active: bool,
 }
 
@@ -79,7 +81,7 @@ impl SpoutExecutor {
             counters: TaskCounters::new(task, index, &component.name),
             finished: false,
             idle_until: now,
-            idle: IDLE_FIRST,
+            emitted_at: now,
             active: false,
         };
         let cells: Vec<Cell> = executor.tasks.clone().map(cell).collect();
@@ -235,16 +237,16 @@ impl SpoutExecutor {
         let cell = &mut self.cells[at];
         match next {
             Ok(Ok(Next::Emitted)) => {
-                cell.idle = IDLE_FIRST;
+                cell.emitted_at = exits.now;
                 cell.state.works();
                 return emitted;
             }
             Ok(Ok(Next::Idle)) => {
                 if emitted {
-                    cell.idle = IDLE_FIRST;
+                    cell.emitted_at = exits.now;
                 }
-                cell.idle_until = exits.now + cell.idle;
-                cell.idle = (cell.idle * 2).min(IDLE_MAX);
+                let silent = exits.now.saturating_duration_since(cell.emitted_at);
+                cell.idle_until = exits.now + (silent / ASKED_AGAIN).clamp(IDLE.0, IDLE.1);
                 return emitted;
             }
             Ok(Ok(Next::Finished)) => cell.finished = true,

@@ -4,6 +4,8 @@
 
 mod explicit;
 mod limits;
+mod manners;
+mod streams;
 mod ticks;
 mod vocabulary;
 

@@ -73,7 +73,7 @@ fn what_an_older_incarnation_left_in_the_mailbox_does_not_widen_the_window_for_g
 #[test]
 fn only_grants_worth_a_message_are_due_and_a_resume_says_all() {
     let mut windows = Windows::default();
-    windows.received(7, 1000, 10);
+    windows.received(7, WINDOW.tuples, 10);
     windows.received(8, 1000, 10);
     assert!(windows.consumed(7, WINDOW.tuples / 4, 1), "a quarter of the window is due");
     assert!(!windows.consumed(7, 1, 1), "it is due already");

@@ -103,6 +103,21 @@ fn contribute(hand: &InHand, inputs: Range<usize>, exits: &mut Exits) {
     if !hand.tracking.is_tracked() {
         return;
     }
+    if let Some(edges) = hand.tracking.singles() {
+        let (edges, given) = (&edges[inputs.clone()], &hand.given[inputs]);
+        let mut at = 0;
+        // The tuples of one line follow each other: they make one record.
+        for run in edges.chunk_by(|one, next| one.root == next.root) {
+            let given = &given[at..at + run.len()];
+            at += run.len();
+            if run[0].root != 0 {
+                let sum = run.iter().zip(given).fold(0, |sum, (edge, given)| sum ^ edge.id ^ given);
+                let childless = given.iter().all(|given| *given == 0);
+                exits.fold(run[0].root, sum, if childless { NO_STAMP } else { hand.stamp });
+            }
+        }
+        return;
+    }
     for input in inputs {
         let given = hand.given[input];
         let stamp = if given == 0 { NO_STAMP } else { hand.stamp };
