@@ -157,6 +157,7 @@ impl CoreLoop {
         for (owner, batch) in own {
             self.apply(owner, batch);
         }
+        self.exits.publish_memory();
         self.unposted |= worked;
         if now >= self.next_post {
             self.expire();
@@ -251,7 +252,7 @@ impl CoreLoop {
         let post = self.unposted.then_some(self.next_post);
         let spouts = self.spouts.iter().flatten().filter_map(|spout| {
             let watch = spout.has_open_trees().then(|| self.exits.now + POST_EVERY);
-            spout.wakes_at().into_iter().chain(watch).min()
+            spout.wakes_at(&self.exits).into_iter().chain(watch).min()
         });
         let bolts = self.exits.bolts.iter().flatten().filter_map(|bolt| {
             if bolt.is_busy(&self.exits) { Some(self.exits.now) } else { bolt.wakes_at() }

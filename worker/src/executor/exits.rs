@@ -7,13 +7,13 @@ mod frames;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use daemon::Clock;
 use topology_api::runtime::{Pool, Rows};
 
 use crate::engine::acking::{AckBatch, AckBuffer, EdgeIds, FailReason, Tracking, executor_of};
-use crate::engine::flow::Gate;
+use crate::engine::flow::{Account, Gate, charge};
 use crate::executor::bolt::BoltExecutor;
 use crate::executor::calls::CallWatch;
 use crate::executor::inbox::{Inbox, Message};
@@ -24,6 +24,9 @@ use crate::transport::{FrameWriter, Link, Transport};
 
 /// Emptied buffers of a kind that are kept.
 const SPARES: usize = 64;
+
+/// How often a loop looks at what the others hold: to read their figures costs a little each.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Where a task is, seen from a loop.
 #[derive(Clone, Debug)]
@@ -113,6 +116,12 @@ pub struct Exits {
     frames: BTreeMap<u32, (Arc<Link>, FrameWriter)>,
     /// Verdicts that came too late, or were for nobody.
     pub late: u64,
+    /// What this loop holds for others to take.
+    pub memory: Account,
+    /// The worker holds so much that no more should be asked for.
+    pub is_tight: bool,
+    /// When to look again whether it does.
+    look_at: Instant,
 }
 
 /// What a loop starts from.
@@ -152,6 +161,9 @@ impl Exits {
             tuple_bytes_max: start.plan.topology.config().tuple_max_bytes() as usize,
             watch: start.plan.board.watch(start.epoch),
             fusion: start.plan.topology.config().fusion(),
+            memory: Account::new(&start.plan.budget, start.at),
+            is_tight: false,
+            look_at: start.epoch,
             plan: start.plan,
             loops: start.loops,
             ledgers: start.ledgers,
@@ -173,6 +185,22 @@ impl Exits {
     pub fn read_clock(&mut self) -> Instant {
         self.now = self.clock.now();
         self.now
+    }
+
+    /// Shows the other loops what this one holds, once a round, and looks at what they do.
+    pub fn publish_memory(&mut self) {
+        self.memory.publish();
+        if self.now >= self.look_at {
+            self.is_tight = self.plan.budget.is_tight();
+            self.look_at = self.now + LOOK_EVERY;
+        }
+    }
+
+    /// Bytes that one target may leave in an outbox before its executor takes no more input: in a
+    /// worker that holds too much, none.
+    #[must_use]
+    pub fn outbox_share(&self) -> usize {
+        if self.is_tight { 1 } else { self.plan.shares.outbox as usize }
     }
 
     /// The time of this round in nanoseconds since the worker started.
@@ -239,6 +267,7 @@ impl Exits {
         let bytes = out.bytes as u64;
         match place {
             Place::Here(_) | Place::Loop { .. } => {
+                self.memory.charge(charge(tuples, bytes));
                 let item = Item::Batch(Delivery {
                     target: out.target,
                     from: out.from,
@@ -391,6 +420,7 @@ impl Exits {
 
     /// Gives back the room of a batch that was taken from a mailbox.
     pub fn took(&mut self, delivery: &Delivery, starved: bool) {
+        self.memory.discharge(charge(delivery.tuples, delivery.bytes));
         if let (Some(peer), Some(transport)) = (delivery.peer, &self.transport) {
             transport.consumed(peer, delivery.target, delivery.tuples, delivery.bytes);
         }

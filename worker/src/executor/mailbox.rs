@@ -9,12 +9,10 @@ use bytes::Bytes;
 use topology_api::runtime::Rows;
 
 use crate::engine::acking::Tracking;
+use crate::engine::flow::budget::MAILBOX_BYTES;
 
 /// Tuples an executor's mailbox takes before its senders hold back: 8 full batches.
 pub const MAILBOX_TUPLES: u64 = 1024;
-
-/// Bytes an executor's mailbox takes before its senders hold back.
-pub const MAILBOX_BYTES: u64 = 1024 * 1024;
 
 /// The tuples of a batch: typed, or still as they came from another worker.
 #[derive(Debug)]
@@ -77,15 +75,34 @@ pub enum Item {
 }
 
 /// How full a mailbox is; its senders look at it, on whatever loop they run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Gauge {
     tuples: AtomicU64,
     bytes: AtomicU64,
+    /// How many of them it takes.
+    bytes_max: u64,
     /// Somebody waits for room.
     starved: AtomicBool,
 }
 
+impl Default for Gauge {
+    fn default() -> Self {
+        Self::new(MAILBOX_BYTES)
+    }
+}
+
 impl Gauge {
+    /// The gauge of an empty mailbox that takes so many bytes.
+    #[must_use]
+    pub fn new(bytes_max: u64) -> Self {
+        Self {
+            tuples: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            bytes_max,
+            starved: AtomicBool::new(false),
+        }
+    }
+
     /// Tells whether more may be sent; if not, the loops are woken when there is room again.
     pub fn has_room(&self) -> bool {
         if self.fits() {
@@ -108,7 +125,7 @@ impl Gauge {
 
     fn fits(&self) -> bool {
         self.tuples.load(Ordering::SeqCst) < MAILBOX_TUPLES
-            && self.bytes.load(Ordering::SeqCst) < MAILBOX_BYTES
+            && self.bytes.load(Ordering::SeqCst) < self.bytes_max
     }
 
     /// Notes a batch that is on its way.

@@ -1,7 +1,10 @@
-//! Claims about credits.
+//! Claims about budgets and credits.
+
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::budget::{Account, Budget, Shares};
 use super::credit::{Amount, Gate, WINDOW, Window, Windows};
 
 #[test]
@@ -129,5 +132,72 @@ proptest! {
             }
         }
         prop_assert_eq!(sent, taken);
+    }
+}
+
+#[test]
+fn a_full_budget_is_tight_until_half_of_it_is_free() {
+    let budget = Arc::new(Budget::new(100, 1));
+    let mut account = Account::new(&budget, 0);
+    let mut tight_at = |held: u64, before: u64| {
+        account.change(before, held);
+        account.publish();
+        budget.is_tight()
+    };
+    assert!(!tight_at(74, 0), "below three quarters");
+    assert!(tight_at(75, 74), "three quarters");
+    assert!(tight_at(50, 75), "falling, half is not free yet");
+    assert!(!tight_at(49, 50), "half is free");
+    assert!(!tight_at(74, 49), "rising again");
+    assert!(tight_at(u64::from(u32::MAX), 74), "far beyond");
+}
+
+#[test]
+fn without_a_limit_nothing_is_tight() {
+    let budget = Budget::unlimited();
+    budget.change(0, 1 << 50);
+    assert!(!budget.is_tight() && budget.used() == 1 << 50, "a petabyte is held");
+}
+
+proptest! {
+    /// What one loop charges another discharges, and they publish in any order.
+    #[test]
+    fn a_budget_is_the_sum_of_what_waits_once_all_have_published(
+        moves in proptest::collection::vec((0_usize..4, 0_usize..4, 0_u64..1 << 40), 0..200),
+        keep in 0_usize..50,
+    ) {
+        let budget = Arc::new(Budget::new(1 << 50, 3));
+        let mut accounts: Vec<_> = (0..3).map(|at| Account::new(&budget, at)).collect();
+        let held: u64 = moves.iter().take(keep).map(|(_, _, bytes)| bytes).sum();
+        for (number, (from, to, bytes)) in moves.into_iter().enumerate() {
+            match accounts.get_mut(from) {
+                Some(loops) => loops.charge(bytes),
+                None => budget.change(0, bytes),
+            }
+            if number >= keep {
+                match accounts.get_mut(to) {
+                    Some(loops) => loops.discharge(bytes),
+                    None => budget.change(bytes, 0),
+                }
+            }
+            if number % 3 == 0 {
+                accounts[from.min(2)].publish();
+                prop_assert!(budget.used() < 1 << 50, "never wraps to a huge figure");
+            }
+        }
+        accounts.iter().for_each(Account::publish);
+        prop_assert_eq!(budget.used(), held);
+    }
+
+    /// However many queues there are, all of them full leave room in the budget.
+    #[test]
+    fn full_queues_do_not_fill_a_budget(
+        limit in 32_u64 << 20..1 << 40,
+        mailboxes in 1_u64..1000,
+        targets in 1_u64..2000,
+    ) {
+        let shares = Shares::of(limit, mailboxes, targets);
+        prop_assert!(shares.mailbox * mailboxes + shares.outbox * targets <= limit / 2);
+        prop_assert!(shares.mailbox > 0 && shares.outbox > 0, "each may hold something");
     }
 }
