@@ -113,8 +113,11 @@ impl Gauge {
         self.fits()
     }
 
-    /// Tuples that still fit.
+    /// Tuples that still fit, none if their bytes do not.
     pub fn room(&self) -> u64 {
+        if self.bytes.load(Ordering::Relaxed) >= self.bytes_max {
+            return 0;
+        }
         MAILBOX_TUPLES.saturating_sub(self.tuples.load(Ordering::Relaxed))
     }
 

@@ -198,9 +198,14 @@ impl Gate {
             && self.used_bytes.load(Ordering::SeqCst) < self.granted_bytes.load(Ordering::SeqCst)
     }
 
-    /// How many tuples may be sent now; the load signal of a shuffle.
+    /// How many tuples may be sent now, none if their bytes are used up; the load signal of a
+    /// shuffle.
     #[must_use]
     pub fn left(&self) -> u64 {
+        let used = self.used_bytes.load(Ordering::Relaxed);
+        if used >= self.granted_bytes.load(Ordering::Relaxed) {
+            return 0;
+        }
         let used = self.used_tuples.load(Ordering::Relaxed);
         self.granted_tuples.load(Ordering::Relaxed).saturating_sub(used)
     }

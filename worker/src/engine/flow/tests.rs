@@ -22,6 +22,7 @@ fn a_gate_closes_at_the_window_in_bytes() {
     let gate = Gate::new();
     gate.took(1, WINDOW.bytes);
     assert!(!gate.may_send(), "one tuple of a whole window");
+    assert_eq!(gate.left(), 0, "a shuffle that looked at tuples alone would go on choosing it");
 }
 
 #[test]
