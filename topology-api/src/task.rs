@@ -13,7 +13,7 @@ use std::vec::IntoIter;
 pub(crate) use self::spout::SpoutDriver;
 
 use crate::input::{Input, Verdicts};
-use crate::output::{Emitted, MakeLane, Output, UNANCHORED};
+use crate::output::{ENOUGH_BYTES, Emitted, MakeLane, Output, UNANCHORED};
 use crate::rows::{Batch, Pool, Rows};
 use crate::{Bolt, BoltResult, Context, Error, ExplicitBolt, FailReason, Next};
 
@@ -54,14 +54,16 @@ pub trait BoltTask: Task {
     fn load(&mut self, rows: Box<dyn Rows>, slots: &[u32]);
     /// Gives the emptied buffer of a batch that is used up to the pool.
     fn unload(&mut self, pool: &mut Pool);
-    /// Executes inputs until the batch is used up, `most` are done with, or about `room` tuples wait
-    /// to be taken; returns how many inputs are done with.
+    /// Executes inputs until the batch is used up, `most` are done with, or about `room` tuples (or
+    /// a batch's bytes of them) wait to be taken; returns how many inputs are done with. Without a
+    /// batch it pulls the iterators that `tick` or `finish` gave.
     fn run(&mut self, most: usize, room: usize) -> usize;
     /// Tells whether inputs, or iterators given to `emit_from`, are left.
     fn has_work(&self) -> bool;
     /// Takes the failures of the inputs done with, by number within the batch.
     fn faults(&mut self) -> Vec<(u32, Fault)>;
-    /// After a panic: drops the instance and returns the number of the input it was working on.
+    /// After a panic: drops the instance and returns the number of the input it was working on, if
+    /// it was one.
     fn panicked(&mut self) -> Option<u32>;
     /// The verdicts of an explicit bolt.
     fn verdicts(&self) -> Option<&Arc<Verdicts>>;
@@ -213,8 +215,6 @@ impl<M: Manner> Task for Driver<M> {
         self.out.begin(UNANCHORED);
         if let Some(bolt) = &mut self.bolt {
             bolt.tick(&mut self.out);
-            // No input waits for these iterators, so nobody would come back to them.
-            self.out.pull(usize::MAX);
         }
     }
 
@@ -258,17 +258,17 @@ impl<M: Manner> BoltTask for Driver<M> {
     fn run(&mut self, most: usize, room: usize) -> usize {
         let Some(bolt) = &mut self.bolt else { return 0 };
         let mut done = 0;
-        if self.pulling {
-            if !self.out.pull(room) {
-                return done;
-            }
-            self.pulling = false;
+        if self.out.is_pulling() && !self.out.pull(room) {
+            return done;
+        }
+        if std::mem::take(&mut self.pulling) {
             self.cursor += 1;
             done += 1;
         }
         if self.out.count() >= room || done >= most {
             return done;
         }
+        let mut bytes = 0;
         // Not a `for`: a tuple in an `Option` is copied in pieces, each of which waits for the one
         // before.
         let _: ControlFlow<()> = self.input.try_for_each(|tuple| {
@@ -288,14 +288,15 @@ impl<M: Manner> BoltTask for Driver<M> {
             }
             self.cursor += 1;
             done += 1;
-            let goes_on = done < most && self.out.count() < room;
+            bytes += self.out.call_weight();
+            let goes_on = done < most && self.out.count() < room && bytes < ENOUGH_BYTES;
             if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         done
     }
 
     fn has_work(&self) -> bool {
-        self.pulling || self.out.is_pulling() || self.input.len() > 0
+        self.out.is_pulling() || self.pulling || self.input.len() > 0
     }
 
     fn faults(&mut self) -> Vec<(u32, Fault)> {
@@ -308,9 +309,9 @@ impl<M: Manner> BoltTask for Driver<M> {
         drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(bolt))));
         self.out.abandon_pulls();
         self.pulling = false;
-        let input = self.cursor;
+        let input = self.husk.is_some().then_some(self.cursor);
         self.cursor += 1;
-        Some(input)
+        input
     }
 
     fn verdicts(&self) -> Option<&Arc<Verdicts>> {
@@ -321,7 +322,6 @@ impl<M: Manner> BoltTask for Driver<M> {
         self.out.begin(UNANCHORED);
         if let Some(bolt) = &mut self.bolt {
             bolt.finish(&mut self.out);
-            self.out.pull(usize::MAX);
         }
     }
 }

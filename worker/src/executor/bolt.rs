@@ -36,6 +36,8 @@ struct Cell {
     /// The source tasks that have ended, by stream.
     ended: HashSet<(StreamRef, u32)>,
     pace: Pace,
+    /// `finish` was called.
+    finishing: bool,
 }
 
 impl Cell {
@@ -50,8 +52,8 @@ impl Cell {
         let (done, panicked) = match ran {
             Ok(done) => (done, None),
             Err(text) => {
-                let input = self.task.panicked().map_or(first, |input| input as usize);
-                (input.saturating_sub(first) + 1, Some(text))
+                let input = self.task.panicked();
+                (input.map_or(0, |at| (at as usize).saturating_sub(first) + 1), Some(text))
             }
         };
         if done > 0 {
@@ -74,7 +76,8 @@ impl Cell {
     }
 }
 
-/// The batch in hand: some of its inputs may be done with.
+/// The batch in hand: some of its inputs may be done with. One without inputs stands for the
+/// iterators that `tick` or `finish` gave.
 struct InHand {
     cell: usize,
     tracking: Tracking,
@@ -100,6 +103,8 @@ pub struct BoltExecutor {
     explicit: bool,
     tick: Option<Duration>,
     next_tick: Instant,
+    /// The tasks before this had their tick.
+    ticked: usize,
     streams: usize,
     /// How many (stream, source task) pairs must end before a task finishes.
     sources: usize,
@@ -122,8 +127,10 @@ impl BoltExecutor {
                 held: Held::new(),
                 ended: HashSet::new(),
                 pace: Pace::default(),
+                finishing: false,
             })
             .collect();
+        let ticked = executor.tasks.len();
         let streams: HashSet<(usize, usize)> =
             component.inputs.iter().map(|input| (input.component, input.stream)).collect();
         let sources = streams.iter().map(|(source, _)| plan.topology.tasks(*source).len()).sum();
@@ -137,6 +144,7 @@ impl BoltExecutor {
             explicit: component.kind == Kind::ExplicitBolt,
             tick: component.tick,
             next_tick: component.tick.map_or(now, |tick| now + tick),
+            ticked,
             streams: component.outputs.len(),
             sources,
         }
@@ -156,7 +164,7 @@ impl BoltExecutor {
             if self.in_hand.is_none() {
                 // Between two batches: one in hand must not become the anchor of what a tick emits.
                 self.tick_if_due(plan, exits);
-                if !self.take(plan, exits) {
+                if self.in_hand.is_none() && !self.take(plan, exits) {
                     break;
                 }
             }
@@ -322,7 +330,9 @@ impl BoltExecutor {
     }
 
     /// When it wants a turn without having been sent anything.
-    pub fn wakes_at(&self) -> Option<Instant> {
+    pub fn wakes_at(&self, exits: &Exits) -> Option<Instant> {
+        // A tick comes between two batches.
+        let may_tick = self.in_hand.is_none() && !self.outbox.is_over_share(exits);
         let retry = self
             .cells
             .iter()
@@ -331,7 +341,7 @@ impl BoltExecutor {
             .min();
         let tick = self
             .tick
-            .filter(|_| self.cells.iter().any(|cell| cell.state.open))
+            .filter(|_| may_tick && self.cells.iter().any(|cell| cell.state.open))
             .map(|_| self.next_tick);
         retry.into_iter().chain(tick).min()
     }

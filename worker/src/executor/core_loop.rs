@@ -255,7 +255,11 @@ impl CoreLoop {
             spout.wakes_at(&self.exits).into_iter().chain(watch).min()
         });
         let bolts = self.exits.bolts.iter().flatten().filter_map(|bolt| {
-            if bolt.is_busy(&self.exits) { Some(self.exits.now) } else { bolt.wakes_at() }
+            if bolt.is_busy(&self.exits) {
+                Some(self.exits.now)
+            } else {
+                bolt.wakes_at(&self.exits)
+            }
         });
         let wake = spouts.chain(bolts).chain(post).min();
         if !self.inbox.may_park() {
