@@ -5,6 +5,7 @@
 mod explicit;
 mod limits;
 mod manners;
+mod memory;
 mod streams;
 mod ticks;
 mod vocabulary;
