@@ -7,6 +7,7 @@ mod bolts;
 mod cases;
 mod cluster;
 mod compare;
+mod draw;
 mod figures;
 mod latencies;
 mod left;
@@ -21,6 +22,7 @@ mod python_random;
 mod run;
 mod schedule;
 mod source;
+mod stages;
 mod stream;
 mod tally;
 mod text;
@@ -56,6 +58,8 @@ fn carry_out(command: Command) -> Result<(), Problem> {
         Command::Case(case) => run::measure(case),
         Command::Plain(plain) => plain::measure(&plain),
         Command::Compare(compare) => compare::run(&compare),
+        Command::Stages(stages) => stages::measure(&stages),
+        Command::Draw(draw) => draw::run(&draw),
         Command::Stream(stream) => stream::measure(&stream),
         Command::Schedule(schedule) => schedule::measure(&schedule),
     }

@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::compare::Compare;
+use crate::draw::Draw;
 use crate::plain::Plain;
 use crate::problem::{EX_USAGE, Problem};
 use crate::schedule::Schedule;
+use crate::stages::StagesArgs;
 use crate::stream::Stream;
 
 /// Most executors of one component.
@@ -107,10 +109,14 @@ pub(crate) enum Command {
     Plain(Plain),
     /// The tuples of a case over a bare gRPC or TCP stream
     Stream(Stream),
+    /// What a tuple costs at each stage of its way through a worker
+    Stages(StagesArgs),
     /// Two or more commands in turn: medians, spread and ratio
     Compare(Compare),
     /// Decisions of the nimbus about a large cluster
     Schedule(Schedule),
+    /// Results as pictures and tables in the documentation
+    Draw(Draw),
 }
 
 /// Measures what a tuple costs, and prints one line of JSON.

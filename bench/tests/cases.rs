@@ -135,6 +135,33 @@ fn a_large_topology_is_placed_with_one_write_a_worker() {
 }
 
 #[test]
+fn every_stage_has_a_cost_and_is_drawn() {
+    let output = bench(&["stages", "--rounds", "1", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let stages = line(&output);
+    let stages = stages["stages"].as_array().unwrap();
+    for stage in ["emit", "route", "hand over", "execute", "ack", "encode", "decode"] {
+        let of_stage = stages.iter().filter(|it| it["stage"] == stage);
+        let costs: Vec<f64> = of_stage.map(|it| it["median_ns"].as_f64().unwrap()).collect();
+        assert!(!costs.is_empty() && costs.iter().all(|cost| *cost > 0.0), "{stage}: {costs:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (results, page) = (folder.path().join("results"), folder.path().join("page.md"));
+    std::fs::create_dir(&results).unwrap();
+    std::fs::write(results.join("stages.jsonl"), &output.stdout).unwrap();
+    std::fs::write(&page, "# Page\n<!-- stages: made by `bench draw` -->\n<!-- end -->\nafter\n")
+        .unwrap();
+    let flags = ["--results", results.to_str().unwrap(), "--page", page.to_str().unwrap()];
+    let output = bench(&[&["draw"], &flags[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let page = std::fs::read_to_string(&page).unwrap();
+    assert!(page.contains("(page/stages.svg)") && page.contains("| hand over |"), "{page}");
+    assert!(page.ends_with("<!-- end -->\nafter\n"), "{page}");
+    let picture = std::fs::read_to_string(folder.path().join("page/stages.svg")).unwrap();
+    assert!(picture.starts_with("<svg") && picture.contains("hand over"), "{picture}");
+}
+
+#[test]
 fn commands_are_run_in_turn_and_compared() {
     let shell = "echo '{\"tuples_per_s\": 1.0, \"version\": \"of echo\"}'";
     let plain = ["bench", "plain", "const-null", "--seconds", "1"];
@@ -158,7 +185,7 @@ fn what_cannot_be_run_is_said_before_anything_starts() {
         (&["const-null", "--seconds", "many"], 64, "many"),
         (&["const-null", "--rate", "0"], 64, "0"),
         (&["const-null", "-c", "fusoin=false"], 64, "did you mean `fusion`"),
-        (&["compare", "--", "true"], 64, "--vs"),
+        (&["compare", "--", "true", "--vs"], 64, "--vs"),
         (&["compare", "--", "/no/such/program", "--vs", "true"], 64, "/no/such/program"),
         (&[], 64, "COMMAND"),
         (&["word-count", "--text", "/no/such/file"], 66, "/no/such/file"),

@@ -12,5 +12,5 @@ mod shutdown;
 pub mod signals;
 
 pub use backoff::Backoff;
-pub use clock::Clock;
+pub use clock::{Clock, sharpen_sleep};
 pub use shutdown::{Shutdown, Stuck};

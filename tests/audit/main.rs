@@ -4,17 +4,21 @@
 //! order; sinks write each number down before they ack it. `tests::Audit` reads the files.
 //!
 //! Arguments: `--folder=DIR` where to write; `--count=N` numbers each spout task emits at least;
-//! `--until-end` goes on from there until there is a file `DIR/end`.
+//! `--until-end` goes on from there until there is a file `DIR/end`; `--relay=async` has each relay
+//! wait for many numbers at a time, `--relay=blocking` gives spouts and relays threads of their own; `--grouping=NAME` says how the sinks
+//! read, by fields if nothing does.
 
+use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use topology_api::NoOutput;
 use topology_api::prelude::{
-    Args, Bolt, BoltResult, BuildError, Context, FailReason, Next, Output, Spout, SpoutOutput,
-    SpoutResult, Topology, TopologyBuilder, Tuple,
+    Args, AsyncBolt, Bolt, BoltResult, BuildError, Context, FailReason, Next, Output, Spout,
+    SpoutOutput, SpoutResult, Topology, TopologyBuilder, Tuple,
 };
 
 /// How many keys there are.
@@ -138,6 +142,19 @@ impl Bolt for Relay {
     }
 }
 
+/// Stamps numbers in no order, after a while, with many at hand.
+struct AsyncRelay(RefCell<Relay>);
+
+impl AsyncBolt for AsyncRelay {
+    type Input = Number;
+    type Output = Relayed;
+
+    async fn execute(&self, number: Number, out: &mut Output<Relayed>) -> BoltResult {
+        tokio::time::sleep(Duration::from_millis(number.number % 5)).await;
+        self.0.borrow_mut().execute(number, out)
+    }
+}
+
 /// Writes down what it executes.
 struct Sink {
     file: File,
@@ -171,14 +188,38 @@ fn audit(args: &Args) -> Result<Topology, BuildError> {
         return Err(BuildError::new("audit", "say with --folder=DIR where to write"));
     }
     let mut t = TopologyBuilder::new("audit");
-    let numbers = t.spout("numbers", Numbers::open).parallelism(TASKS).stream();
+    let manner = value(args, "--relay=");
+    let numbers = t.spout("numbers", Numbers::open).parallelism(TASKS);
+    let numbers = if manner == Some("blocking") { numbers.blocking() } else { numbers }.stream();
     let relay = |cx: &Context| Relay { relay: cx.task_index(), place: 0 };
-    let relayed = t.bolt("relay", relay).parallelism(TASKS).shuffle(&numbers).stream();
+    let relayed = if manner == Some("async") {
+        let relay = move |cx: &Context| AsyncRelay(RefCell::new(relay(cx)));
+        let relay = t.async_bolt("relay", relay).unordered();
+        relay.parallelism(TASKS).shuffle(&numbers).stream()
+    } else {
+        let relay = t.bolt("relay", relay).parallelism(TASKS).shuffle(&numbers);
+        if manner == Some("blocking") { relay.blocking() } else { relay }.stream()
+    };
     let sink = |cx: &Context| {
         let folder = value(cx.arguments(), "--folder=").unwrap_or_default();
         appended(Path::new(folder), "sink", cx.task_index()).map(|file| Sink { file })
     };
-    t.bolt("sink", sink).parallelism(TASKS).fields(&relayed, |it| &it.key);
+    let sink = t.bolt("sink", sink).parallelism(TASKS);
+    match value(args, "--grouping=").unwrap_or("fields") {
+        "fields" => sink.fields(&relayed, |it| &it.key),
+        "shuffle" => sink.shuffle(&relayed),
+        "none" => sink.none(&relayed),
+        "partial-key" => sink.partial_key(&relayed, |it| &it.key),
+        "spread-hot-keys" => sink.spread_hot_keys(&relayed, |it| &it.key),
+        "scatter-hot-keys" => sink.scatter_hot_keys(&relayed, |it| &it.key),
+        "custom" => sink.custom(&relayed, |targets| {
+            let tasks = u64::from(targets.tasks);
+            move |batch: &[Relayed], to: &mut Vec<u32>| {
+                to.extend(batch.iter().map(|it| (it.number % tasks) as u32));
+            }
+        }),
+        other => return Err(BuildError::new("audit", format!("no grouping {other:?} here"))),
+    };
     t.build()
 }
 

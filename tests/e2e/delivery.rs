@@ -1,6 +1,6 @@
 //! What fields grouping and the order of a stream promise, seen by sinks of several processes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tests::{Audit, Cluster, Passage};
 
@@ -16,7 +16,7 @@ fn assert_a_key_has_one_task(passages: &[Passage]) {
         let task = *task_of.entry(passage.key).or_insert(passage.sink);
         assert_eq!(task, passage.sink, "key {} met two tasks", passage.key);
     }
-    let tasks: std::collections::BTreeSet<_> = task_of.values().collect();
+    let tasks: BTreeSet<_> = task_of.values().collect();
     assert_eq!(tasks.len(), 2, "both sinks should have keys");
 }
 
@@ -40,10 +40,13 @@ fn assert_first_in_first_out(passages: &[Passage]) {
     }
 }
 
-fn run(cluster: &Cluster, workers: &str, fusion: &str) -> Audit {
-    let name = format!("audit-{workers}-{}", fusion.replace('=', "-"));
-    let audit = submit_audit(cluster, &name, &["--workers", workers, "-c", fusion], &[COUNT]);
-    cluster.until_finished(&name);
+fn run(cluster: &Cluster, workers: &str, fusion: &str, grouping: &str) -> Audit {
+    let name = format!("audit-{workers}-{}-{grouping}", fusion.replace('=', "-"));
+    let arguments = [COUNT, &format!("--grouping={grouping}")];
+    let audit = submit_audit(cluster, &name, &["--workers", workers, "-c", fusion], &arguments);
+    let status = cluster.until_finished(&name);
+    let read = &status["components"][2]["inputs"][0]["grouping"];
+    assert_eq!(read, grouping, "the status tells how the sinks read: {status}");
     cluster.does(&["kill", &name, "--wait"]);
     audit
 }
@@ -54,10 +57,34 @@ fn a_fields_key_meets_one_task_and_every_pair_of_tasks_is_first_in_first_out() {
     for (workers, fusion) in
         [("1", "fusion=true"), ("1", "fusion=false"), ("3", "fusion=true"), ("3", "fusion=false")]
     {
-        let audit = run(&cluster, workers, fusion);
+        let audit = run(&cluster, workers, fusion, "fields");
         let passages = audit.passages();
         assert_eq!(passages.len(), 40_000, "{workers} workers: each number once, nothing failed");
         assert_a_key_has_one_task(&passages);
+        assert_first_in_first_out(&passages);
+        audit.assert_nothing_lost(2);
+    }
+}
+
+#[test]
+fn every_grouping_takes_each_number_once_over_two_workers() {
+    let cluster = Cluster::start(2, 1);
+    let both = |passages: &[Passage]| {
+        let sinks: BTreeSet<u32> = passages.iter().map(|it| it.sink).collect();
+        sinks.len() == 2
+    };
+    for (grouping, fusion) in [
+        ("shuffle", "fusion=true"),
+        ("none", "fusion=false"),
+        ("partial-key", "fusion=true"),
+        ("spread-hot-keys", "fusion=false"),
+        ("scatter-hot-keys", "fusion=true"),
+        ("custom", "fusion=true"),
+    ] {
+        let audit = run(&cluster, "2", fusion, grouping);
+        let passages = audit.passages();
+        assert_eq!(passages.len(), 40_000, "{grouping}: each number once, nothing failed");
+        assert!(both(&passages), "{grouping}: both sinks have some");
         assert_first_in_first_out(&passages);
         audit.assert_nothing_lost(2);
     }

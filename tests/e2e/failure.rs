@@ -12,10 +12,11 @@ fn worker(status: &Value, number: usize) -> Value {
 }
 
 /// Kills one of three workers under load, and asserts all that must hold then.
-fn kill_a_worker(cluster: &Cluster, victim: usize, fusion: &str) {
-    let name = format!("audit-{victim}-{}", fusion.replace('=', "-"));
+fn kill_a_worker(cluster: &Cluster, victim: usize, fusion: &str, relay: &str) {
+    let name = format!("audit-{victim}-{}-{relay}", fusion.replace('=', "-"));
+    let relay = format!("--relay={relay}");
     let flags = ["--workers", "3", "-c", fusion, "-c", "max_pending=200"];
-    let audit = submit_audit(cluster, &name, &flags, &["--count=5000", "--until-end"]);
+    let audit = submit_audit(cluster, &name, &flags, &["--count=5000", "--until-end", &relay]);
     until_flowing(&audit, "there is a load");
     let before = cluster.workers(&name);
     assert!(before.len() == 3 && before.iter().all(|(pid, _)| *pid > 1), "{before:?}");
@@ -47,7 +48,17 @@ fn a_worker_killed_under_load_is_restarted_alone_and_nothing_is_lost() {
     let cluster = Cluster::start(2, 2);
     for victim in 0..3 {
         for fusion in ["fusion=true", "fusion=false"] {
-            kill_a_worker(&cluster, victim, fusion);
+            kill_a_worker(&cluster, victim, fusion, "direct");
+        }
+    }
+}
+
+#[test]
+fn a_worker_killed_with_calls_under_way_loses_nothing() {
+    let cluster = Cluster::start(2, 2);
+    for relay in ["async", "blocking"] {
+        for victim in 0..3 {
+            kill_a_worker(&cluster, victim, "fusion=true", relay);
         }
     }
 }

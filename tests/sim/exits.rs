@@ -134,7 +134,7 @@ impl Exits {
         match place {
             Place::Here(executor) => self.mailboxes[*executor].gauge.room(),
             Place::Loop { gauge, .. } => gauge.room(),
-            Place::Away { gate, .. } => gate.left(),
+            Place::Away { gate, .. } => gate.room(),
             Place::Nowhere => 0,
         }
     }

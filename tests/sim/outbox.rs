@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use rand::RngExt;
 use worker::engine::acking::Tracking;
-use worker::engine::routing::{Batch, GroupingKind, Routed, Router, Targets};
+use worker::engine::routing::{Batch, GroupingKind, Nearness, Routed, Router, Targets};
 use worker::executor::anchoring::Anchoring;
 
 use crate::env::Env;
@@ -64,9 +64,13 @@ impl Outbox {
                     tracking: Tracking::new(),
                 })
                 .collect();
-            let is_local = |it: &Target| matches!(it.place, Place::Here(_) | Place::Loop { .. });
-            let local = targets.iter().map(is_local).collect();
-            let router = Router::new(kind, Targets { local }, u64::from(executor.index));
+            let near = targets.iter().map(|it| match it.place {
+                Place::Here(_) => Nearness::Loop,
+                Place::Loop { .. } => Nearness::Worker,
+                Place::Away { .. } | Place::Nowhere => Nearness::Away,
+            });
+            let near = Targets { near: near.collect() };
+            let router = Router::new(kind, &near, u64::from(executor.index));
             Edge { kind, router, targets }
         };
         Self {
@@ -137,8 +141,10 @@ impl Edge {
     fn decide(&mut self, len: usize, cx: &mut Cx<'_>, ordinals: &mut Vec<u32>) {
         let nowhere = self.targets.len() as u32;
         let (hashes, direct) = self.facts(len, cx.env);
+        let busy = [None, Some(Nearness::Loop), Some(Nearness::Worker)];
+        let busy = busy[cx.env.rng.random_range(0..busy.len())];
         let load = |ordinal: u32| cx.exits.room(&self.targets[ordinal as usize].place);
-        let batch = Batch { len, hashes: &hashes, direct: &direct };
+        let batch = Batch { len, hashes: &hashes, direct: &direct, busy };
         let whole = match self.router.route(batch, &load, ordinals) {
             Routed::Whole(ordinal) => ordinal,
             Routed::Nowhere => nowhere,
@@ -157,8 +163,8 @@ impl Edge {
             if env.chance(0.02) { tasks } else { env.rng.random_range(0..tasks) }
         };
         match self.kind {
-            GroupingKind::Fields => ((0..len).map(|_| hash(env)).collect(), Vec::new()),
-            GroupingKind::Direct => (Vec::new(), (0..len).map(|_| direct(env)).collect()),
+            kind if kind.is_keyed() => ((0..len).map(|_| hash(env)).collect(), Vec::new()),
+            kind if kind.is_named() => (Vec::new(), (0..len).map(|_| direct(env)).collect()),
             _ => (Vec::new(), Vec::new()),
         }
     }

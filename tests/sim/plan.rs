@@ -175,10 +175,15 @@ impl Plan {
 fn kind(rng: &mut StdRng) -> GroupingKind {
     let kinds = [
         GroupingKind::Shuffle,
+        GroupingKind::None,
         GroupingKind::Fields,
+        GroupingKind::PartialKey,
+        GroupingKind::SpreadHotKeys,
+        GroupingKind::ScatterHotKeys,
         GroupingKind::All,
         GroupingKind::Global,
         GroupingKind::Direct,
+        GroupingKind::Custom,
         GroupingKind::LocalOrShuffle,
     ];
     kinds[rng.random_range(0..kinds.len())]

@@ -130,7 +130,8 @@ fn placed(plan: &Plan, executors: &[(ExecutorPlan, u8)], loops: usize) -> Vec<us
         .iter()
         .map(|(it, _)| PlacedExecutor { index: it.index, component: it.component })
         .collect();
-    let stays = |kind| matches!(kind, GroupingKind::Shuffle | GroupingKind::LocalOrShuffle);
+    use GroupingKind::{LocalOrShuffle, None as NoGrouping, Shuffle};
+    let stays = |kind| matches!(kind, Shuffle | NoGrouping | LocalOrShuffle);
     let joined: Vec<(usize, usize)> = (0..plan.components.len())
         .flat_map(|from| plan.readers(from).map(move |(reader, kind)| (from, reader, kind)))
         .filter(|(_, _, kind)| stays(*kind))

@@ -16,7 +16,7 @@ use crate::declarer::{BoltDeclarer, Node, SpoutDeclarer};
 use crate::output::make_lane;
 use crate::rows::{Batch, convert};
 use crate::task::{Automatic, Driver, Explicit, Factory, SpoutDriver};
-use crate::topology::{Component, Kind, Make, OutputStream, describe};
+use crate::topology::{Calls, Component, Kind, Make, OutputStream, describe};
 use crate::{
     Bolt, ConfigError, Context, Error, ExplicitBolt, Spout, Topology, TopologyConfig, Tuple,
 };
@@ -303,7 +303,7 @@ impl TopologyBuilder {
     }
 
     #[track_caller]
-    fn declare(&self, name: &str, kind: Kind, make: Make, output: OutputStream) -> Node {
+    pub(crate) fn declare(&self, name: &str, kind: Kind, make: Make, output: OutputStream) -> Node {
         let mut graph = self.graph.borrow_mut();
         graph.components.push(Component {
             name: name.to_owned(),
@@ -315,6 +315,7 @@ impl TopologyBuilder {
             inputs: Vec::new(),
             tick: None,
             holds: Duration::ZERO,
+            calls: Calls::Short,
         });
         graph.sites.push(Location::caller());
         Node { graph: Rc::clone(&self.graph), index: graph.components.len() - 1, tasks: None }

@@ -1,9 +1,8 @@
 //! A spout that is fed from other threads: a bounded channel into a topology.
 //!
 //! One lock guards the queue. The spout takes a batch of tuples under one lock, so that it costs each
-//! tuple a fraction of it; feeders take it once a tuple. A spout that found the queue empty is asked
-//! again by the worker after 0.1 to 10 ms: [`Queue::put`] is the one place from which it could be
-//! woken instead.
+//! tuple a fraction of it; feeders take it once a tuple. A spout that found the queue empty leaves its
+//! waker there, and is asked again as soon as there is something.
 
 mod receipt;
 #[cfg(test)]
@@ -12,6 +11,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 pub use self::receipt::{Outcome, Receipt};
 
@@ -61,7 +61,12 @@ const AT_ONCE: usize = 256;
 /// ```
 pub fn channel<T: Tuple>(capacity: usize) -> (Feeder<T>, ChannelSpout<T>) {
     let queue = Arc::new(Queue {
-        waiting: Mutex::new(Waiting { tuples: VecDeque::new(), feeders: 1, spouts: 1 }),
+        waiting: Mutex::new(Waiting {
+            tuples: VecDeque::new(),
+            feeders: 1,
+            spouts: 1,
+            idle: Vec::new(),
+        }),
         room: Condvar::new(),
         capacity: capacity.max(1),
     });
@@ -83,6 +88,8 @@ struct Waiting<T> {
     tuples: VecDeque<Fed<T>>,
     feeders: usize,
     spouts: usize,
+    /// Spouts that found nothing.
+    idle: Vec<Waker>,
 }
 
 #[derive(Debug)]
@@ -107,6 +114,9 @@ impl<T> Queue<T> {
             }
             if waiting.tuples.len() < self.capacity {
                 waiting.tuples.push_back(fed);
+                let idle = waiting.idle.pop();
+                drop(waiting);
+                idle.iter().for_each(Waker::wake_by_ref);
                 return Ok(());
             }
             if !patient {
@@ -225,7 +235,13 @@ impl<T> Clone for Feeder<T> {
 
 impl<T> Drop for Feeder<T> {
     fn drop(&mut self) {
-        self.queue.waiting().feeders -= 1;
+        let mut waiting = self.queue.waiting();
+        waiting.feeders -= 1;
+        if waiting.feeders == 0 {
+            let idle = std::mem::take(&mut waiting.idle);
+            drop(waiting);
+            idle.into_iter().for_each(Waker::wake);
+        }
     }
 }
 
@@ -292,7 +308,14 @@ impl<T: Tuple> Spout for ChannelSpout<T> {
         if self.again.is_empty() && self.taken.is_empty() {
             let mut waiting = self.queue.waiting();
             if waiting.tuples.is_empty() {
-                return Ok(if waiting.feeders == 0 { Next::Finished } else { Next::Idle });
+                if waiting.feeders == 0 {
+                    return Ok(Next::Finished);
+                }
+                let waker = out.context().waker();
+                if !waiting.idle.iter().any(|other| other.will_wake(&waker)) {
+                    waiting.idle.push(waker);
+                }
+                return Ok(Next::Idle);
             }
             let count = waiting.tuples.len().min(AT_ONCE);
             self.taken.extend(waiting.tuples.drain(..count));

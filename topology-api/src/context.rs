@@ -4,7 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::task::Waker;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 
@@ -78,6 +79,18 @@ pub trait Reporter: Send + Sync {
     fn count(&self, task: u32, counter: &'static str, by: u64);
     /// Shows an error of the task.
     fn error(&self, task: u32, text: String);
+    /// Makes what sees the calls of a thread, if anybody wants to.
+    fn watch(&self) -> Option<Arc<dyn Watch>> {
+        None
+    }
+}
+
+/// Sees the calls that one thread makes, so that one that does not come back is told of.
+pub trait Watch: Send + Sync {
+    /// A call into a component of this task begins.
+    fn begin(&self, task: u32);
+    /// It has ended; tells how long it took.
+    fn end(&self) -> Duration;
 }
 
 /// A declared output of the component, as the context knows it.
@@ -112,6 +125,8 @@ pub struct TaskFacts {
     pub peers: Vec<(String, Range<u32>)>,
     /// Where reports go.
     pub reporter: Arc<dyn Reporter>,
+    /// Has the task called.
+    pub waker: Waker,
 }
 
 /// What a task can ask about itself and its topology. A cheap handle: keep a clone.
@@ -257,6 +272,57 @@ impl Context {
     /// Shows an error in the status without failing a tuple.
     pub fn report_error(&self, text: &str) {
         self.facts.reporter.error(self.facts.task, text.to_owned());
+    }
+
+    /// Has the task called soon: for other threads that have something for it.
+    ///
+    /// A spout that said [`Next::Idle`](crate::Next::Idle) is asked again at once instead of after a
+    /// pause of up to 10 ms; a spout that was woken while it was in `next` is asked once more. A
+    /// bolt has its turn, but no method of its is called for that. Waking is cheap, may be done from
+    /// any thread at any time, and many wakes before a call count as one. It does not shorten the
+    /// pause after an error, and does nothing while the topology is not active.
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use topology_api::prelude::*;
+    ///
+    /// /// Emits what another thread leaves in `lines`.
+    /// struct Left { lines: Arc<Mutex<Vec<Line>>> }
+    ///
+    /// impl Left {
+    ///     fn new(cx: &Context) -> Self {
+    ///         let lines = Arc::new(Mutex::new(Vec::new()));
+    ///         let (to, waker) = (Arc::clone(&lines), cx.waker());
+    ///         std::thread::spawn(move || {
+    ///             to.lock().unwrap().push(Line { text: "hello".into() });
+    ///             waker.wake();
+    ///         });
+    ///         Self { lines }
+    ///     }
+    /// }
+    ///
+    /// impl Spout for Left {
+    ///     type Output = Line;
+    ///     type Id = ();
+    ///     fn next(&mut self, out: &mut SpoutOutput<Line, ()>) -> SpoutResult {
+    ///         let Some(line) = self.lines.lock().unwrap().pop() else { return Ok(Next::Idle) };
+    ///         out.emit((), line);
+    ///         Ok(Next::Emitted)
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.facts.waker.clone()
+    }
+
+    /// The same, with something else to wake.
+    pub(crate) fn with_waker(&self, waker: Waker) -> Self {
+        Self::with_clock(TaskFacts { waker, ..(*self.facts).clone() }, self.clock.clone())
+    }
+
+    pub(crate) fn watch(&self) -> Option<Arc<dyn Watch>> {
+        self.facts.reporter.watch()
     }
 
     pub(crate) fn outputs(&self) -> &[OutputName] {

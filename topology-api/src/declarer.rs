@@ -4,15 +4,15 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
+use crate::Tuple;
+use crate::async_bolt::AsyncCalls;
 use crate::builder::{Graph, Reads, Stream, output_stream};
-use crate::grouping::Grouping;
-use crate::key::{Key, key_hash};
-use crate::rows::{Batch, Rows};
-use crate::topology::{Component, InputStream};
-use crate::{KeyHasher, Tuple};
+use crate::custom_grouping::{CustomGrouping, GroupingTargets, make_chooser};
+use crate::grouping::{Grouping, GroupingKey};
+use crate::key::Key;
+use crate::topology::{Calls, Component, InputStream};
 
 /// One component being declared.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    fn with(&self, change: impl FnOnce(&mut Component)) {
+    pub(crate) fn with(&self, change: impl FnOnce(&mut Component)) {
         change(&mut self.graph.borrow_mut().components[self.index]);
     }
 
@@ -88,22 +88,34 @@ macro_rules! declarer_methods {
     };
 }
 
-/// A spout being declared; `T` is what it emits.
-#[derive(Debug)]
-pub struct SpoutDeclarer<T> {
-    pub(crate) node: Node,
-    pub(crate) tuples: PhantomData<fn() -> T>,
+macro_rules! blocking_method {
+    () => {
+        /// Gives each of its tasks a thread of its own, where calls may sleep or wait for a file or
+        /// a network. `emit` waits there when the receivers have no room, so one call may emit any
+        /// amount: it cannot fail as `too-much-output`, except in `finish` and `tick` through an
+        /// iterator, which is pulled at once. Handing over costs some time a tuple, and nothing is
+        /// executed inside the call that emitted it, so components that do not wait are better off
+        /// without this.
+        pub fn blocking(self) -> Self {
+            self.node.with(|component| component.calls = Calls::Blocking);
+            self
+        }
+    };
 }
 
-impl<T: Tuple> SpoutDeclarer<T> {
+/// A spout being declared; `T` is what it emits, and its calls are [`Short`] or [`Async`].
+#[derive(Debug)]
+pub struct SpoutDeclarer<T, C = Short> {
+    pub(crate) node: Node,
+    pub(crate) tuples: PhantomData<fn(C) -> T>,
+}
+
+impl<T: Tuple, C> SpoutDeclarer<T, C> {
     declarer_methods!();
 }
 
-/// A bolt being declared; it reads `I` and emits `T`.
-#[derive(Debug)]
-pub struct BoltDeclarer<I, T> {
-    pub(crate) node: Node,
-    pub(crate) tuples: PhantomData<fn(I) -> T>,
+impl<T: Tuple> SpoutDeclarer<T> {
+    blocking_method!();
 }
 
 macro_rules! holds_method {
@@ -130,6 +142,40 @@ impl<T: Tuple> ConnectedBolt<T> {
 }
 
 impl<I: Tuple, T: Tuple> BoltDeclarer<I, T> {
+    blocking_method!();
+}
+
+/// Stands for calls that come one after the other and never wait.
+#[derive(Debug)]
+pub enum Short {}
+
+/// Stands for calls of which several may wait at a time.
+#[derive(Debug)]
+pub enum Async {}
+
+/// A bolt being declared; it reads `I` and emits `T`, and its calls are [`Short`] or [`Async`].
+#[derive(Debug)]
+pub struct BoltDeclarer<I, T, C = Short> {
+    pub(crate) node: Node,
+    pub(crate) tuples: PhantomData<fn(I, C) -> T>,
+}
+
+impl<I: Tuple, T: Tuple> BoltDeclarer<I, T, Async> {
+    /// Changes what holds for its calls.
+    pub(crate) fn async_calls(self, change: impl FnOnce(&mut AsyncCalls)) -> Self {
+        self.node.with(|component| {
+            let mut calls = match component.calls {
+                Calls::Async(calls) => calls,
+                Calls::Short | Calls::Blocking => AsyncCalls::default(),
+            };
+            change(&mut calls);
+            component.calls = Calls::Async(calls);
+        });
+        self
+    }
+}
+
+impl<I: Tuple, T: Tuple, C> BoltDeclarer<I, T, C> {
     declarer_methods!();
     holds_method!();
 
@@ -139,6 +185,9 @@ impl<I: Tuple, T: Tuple> BoltDeclarer<I, T> {
     }
 
     /// Reads the stream, split evenly among the tasks that have room.
+    ///
+    /// While the tasks in the sender's thread, or else those in its worker, keep up, they get all
+    /// of it: what need not travel does not.
     #[track_caller]
     pub fn shuffle<S: Tuple>(self, stream: &Stream<S>) -> Self
     where
@@ -147,13 +196,24 @@ impl<I: Tuple, T: Tuple> BoltDeclarer<I, T> {
         self.read(stream, Grouping::Shuffle)
     }
 
-    /// Reads the stream as [`BoltDeclarer::shuffle`], but within the worker where it can.
+    /// Reads the stream as [`BoltDeclarer::shuffle`], but never outside the sender's worker if that
+    /// has tasks of this bolt, however far they fall behind.
     #[track_caller]
     pub fn local_or_shuffle<S: Tuple>(self, stream: &Stream<S>) -> Self
     where
         I: Reads<S>,
     {
         self.read(stream, Grouping::LocalOrShuffle)
+    }
+
+    /// Reads the stream as [`BoltDeclarer::shuffle`], for who does not mind where: it stays in the
+    /// sender's thread while a task there has room, even if other threads have nothing to do.
+    #[track_caller]
+    pub fn none<S: Tuple>(self, stream: &Stream<S>) -> Self
+    where
+        I: Reads<S>,
+    {
+        self.read(stream, Grouping::None)
     }
 
     /// Reads the stream split by key: tuples with the same key meet the same task.
@@ -165,12 +225,7 @@ impl<I: Tuple, T: Tuple> BoltDeclarer<I, T> {
         K: Key + ?Sized,
         F: Fn(&S) -> &K + Send + Sync + 'static,
     {
-        let hashes = Arc::new(move |rows: &dyn Rows, out: &mut Vec<u64>| {
-            let rows: &Batch<S> =
-                rows.as_any().downcast_ref().expect("batches of one stream have one type");
-            out.extend(rows.rows.iter().map(|row| key_hash(key(row))));
-        });
-        self.read(stream, Grouping::Fields { hashes, fields: Vec::new() })
+        self.read(stream, Grouping::Fields(GroupingKey::by(key)))
     }
 
     /// Reads the stream split by the values of the named fields.
@@ -179,28 +234,83 @@ impl<I: Tuple, T: Tuple> BoltDeclarer<I, T> {
     where
         I: Reads<S>,
     {
-        let fields: Vec<String> = fields.iter().map(|name| (*name).to_owned()).collect();
-        let schema = S::schema();
-        // An unknown name is found by `build`, which sees the names.
-        let places: Vec<usize> = fields.iter().filter_map(|name| schema.position(name)).collect();
-        let names = schema.dynamic.then(|| fields.clone());
-        let hashes = Arc::new(move |rows: &dyn Rows, out: &mut Vec<u64>| {
-            let rows: &Batch<S> =
-                rows.as_any().downcast_ref().expect("batches of one stream have one type");
-            out.extend(rows.rows.iter().map(|row| {
-                let mut hasher = KeyHasher::default();
-                let mut take = |place: usize| row.hash_field(place, &mut hasher);
-                match &names {
-                    // Each tuple brings its own fields: a missing one adds nothing to the key.
-                    Some(names) => {
-                        names.iter().filter_map(|name| row.position(name)).for_each(&mut take);
-                    }
-                    None => places.iter().copied().for_each(&mut take),
-                }
-                hasher.finish()
-            }));
-        });
-        self.read(stream, Grouping::Fields { hashes, fields })
+        self.read(stream, Grouping::Fields(GroupingKey::named::<S>(fields)))
+    }
+
+    /// Reads the stream split by key, each key to two tasks: the less loaded of the two gets the
+    /// tuple.
+    ///
+    /// Keys that are somewhat uneven are so balanced; what the two tasks know of a key has to be
+    /// merged. Each sender goes by what it sent itself. ("The Power of Both Choices", Nasir et al.,
+    /// 2015.)
+    #[track_caller]
+    pub fn partial_key<S, K, F>(self, stream: &Stream<S>, key: F) -> Self
+    where
+        S: Tuple,
+        I: Reads<S>,
+        K: Key + ?Sized,
+        F: Fn(&S) -> &K + Send + Sync + 'static,
+    {
+        self.read(stream, Grouping::PartialKey(GroupingKey::by(key)))
+    }
+
+    /// Reads the stream as [`BoltDeclarer::partial_key`], by the values of the named fields.
+    #[track_caller]
+    pub fn partial_key_named<S: Tuple>(self, stream: &Stream<S>, fields: &[&str]) -> Self
+    where
+        I: Reads<S>,
+    {
+        self.read(stream, Grouping::PartialKey(GroupingKey::named::<S>(fields)))
+    }
+
+    /// Reads the stream as [`BoltDeclarer::partial_key`], but keys that are too hot for two tasks
+    /// go to as many as their share of the stream needs.
+    ///
+    /// Each sender finds the hot keys itself, in bounded memory. What the tasks know of a key has
+    /// to be merged. (D-choices of "When Two Choices Are Not Enough", Nasir et al., 2016.)
+    #[track_caller]
+    pub fn spread_hot_keys<S, K, F>(self, stream: &Stream<S>, key: F) -> Self
+    where
+        S: Tuple,
+        I: Reads<S>,
+        K: Key + ?Sized,
+        F: Fn(&S) -> &K + Send + Sync + 'static,
+    {
+        self.read(stream, Grouping::SpreadHotKeys(GroupingKey::by(key)))
+    }
+
+    /// Reads the stream as [`BoltDeclarer::spread_hot_keys`], by the values of the named fields.
+    #[track_caller]
+    pub fn spread_hot_keys_named<S: Tuple>(self, stream: &Stream<S>, fields: &[&str]) -> Self
+    where
+        I: Reads<S>,
+    {
+        self.read(stream, Grouping::SpreadHotKeys(GroupingKey::named::<S>(fields)))
+    }
+
+    /// Reads the stream as [`BoltDeclarer::partial_key`], but keys that are too hot for two tasks
+    /// go to all tasks.
+    ///
+    /// The best balance there is, for the most to merge. (W-choices of "When Two Choices Are Not
+    /// Enough", Nasir et al., 2016.)
+    #[track_caller]
+    pub fn scatter_hot_keys<S, K, F>(self, stream: &Stream<S>, key: F) -> Self
+    where
+        S: Tuple,
+        I: Reads<S>,
+        K: Key + ?Sized,
+        F: Fn(&S) -> &K + Send + Sync + 'static,
+    {
+        self.read(stream, Grouping::ScatterHotKeys(GroupingKey::by(key)))
+    }
+
+    /// Reads the stream as [`BoltDeclarer::scatter_hot_keys`], by the values of the named fields.
+    #[track_caller]
+    pub fn scatter_hot_keys_named<S: Tuple>(self, stream: &Stream<S>, fields: &[&str]) -> Self
+    where
+        I: Reads<S>,
+    {
+        self.read(stream, Grouping::ScatterHotKeys(GroupingKey::named::<S>(fields)))
     }
 
     /// Reads the stream so that every task gets every tuple.
@@ -228,6 +338,39 @@ impl<I: Tuple, T: Tuple> BoltDeclarer<I, T> {
         I: Reads<S>,
     {
         self.read(stream, Grouping::Direct)
+    }
+
+    /// Reads the stream by a grouping of the author's own; the factory makes one for each executor
+    /// that emits to the stream.
+    ///
+    /// ```
+    /// use topology_api::prelude::*;
+    /// # struct Sink;
+    /// # impl Bolt for Sink {
+    /// #     type Input = Line;
+    /// #     type Output = Line;
+    /// #     fn execute(&mut self, _: Line, _: &mut Output<Line>) -> BoltResult { Ok(()) }
+    /// # }
+    ///
+    /// let mut t = TopologyBuilder::new("by-length");
+    /// let lines = t.spout("lines", |cx| LineFiles::open(cx.arguments().files(), cx)).stream();
+    /// t.bolt("sink", |_| Sink).parallelism(3).custom(&lines, |targets| {
+    ///     let last = targets.tasks as usize - 1;
+    ///     move |batch: &[Line], tasks: &mut Vec<u32>| {
+    ///         tasks.extend(batch.iter().map(|line| (line.text.len() / 80).min(last) as u32));
+    ///     }
+    /// });
+    /// assert!(t.build().is_ok());
+    /// ```
+    #[track_caller]
+    pub fn custom<S, G, F>(self, stream: &Stream<S>, factory: F) -> Self
+    where
+        S: Tuple,
+        I: Reads<S>,
+        G: CustomGrouping<S>,
+        F: Fn(&GroupingTargets) -> G + Send + Sync + 'static,
+    {
+        self.read(stream, Grouping::Custom(make_chooser(factory)))
     }
 
     #[track_caller]

@@ -12,8 +12,19 @@ use serde::{Deserialize, Serialize};
 use crate::config::TopologyConfig;
 
 /// The groupings a description may name.
-pub const GROUPINGS: [&str; 6] =
-    ["shuffle", "local-or-shuffle", "fields", "all", "global", "direct"];
+pub const GROUPINGS: [&str; 11] = [
+    "shuffle",
+    "local-or-shuffle",
+    "none",
+    "fields",
+    "partial-key",
+    "spread-hot-keys",
+    "scatter-hot-keys",
+    "all",
+    "global",
+    "direct",
+    "custom",
+];
 
 /// The most executors a topology may have: 14 bits of a root id name one.
 pub const EXECUTORS_MAX: u32 = 16_383;
@@ -138,7 +149,7 @@ pub struct InputDescription {
     pub stream: String,
     /// How the stream is split among the tasks: one of [`GROUPINGS`].
     pub grouping: String,
-    /// What a fields grouping is keyed by; empty where the key is made by code.
+    /// What a grouping by key is keyed by; empty where the key is made by code.
     #[serde(default)]
     pub fields: Vec<String>,
 }

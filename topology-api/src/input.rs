@@ -1,7 +1,8 @@
 //! A tuple with its verdict in hand: what the explicit form of a bolt gets.
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 /// What became of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +11,10 @@ pub enum Verdict {
     Ack,
     /// It was not, for this reason.
     Fail(String),
+    /// Its call emitted more than its budget.
+    TooMuchOutput,
+    /// Its call took too long, as this text says.
+    Late(String),
     /// Its guard was dropped without a word.
     Dropped,
     /// It is still being worked on: the clock of its trees starts again.
@@ -19,23 +24,45 @@ pub enum Verdict {
 /// Where the guards of one task leave their verdicts, from whatever thread.
 #[derive(Debug, Default)]
 pub struct Verdicts {
-    given: Mutex<Vec<(u32, Verdict)>>,
+    given: Mutex<Given>,
+}
+
+#[derive(Debug, Default)]
+struct Given {
+    verdicts: Vec<(u32, Verdict)>,
+    /// Woken by the first verdict after they were taken: it may come from another thread.
+    waker: Option<Waker>,
 }
 
 impl Verdicts {
     /// Reserves room for the verdicts of `count` more inputs, so that giving one cannot fail.
     pub fn reserve(&self, count: usize) {
-        self.given.lock().unwrap_or_else(PoisonError::into_inner).reserve(count);
+        self.lock().verdicts.reserve(count);
     }
 
-    fn give(&self, slot: u32, verdict: Verdict) {
-        self.given.lock().unwrap_or_else(PoisonError::into_inner).push((slot, verdict));
+    /// Says what to wake when there are verdicts to be taken.
+    pub(crate) fn wake(&self, waker: Waker) {
+        self.lock().waker = Some(waker);
+    }
+
+    pub(crate) fn give(&self, slot: u32, verdict: Verdict) {
+        let mut given = self.lock();
+        given.verdicts.push((slot, verdict));
+        if given.verdicts.len() == 1
+            && let Some(waker) = &given.waker
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Given> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the verdicts given so far.
     #[must_use]
     pub fn take(&self) -> Vec<(u32, Verdict)> {
-        std::mem::take(&mut self.given.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.lock().verdicts)
     }
 }
 

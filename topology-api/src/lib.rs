@@ -52,6 +52,9 @@
 
 extern crate self as topology_api;
 
+mod async_bolt;
+mod async_spout;
+mod blocking;
 mod bolt;
 mod builder;
 mod channel;
@@ -61,6 +64,7 @@ pub mod codec;
 mod config;
 mod connections;
 mod context;
+mod custom_grouping;
 mod dead_letter;
 mod declarer;
 mod description;
@@ -90,14 +94,17 @@ mod units;
 mod value;
 mod values;
 
+pub use async_bolt::{AsyncBolt, IntoAsyncBolt};
+pub use async_spout::{AsyncSpout, IntoAsyncSpout};
 pub use bolt::{Bolt, BoltResult, ExplicitBolt};
 pub use builder::{BuildError, IntoBolt, IntoSpout, Reads, Stream, TopologyBuilder};
 pub use channel::{ChannelSpout, Fed, Feeder, NotSent, Outcome, Receipt, channel};
 pub use codec::DecodeError;
 pub use config::{ConfigError, ConfigKey, ConfigKind, TopologyConfig, config_keys};
 pub use context::{Args, Context, RESULT_BYTES_MAX};
+pub use custom_grouping::{CustomGrouping, GroupingTargets};
 pub use dead_letter::DeadLetter;
-pub use declarer::{BoltDeclarer, ConnectedBolt, SpoutDeclarer};
+pub use declarer::{Async, BoltDeclarer, ConnectedBolt, Short, SpoutDeclarer};
 pub use description::{
     ComponentDescription, Description, EXECUTORS_MAX, ExecutorDescription, FieldDescription,
     GROUPINGS, InputDescription, KEY_GROUPS_UNIT, StreamDescription,
@@ -125,21 +132,24 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the worker drives components through; not for authors.
 pub mod runtime {
-    pub use crate::context::{OutputName, Reporter, TaskFacts};
-    pub use crate::grouping::Grouping;
+    pub use crate::async_bolt::{AsyncCalls, LongCalls};
+    pub use crate::blocking::{Unopened, guarded};
+    pub use crate::context::{OutputName, Reporter, TaskFacts, Watch};
+    pub use crate::custom_grouping::{Chooser, MakeChooser};
+    pub use crate::grouping::{Grouping, GroupingKey};
     pub use crate::input::{Verdict, Verdicts};
     pub use crate::names::did_you_mean;
-    pub use crate::output::{Emitted, NOT_DIRECT, SEVERAL, UNANCHORED};
+    pub use crate::output::{Emitted, HandOver, NOT_DIRECT, SEVERAL, UNANCHORED};
     pub use crate::rows::{Batch, Convert, Decode, KeyHashes, Pool, Rows};
-    pub use crate::task::{BoltTask, DONE, Fault, SpoutTask, Task};
-    pub use crate::topology::{Component, InputStream, Kind, OutputStream};
+    pub use crate::task::{BoltTask, DONE, Elsewhere, Fault, SpoutTask, Task};
+    pub use crate::topology::{Calls, Component, InputStream, Kind, OutputStream};
 }
 
 /// What most topologies need.
 pub mod prelude {
     pub use crate::{
-        Args, Bolt, BoltResult, BuildError, Context, ExplicitBolt, FailReason, Input, Line,
-        LineFiles, Next, NoOutput, Output, Spout, SpoutOutput, SpoutResult, Stream, Text, Topology,
-        TopologyBuilder, Tuple,
+        Args, AsyncBolt, AsyncSpout, Bolt, BoltResult, BuildError, Context, ExplicitBolt,
+        FailReason, Input, Line, LineFiles, Next, NoOutput, Output, Spout, SpoutOutput,
+        SpoutResult, Stream, Text, Topology, TopologyBuilder, Tuple,
     };
 }

@@ -5,17 +5,21 @@
 //! hashed or locked inside `emit`.
 
 mod context;
+mod hand_over;
 mod lane;
+mod spout;
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 
+pub use self::hand_over::HandOver;
 pub(crate) use self::lane::{AnyLane, MakeLane, make_lane};
+pub use self::spout::SpoutOutput;
 
+use self::hand_over::Away;
 use self::lane::Lane;
 use crate::input::Input;
-use crate::raw::{Column, discard};
 use crate::rows::{Pool, Rows};
 use crate::{Context, Error, Tuple};
 
@@ -112,6 +116,8 @@ struct Meter {
     budget: usize,
     /// The call in hand emitted more than its budget.
     over_budget: bool,
+    /// Where to hand over instead of failing.
+    away: Option<Box<Away<HandOver>>>,
 }
 
 impl Meter {
@@ -131,8 +137,9 @@ impl Meter {
     fn leaves_out(&mut self, weight: usize, anchor: u32) -> bool {
         // One large tuple is for `tuple.max_bytes` to judge; in `tick` and `finish` no input could
         // fail for the rest, which would be left out in silence.
-        self.over_budget = self.call_weight > weight && anchor != UNANCHORED;
-        self.over_budget
+        let too_much = self.call_weight > weight;
+        self.over_budget = too_much && anchor != UNANCHORED && self.away.is_none();
+        self.over_budget || (too_much && self.away.is_some())
     }
 }
 
@@ -144,7 +151,7 @@ impl<T: Tuple> Output<T> {
             anchor: UNANCHORED,
             several: Vec::new(),
             pulls: VecDeque::new(),
-            meter: Meter { count: 0, call_weight: 0, budget, over_budget: false },
+            meter: Meter { count: 0, call_weight: 0, budget, over_budget: false, away: None },
             cx: None,
         }
     }
@@ -182,7 +189,7 @@ impl<T: Tuple> Output<T> {
     /// Emits a tuple to the task with this index of every bolt that reads the stream directly.
     pub fn emit_direct(&mut self, task_index: u32, value: T) {
         let weight = value.weight();
-        if self.meter.admits(weight, self.anchor) {
+        if self.meter.admits(weight, self.anchor) || self.hand_over_main(weight) {
             self.main.push_direct(value, (weight, self.anchor), task_index);
         }
     }
@@ -206,7 +213,7 @@ impl<T: Tuple> Output<T> {
             .as_any_mut()
             .downcast_mut::<Lane<S>>()
             .expect("a port has the type that its output was declared with");
-        SideOutput { lane, anchor: self.anchor, meter: &mut self.meter }
+        SideOutput { lane, stream: port.stream, anchor: self.anchor, meter: &mut self.meter }
     }
 
     #[inline(always)]
@@ -214,7 +221,8 @@ impl<T: Tuple> Output<T> {
         let value = ManuallyDrop::new(value);
         let weight = value.weight();
         if !self.meter.admits(weight, self.anchor) {
-            return discard(value);
+            let value = Box::new(ManuallyDrop::into_inner(value));
+            return self.push_behind(value, weight, anchor);
         }
         self.main.push(ManuallyDrop::into_inner(value), weight, anchor);
     }
@@ -307,6 +315,7 @@ impl<T: Tuple> Output<T> {
 /// A side output, borrowed for one emit.
 pub struct SideOutput<'a, T> {
     lane: &'a mut Lane<T>,
+    stream: usize,
     anchor: u32,
     meter: &'a mut Meter,
 }
@@ -329,65 +338,10 @@ impl<T: Tuple> SideOutput<'_, T> {
         let value = ManuallyDrop::new(value);
         let weight = value.weight();
         if !self.meter.admits(weight, self.anchor) {
-            return discard(value);
+            let value = Box::new(ManuallyDrop::into_inner(value));
+            return self.push_behind(value, weight, anchor);
         }
         self.lane.push(ManuallyDrop::into_inner(value), weight, anchor);
-    }
-}
-
-/// Takes what a spout emits.
-///
-/// With a message id a tuple is tracked: [`Spout::ack`](crate::Spout::ack) or
-/// [`Spout::fail`](crate::Spout::fail) will name the id, once.
-pub struct SpoutOutput<T: Tuple, Id> {
-    pub(crate) output: Output<T>,
-    /// Message ids of the tuples emitted and not yet taken, in order.
-    pub(crate) ids: Column<Id>,
-}
-
-impl<T: Tuple, Id> SpoutOutput<T, Id> {
-    pub(crate) fn new(side: &[MakeLane]) -> Self {
-        Self { output: Output::new(side, usize::MAX), ids: Column::new() }
-    }
-
-    /// Emits a tuple under a message id.
-    #[inline(always)]
-    pub fn emit(&mut self, id: Id, value: T) {
-        // First of all: nothing below may find a tuple to drop if it unwinds.
-        let value = ManuallyDrop::new(value);
-        let anchor = u32::try_from(self.ids.len()).unwrap_or(UNANCHORED);
-        self.ids.push(id);
-        self.output.push(ManuallyDrop::into_inner(value), anchor);
-    }
-
-    /// Emits a tuple that nobody tracks.
-    #[inline(always)]
-    pub fn emit_untracked(&mut self, value: T) {
-        self.output.push(value, UNANCHORED);
-    }
-
-    /// Emits a tuple under a message id to a declared side output.
-    pub fn emit_to<S: Tuple>(&mut self, port: &Port<S>, id: Id, value: S) {
-        self.output.anchor = u32::try_from(self.ids.len()).unwrap_or(UNANCHORED);
-        self.ids.push(id);
-        self.output.to(port).emit(value);
-    }
-
-    /// Takes what was emitted to the main stream, with the message ids; all ids must be of tuples
-    /// of that stream.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (Option<Id>, T)> {
-        let mut ids = self.ids.drain();
-        let emitted = self.output.drain();
-        emitted.map(move |(tuple, anchor)| {
-            ((anchor != UNANCHORED).then(|| ids.next()).flatten(), tuple)
-        })
-    }
-
-    /// How many tuples were emitted since the worker last took them.
-    #[inline]
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.output.count()
     }
 }
 

@@ -11,5 +11,5 @@
 mod column;
 mod words;
 
-pub(crate) use column::{Column, discard};
+pub(crate) use column::{Column, push};
 pub(crate) use words::Words;

@@ -5,9 +5,11 @@
 //! tuple.
 
 use std::any::{Any, TypeId};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
+use std::vec::IntoIter;
 
+use crate::raw::{Column, push};
 use crate::{DecodeError, Tuple};
 
 /// Tuples of one type, in order, behind one handle.
@@ -87,14 +89,17 @@ impl<T: Tuple> Batch<T> {
     /// [`DecodeError`] if the bytes are not exactly that many rows of this type.
     pub fn decode(mut input: &[u8], count: usize) -> Result<Box<dyn Rows>, DecodeError> {
         // A row may be empty, so the count alone must not decide how much is allocated.
-        let mut rows = Vec::with_capacity(count.min(input.len().max(64)));
+        let mut rows = Column::with_capacity(count.min(input.len().max(64)));
         for _ in 0..count {
-            rows.push(T::decode(&mut input)?);
+            match T::decode(&mut input) {
+                Ok(row) => rows.push(row),
+                Err(error) => return Err(error),
+            }
         }
         if !input.is_empty() {
             return Err(DecodeError::Invalid("bytes after its last row"));
         }
-        Ok(Box::new(Self { rows }))
+        Ok(Box::new(Self { rows: rows.into_vec() }))
     }
 }
 
@@ -126,9 +131,9 @@ impl<T: Tuple> Rows for Batch<T> {
     }
 
     fn encode(&self, range: Range<usize>, out: &mut Vec<u8>) {
-        for row in &self.rows[range] {
-            row.encode(out);
-        }
+        let rows = &self.rows[range];
+        out.reserve(rows.iter().map(Tuple::weight).sum());
+        rows.iter().for_each(|row| row.encode(out));
     }
 
     fn scatter(&mut self, targets: &[u32], out: &mut [Box<dyn Rows>]) {
@@ -136,9 +141,14 @@ impl<T: Tuple> Rows for Batch<T> {
         // One downcast a target instead of one a tuple.
         let mut typed: Vec<&mut Vec<T>> =
             out.iter_mut().map(|rows| &mut same_type::<T>(&mut **rows).rows).collect();
-        for (row, target) in self.rows.drain(..).zip(targets) {
-            typed[*target as usize].push(row);
-        }
+        let mut targets = targets.iter();
+        let mut rows = std::mem::take(&mut self.rows).into_iter();
+        for_each_while(&mut rows, |row| {
+            let target = targets.next().map_or(0, |target| *target as usize);
+            push(typed[target], row);
+            true
+        });
+        self.rows = emptied(&mut rows);
     }
 
     fn append(&mut self, other: &mut dyn Rows) {
@@ -258,4 +268,37 @@ pub(crate) fn convert<T: Tuple, I: Tuple + From<T>>(rows: Box<dyn Rows>) -> Box<
     let typed: Box<Batch<T>> =
         rows.into_any().downcast().expect("batches of one stream have one type");
     Box::new(Batch { rows: typed.rows.into_iter().map(I::from).collect() })
+}
+
+/// Gives each of the rest to `take`, until it says no.
+///
+/// Not a `for`: a tuple in an `Option` is copied in pieces, each of which waits for the one before.
+#[inline(always)]
+pub(crate) fn for_each_while<T>(rows: &mut IntoIter<T>, mut take: impl FnMut(T) -> bool) {
+    let flow = rows.try_for_each(|row| match take(row) {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(()),
+    });
+    debug_assert!(flow.is_break() || rows.len() == 0, "it goes to the end unless it is stopped");
+}
+
+/// The buffer of what was gone through, for use again: collecting from its own iterator makes no
+/// new one.
+pub(crate) fn emptied<T>(used: &mut IntoIter<T>) -> Vec<T> {
+    std::mem::take(used).filter(|_| false).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_was_gone_through_is_used_again() {
+        let rows: Vec<u64> = (0..100).collect();
+        let (at, capacity) = (rows.as_ptr(), rows.capacity());
+        let mut used = rows.into_iter();
+        assert_eq!(used.by_ref().sum::<u64>(), 4_950, "all of it");
+        let again = emptied(&mut used);
+        assert_eq!((again.as_ptr(), again.capacity(), again.len()), (at, capacity, 0));
+    }
 }

@@ -4,18 +4,21 @@
 //! compiled for its type. A call that panics leaves the task in a state from which
 //! [`BoltTask::panicked`] can go on.
 
+mod elsewhere;
 mod spout;
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
 pub(crate) use self::spout::SpoutDriver;
 
+use crate::async_bolt::LongCalls;
 use crate::input::{Input, Verdicts};
 use crate::output::{ENOUGH_BYTES, Emitted, MakeLane, Output, UNANCHORED};
-use crate::rows::{Batch, Pool, Rows};
+use crate::rows::{Batch, Pool, Rows, emptied, for_each_while};
 use crate::{Bolt, BoltResult, Context, Error, ExplicitBolt, FailReason, Next};
+
+pub use elsewhere::Elsewhere;
 
 /// Why an input of an automatically acked bolt failed.
 #[derive(Debug)]
@@ -30,7 +33,7 @@ pub enum Fault {
 pub const DONE: u32 = u32::MAX;
 
 /// What every task has.
-pub trait Task: Send {
+pub trait Task {
     /// Makes the author's instance, or makes it anew.
     ///
     /// # Errors
@@ -48,7 +51,7 @@ pub trait Task: Send {
 }
 
 /// A task of a bolt.
-pub trait BoltTask: Task {
+pub trait BoltTask: Task + LongCalls {
     /// Gives it the next batch; the last one must be used up. `slots` has one number an input for
     /// an explicit bolt, else nothing.
     fn load(&mut self, rows: Box<dyn Rows>, slots: &[u32]);
@@ -72,7 +75,7 @@ pub trait BoltTask: Task {
 }
 
 /// A task of a spout.
-pub trait SpoutTask: Task {
+pub trait SpoutTask: Task + Elsewhere {
     /// Calls the author's `next` until about `room` tuples wait or it is idle.
     ///
     /// # Errors
@@ -208,6 +211,7 @@ impl<M: Manner> Task for Driver<M> {
     fn open(&mut self, cx: &Context) -> Result<(), Error> {
         self.out.set_context(cx);
         self.bolt = Some((self.factory)(cx)?);
+        self.verdicts.wake(cx.waker());
         Ok(())
     }
 
@@ -269,9 +273,7 @@ impl<M: Manner> BoltTask for Driver<M> {
             return done;
         }
         let mut bytes = 0;
-        // Not a `for`: a tuple in an `Option` is copied in pieces, each of which waits for the one
-        // before.
-        let _: ControlFlow<()> = self.input.try_for_each(|tuple| {
+        for_each_while(&mut self.input, |tuple| {
             let slot = if M::EXPLICIT { self.slots[self.cursor as usize] } else { self.cursor };
             self.out.begin(slot);
             let result = bolt.call(tuple, slot, &mut self.out, &self.verdicts);
@@ -284,13 +286,12 @@ impl<M: Manner> BoltTask for Driver<M> {
             }
             if self.out.is_pulling() && !self.out.pull(room) {
                 self.pulling = true;
-                return ControlFlow::Break(());
+                return false;
             }
             self.cursor += 1;
             done += 1;
             bytes += self.out.call_weight();
-            let goes_on = done < most && self.out.count() < room && bytes < ENOUGH_BYTES;
-            if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            done < most && self.out.count() < room && bytes < ENOUGH_BYTES
         });
         done
     }
@@ -323,26 +324,5 @@ impl<M: Manner> BoltTask for Driver<M> {
         if let Some(bolt) = &mut self.bolt {
             bolt.finish(&mut self.out);
         }
-    }
-}
-
-/// The buffer of what was gone through, for use again: collecting from its own iterator makes no
-/// new one.
-fn emptied<T>(used: &mut IntoIter<T>) -> Vec<T> {
-    std::mem::take(used).filter(|_| false).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_buffer_that_was_gone_through_is_used_again() {
-        let rows: Vec<u64> = (0..100).collect();
-        let (at, capacity) = (rows.as_ptr(), rows.capacity());
-        let mut used = rows.into_iter();
-        assert_eq!(used.by_ref().sum::<u64>(), 4_950, "all of it");
-        let again = emptied(&mut used);
-        assert_eq!((again.as_ptr(), again.capacity(), again.len()), (at, capacity, 0));
     }
 }

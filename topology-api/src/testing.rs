@@ -3,11 +3,13 @@
 //! They go through the same interface that a worker uses, so what a component does here it does
 //! there. Time is the test's: it passes when the test says so.
 
+mod async_calls;
 mod bolt;
 mod spout;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -141,6 +143,7 @@ impl Setup {
             outputs: self.outputs.clone(),
             peers: vec![(self.component.clone(), 0..self.tasks)],
             reporter: Arc::new(reports.clone()),
+            waker: Waker::from(Arc::clone(&reports.woken)),
         };
         Context::with_clock(facts, self.clock.clone())
     }
@@ -156,6 +159,28 @@ impl Setup {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reports {
     told: Arc<Mutex<Told>>,
+    woken: Arc<Woken>,
+}
+
+/// Passes a wake of the component on to whoever waits for it.
+#[derive(Debug, Default)]
+struct Woken {
+    waits: Mutex<Option<Waker>>,
+}
+
+impl Woken {
+    fn pass_to(&self, waits: &Waker) {
+        *self.waits.lock().unwrap_or_else(PoisonError::into_inner) = Some(waits.clone());
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waits) = waits {
+            waits.wake();
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -243,7 +268,7 @@ macro_rules! report_methods {
         }
 
         /// Lets time pass, for `cx.now()` too; the component ticks once for each period of
-        /// `Setup::tick_every`.
+        /// `Setup::tick_every`, and then calls of an async bolt that are past their deadline fail.
         pub fn advance(&mut self, time: Duration) {
             let mut left = time;
             loop {
@@ -251,7 +276,7 @@ macro_rules! report_methods {
                 let ticks = self.ticker.next(&mut left);
                 self.setup.clock.advance(before - left);
                 if !ticks {
-                    return;
+                    return self.pass(time);
                 }
                 self.tick();
             }

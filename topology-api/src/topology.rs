@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::async_bolt::AsyncCalls;
+use crate::blocking::BlockingBolt;
 use crate::grouping::Grouping;
 use crate::output::MakeLane;
 use crate::rows::{Convert, Decode, Rows};
@@ -23,6 +25,17 @@ pub enum Kind {
     Bolt,
     /// Tuples are processed here, and acked by the author.
     ExplicitBolt,
+}
+
+/// How the calls of a component are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calls {
+    /// One after the other on the loop; none waits.
+    Short,
+    /// Several at a time on the loop; they may wait.
+    Async(AsyncCalls),
+    /// One after the other on a thread of the task's own; they may block.
+    Blocking,
 }
 
 /// Makes the tasks of a component from the columns of its side outputs and, for a bolt, what one
@@ -85,6 +98,8 @@ pub struct Component {
     pub tick: Option<Duration>,
     /// How long it may hold inputs on purpose.
     pub holds: Duration,
+    /// How its calls are made.
+    pub calls: Calls,
 }
 
 impl Component {
@@ -94,11 +109,21 @@ impl Component {
         self.kind == Kind::Spout
     }
 
+    /// Tells whether its inputs outlast the call that brought them.
+    #[must_use]
+    pub fn holds_inputs(&self) -> bool {
+        self.kind == Kind::ExplicitBolt || (!self.is_spout() && self.calls == Calls::Blocking)
+    }
+
     /// Makes a task, not yet opened, if this is a spout.
     #[must_use]
     pub fn spout_task(&self) -> Option<Box<dyn SpoutTask>> {
         match &self.make {
-            Make::Spout(make) => Some(make(&self.side_lanes())),
+            Make::Spout(make) => {
+                let task = make(&self.side_lanes());
+                let blocks = self.calls == Calls::Blocking;
+                Some(if blocks { task.into_blocking() } else { task })
+            }
             Make::Bolt(_) => None,
         }
     }
@@ -108,7 +133,16 @@ impl Component {
     pub fn bolt_task(&self, budget: usize) -> Option<Box<dyn BoltTask>> {
         match &self.make {
             Make::Spout(_) => None,
-            Make::Bolt(make) => Some(make(&self.side_lanes(), budget)),
+            Make::Bolt(make) if self.calls == Calls::Blocking => {
+                Some(Box::new(BlockingBolt::new(Arc::clone(make), self.side_lanes())))
+            }
+            Make::Bolt(make) => {
+                let mut task = make(&self.side_lanes(), budget);
+                if let Calls::Async(limits) = self.calls {
+                    task.limit(AsyncCalls { holds: self.holds, ..limits });
+                }
+                Some(task)
+            }
         }
     }
 

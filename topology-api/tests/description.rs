@@ -1,8 +1,11 @@
 //! What is found wrong with a topology that came as plain data.
 
+use std::collections::BTreeSet;
+
+use topology_api::prelude::*;
 use topology_api::{
-    ComponentDescription, Description, EXECUTORS_MAX, FieldDescription, InputDescription,
-    StreamDescription,
+    BoltDeclarer, ComponentDescription, Description, EXECUTORS_MAX, FieldDescription, GROUPINGS,
+    InputDescription, StreamDescription,
 };
 
 fn stream(name: &str) -> StreamDescription {
@@ -148,4 +151,73 @@ fn a_long_chain_and_a_long_circle_are_checked_in_time_and_without_deep_calls() {
     assert_eq!(topology(chain.clone()).problems(), Vec::<String>::new());
     chain[1].inputs.push(input(&name(4_999)));
     assert_eq!(topology(chain).problems().len(), 1, "one circle");
+}
+
+#[test]
+fn every_grouping_an_author_can_name_is_described_and_known() {
+    #[derive(Clone, Debug, Tuple)]
+    struct Word {
+        word: Text,
+    }
+    struct Sink;
+    impl Bolt for Sink {
+        type Input = Word;
+        type Output = NoOutput;
+        fn execute(&mut self, _: Word, _: &mut Output<NoOutput>) -> BoltResult {
+            Ok(())
+        }
+    }
+    struct Words;
+    impl Spout for Words {
+        type Output = Word;
+        type Id = u64;
+        fn next(&mut self, _: &mut SpoutOutput<Word, u64>) -> SpoutResult {
+            Ok(Next::Finished)
+        }
+    }
+    type Reader = BoltDeclarer<Word, NoOutput>;
+    type Read = fn(Reader, &Stream<Word>) -> Reader;
+    let reads: [(&str, Read); 15] = [
+        ("shuffle", |bolt, words| bolt.shuffle(words)),
+        ("local-or-shuffle", |bolt, words| bolt.local_or_shuffle(words)),
+        ("none", |bolt, words| bolt.none(words)),
+        ("fields", |bolt, words| bolt.fields(words, |it| &it.word)),
+        ("fields", |bolt, words| bolt.fields_named(words, &["word"])),
+        ("partial-key", |bolt, words| bolt.partial_key(words, |it| &it.word)),
+        ("partial-key", |bolt, words| bolt.partial_key_named(words, &["word"])),
+        ("spread-hot-keys", |bolt, words| bolt.spread_hot_keys(words, |it| &it.word)),
+        ("spread-hot-keys", |bolt, words| bolt.spread_hot_keys_named(words, &["word"])),
+        ("scatter-hot-keys", |bolt, words| bolt.scatter_hot_keys(words, |it| &it.word)),
+        ("scatter-hot-keys", |bolt, words| bolt.scatter_hot_keys_named(words, &["word"])),
+        ("all", |bolt, words| bolt.all(words)),
+        ("global", |bolt, words| bolt.global(words)),
+        ("direct", |bolt, words| bolt.direct(words)),
+        ("custom", |bolt, words| {
+            bolt.custom(words, |_| |batch: &[Word], to: &mut Vec<u32>| to.resize(batch.len(), 0))
+        }),
+    ];
+    let mut named = BTreeSet::new();
+    for (name, read) in reads {
+        let mut t = TopologyBuilder::new("demo");
+        let words = t.spout("words", |_| Words).stream();
+        read(t.bolt("sink", |_| Sink), &words);
+        let description = t.build().unwrap_or_else(|error| panic!("{name}: {error}")).describe();
+        let input = &description.components[1].inputs[0];
+        assert_eq!(input.grouping, name);
+        assert!(input.fields.is_empty() || input.fields == ["word"], "{name}: {input:?}");
+        named.insert(name);
+    }
+    assert_eq!(named, BTreeSet::from(GROUPINGS), "no name is missing, and none too many");
+}
+
+#[test]
+fn a_field_that_a_partial_key_names_must_be_there() {
+    let mut t = word_count(|components| {
+        let input = &mut components[2].inputs[0];
+        input.grouping = "partial-key".into();
+        input.fields = vec!["wrod".into()];
+    });
+    assert_problem(&t, "groups by `wrod`");
+    t.components[2].inputs[0].fields = vec!["word".into()];
+    assert!(t.problems().is_empty());
 }

@@ -9,6 +9,7 @@
 //! [`engine::links`], [`engine::flow`]); bolts' executors call `execute` and settle with the
 //! ledger that opened the tree.
 
+mod async_io;
 mod control;
 mod door;
 pub mod engine;
@@ -36,6 +37,11 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/delivery.md")]
 struct Delivery;
+
+/// The code of the page on groupings.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/groupings.md")]
+struct Groupings;
 
 /// The code of the page on writing a topology.
 #[cfg(doctest)]

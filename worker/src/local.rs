@@ -9,11 +9,12 @@ use std::time::Duration;
 use daemon::Clock;
 use topology_api::{Args, Topology};
 
+use crate::async_io::AsyncIo;
 use crate::engine::flow::Budget;
 use crate::engine::routing::{Epoch, ExecutorPlace, Route, Table};
 use crate::entry::{EX_SOFTWARE, complain, say};
 use crate::executor::core_loop::{CoreLoop, LoopStart};
-use crate::executor::counters::{Board, Snapshot};
+use crate::executor::counters::{Board, Snapshot, TaskCounters};
 use crate::executor::inbox::{Desired, Inbox, Message};
 use crate::executor::plan::{OwnExecutor, Plan};
 use crate::executor::routes::Routes;
@@ -27,6 +28,8 @@ pub(crate) struct Loops {
     pub(crate) plan: Arc<Plan>,
     pub(crate) inboxes: Arc<[Arc<Inbox>]>,
     threads: Vec<JoinHandle<()>>,
+    /// Outlives the threads that enter it.
+    async_io: Option<AsyncIo>,
 }
 
 impl Loops {
@@ -37,9 +40,20 @@ impl Loops {
         clock: &Clock,
     ) -> std::io::Result<Self> {
         let plan = Arc::new(plan);
-        let inboxes: Arc<[Arc<Inbox>]> = (0..plan.loops).map(|_| Arc::default()).collect();
+        let inboxes = Arc::clone(&plan.inboxes);
         let epoch = clock.now();
-        let threads = (0..plan.loops)
+        let async_io = plan.has_async().then(AsyncIo::start).transpose()?;
+        // Who looks whether all has ended must know of tasks whose loop has not begun yet.
+        let components = plan.topology.components();
+        let tasks: Vec<TaskCounters> = plan
+            .seated()
+            .flat_map(|(executor, _)| {
+                let name = &components[executor.component].name;
+                executor.tasks.clone().map(|task| TaskCounters::new(task, executor.index, name))
+            })
+            .collect();
+        plan.board.post(0, tasks.iter(), 0);
+        let threads = (0..inboxes.len())
             .map(|at| {
                 let start = LoopStart {
                     at,
@@ -49,12 +63,14 @@ impl Loops {
                     clock: clock.clone(),
                     epoch,
                 };
-                std::thread::Builder::new()
-                    .name(format!("loop-{at}"))
-                    .spawn(move || CoreLoop::new(start).run())
+                let tokio = async_io.as_ref().map(AsyncIo::handle);
+                std::thread::Builder::new().name(format!("loop-{at}")).spawn(move || {
+                    let _entered = tokio.as_ref().map(tokio::runtime::Handle::enter);
+                    CoreLoop::new(start).run();
+                })
             })
             .collect::<std::io::Result<_>>()?;
-        Ok(Self { plan, inboxes, threads })
+        Ok(Self { plan, inboxes, threads, async_io })
     }
 
     /// Tells every loop.
@@ -69,6 +85,7 @@ impl Loops {
             // A loop that panicked has said so on standard error.
             drop(thread.join());
         }
+        drop(self.async_io);
     }
 }
 

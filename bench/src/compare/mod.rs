@@ -1,4 +1,5 @@
-//! Runs commands in turn, A B A B ..., and holds their figures against each other.
+//! Runs commands in turn, A B A B ..., and holds their figures against each other. One command
+//! alone is run as often, for its median and spread.
 //!
 //! One after the other, because a machine is not the same ten minutes later. A virtual machine may
 //! even put its cores far apart from one second to the next, which makes all that crosses threads
@@ -11,6 +12,8 @@ use std::process::{Command, Stdio};
 
 use clap::Args;
 use serde_json::{Map, Value};
+
+pub(crate) use self::summary::{Figure, Summary};
 
 use self::summary::{Round, Rules, summarize};
 use crate::figures::rounded;
@@ -56,8 +59,8 @@ pub(crate) struct Compare {
 /// Runs the commands and prints what they came to.
 pub(crate) fn run(compare: &Compare) -> Result<(), Problem> {
     let commands: Vec<&[String]> = compare.words.split(|word| word == VERSUS).collect();
-    if commands.len() < 2 || commands.iter().any(|command| command.is_empty()) {
-        let why = format!("there are not two commands with `{VERSUS}` between them");
+    if commands.iter().any(|command| command.is_empty()) {
+        let why = format!("there is no command before or after a `{VERSUS}`");
         let fix = format!("bench compare -- A {VERSUS} B, where A and B are commands");
         return Err(Problem::new(EX_USAGE, "cannot compare", why, fix));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::figures::{median, rounded};
@@ -37,37 +37,37 @@ pub(super) struct Rules<'a> {
 }
 
 /// The line that is printed.
-#[derive(Debug, Serialize)]
-pub(super) struct Summary {
-    pub(super) name: String,
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Summary {
+    pub(crate) name: String,
     /// How many rounds there were, and how many of them were left out because cores were far apart.
-    rounds: usize,
+    pub(crate) rounds: usize,
     far_rounds: usize,
     far_ns: f64,
     /// Of all rounds, in order.
     round_trips_ns: Vec<Vec<f64>>,
-    version: &'static str,
+    version: String,
     /// In the order in which they ran.
-    sides: Vec<Side>,
+    pub(crate) sides: Vec<Side>,
     /// The first command's median over that of the last, for each figure.
-    ratio: BTreeMap<String, f64>,
+    pub(crate) ratio: BTreeMap<String, f64>,
 }
 
 /// One command.
-#[derive(Debug, Serialize)]
-struct Side {
-    command: String,
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Side {
+    pub(crate) command: String,
     /// What it says of itself that is no figure: case, mode, version.
     says: BTreeMap<String, Value>,
-    figures: BTreeMap<String, Figure>,
+    pub(crate) figures: BTreeMap<String, Figure>,
 }
 
 /// One figure of the rounds that count.
-#[derive(Debug, Serialize)]
-struct Figure {
-    median: f64,
-    least: f64,
-    greatest: f64,
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Figure {
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) greatest: f64,
     each: Vec<f64>,
 }
 
@@ -109,7 +109,7 @@ pub(super) fn summarize(
         far_rounds: rounds.len() - near.len(),
         far_ns: rules.far_ns,
         round_trips_ns: rounds.iter().map(|round| round.round_trips_ns.clone()).collect(),
-        version: env!("CARGO_PKG_VERSION"),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         sides,
         ratio,
     })
@@ -148,6 +148,24 @@ fn side(command: &str, rounds: &[&Round], at: usize, fields: &[String]) -> Side 
 }
 
 impl Summary {
+    /// How many rounds count.
+    pub(crate) fn near_rounds(&self) -> usize {
+        self.rounds - self.far_rounds
+    }
+
+    /// What sets the commands apart: the words that not all of them have.
+    pub(crate) fn labels(&self) -> Vec<String> {
+        let words = |side: &Side| -> Vec<String> {
+            side.command.split_whitespace().map(str::to_owned).collect()
+        };
+        let all: Vec<Vec<String>> = self.sides.iter().map(words).collect();
+        let own = |words: &Vec<String>| {
+            let is_own = |word: &&String| !all.iter().all(|other| other.contains(word));
+            words.iter().filter(is_own).cloned().collect::<Vec<_>>().join(" ")
+        };
+        all.iter().map(own).collect()
+    }
+
     /// The same for people.
     pub(super) fn table(&self) -> String {
         let mut lines = Vec::new();
@@ -204,6 +222,7 @@ mod tests {
         let figure = &summary.sides[0].figures["tuples_per_s"];
         assert_eq!((figure.median, figure.least, figure.greatest), (20.0, 10.0, 30.0));
         assert_eq!(summary.sides[1].says["case"], "c");
+        assert_eq!(summary.labels(), ["a", "b"]);
         assert!(summary.table().contains("2 of 3 rounds; 1 left out"), "{}", summary.table());
     }
 

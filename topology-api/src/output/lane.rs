@@ -50,11 +50,26 @@ impl<T: Tuple> Lane<T> {
         self.direct.clear();
         self.rows.drain().zip(self.anchors.drain())
     }
+
+    /// Moves all that another lane has to the end of this one; `anchor` says what becomes of its
+    /// anchors.
+    pub(super) fn append(&mut self, other: &mut Self, anchor: &dyn Fn(u32) -> u32) {
+        self.largest = self.largest.max(std::mem::take(&mut other.largest));
+        self.weight += std::mem::take(&mut other.weight);
+        if !other.direct.is_empty() {
+            self.direct.resize(self.rows.len(), NOT_DIRECT);
+            self.direct.append(&mut other.direct);
+        }
+        other.rows.drain().for_each(|row| self.rows.push(row));
+        other.anchors.drain().for_each(|own| self.anchors.push(anchor(own)));
+    }
 }
 
 /// A [`Lane`] of whatever type.
 pub(crate) trait AnyLane: Any + Send {
     fn take(&mut self, pool: &mut Pool) -> Option<Emitted>;
+    /// As [`Lane::append`]; the other one must be of the same type.
+    fn append(&mut self, other: &mut dyn AnyLane, anchor: &dyn Fn(u32) -> u32);
     fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
@@ -74,6 +89,11 @@ impl<T: Tuple> AnyLane for Lane<T> {
         let weight = std::mem::take(&mut self.weight);
         let largest = std::mem::take(&mut self.largest);
         Some(Emitted { rows: batch, anchors, direct, weight, largest })
+    }
+
+    fn append(&mut self, other: &mut dyn AnyLane, anchor: &dyn Fn(u32) -> u32) {
+        let other = other.as_any_mut().downcast_mut();
+        Self::append(self, other.expect("lanes of one stream have one type"), anchor);
     }
 
     fn as_any_mut(&mut self) -> &mut dyn Any {

@@ -20,31 +20,23 @@ impl<T> Column<T> {
         Self(Vec::new())
     }
 
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<T> {
+        self.0
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Appends `value`, which leaks if there is no memory for it.
+    /// See [`push`].
     #[inline(always)]
     pub(crate) fn push(&mut self, value: T) {
-        let value = ManuallyDrop::new(value);
-        let length = self.0.len();
-        if length == self.0.capacity() {
-            self.grow();
-        }
-        // SAFETY: the capacity is above `length`, so the place exists and holds no tuple; it is
-        // written before the length includes it, and `value` is not used again.
-        unsafe {
-            self.0.as_mut_ptr().add(length).cast::<ManuallyDrop<T>>().write(value);
-            self.0.set_len(length + 1);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self) {
-        self.0.reserve(GROW_BY);
+        push(&mut self.0, value);
     }
 
     /// Takes all tuples.
@@ -58,11 +50,26 @@ impl<T> Column<T> {
     }
 }
 
-/// Drops a tuple that was not admitted; on the heap, because a tuple whose address is passed on
-/// cannot stay in registers.
+/// Appends `value`, which leaks if there is no memory for it.
 #[inline(always)]
-pub(crate) fn discard<T>(value: ManuallyDrop<T>) {
-    drop(Box::new(ManuallyDrop::into_inner(value)));
+pub(crate) fn push<T>(rows: &mut Vec<T>, value: T) {
+    let value = ManuallyDrop::new(value);
+    let length = rows.len();
+    if length == rows.capacity() {
+        grow(rows);
+    }
+    // SAFETY: the capacity is above `length`, so the place exists and holds no tuple; it is written
+    // before the length includes it, and `value` is not used again.
+    unsafe {
+        rows.as_mut_ptr().add(length).cast::<ManuallyDrop<T>>().write(value);
+        rows.set_len(length + 1);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn grow<T>(rows: &mut Vec<T>) {
+    rows.reserve(GROW_BY);
 }
 
 #[cfg(test)]
@@ -93,12 +100,5 @@ mod tests {
         let mut column = Column::new();
         (0..300).for_each(|_| column.push(()));
         assert_eq!(column.len(), 300);
-    }
-
-    #[test]
-    fn what_is_discarded_is_dropped() {
-        let counted = Rc::new(());
-        discard(ManuallyDrop::new(Rc::clone(&counted)));
-        assert_eq!(Rc::strong_count(&counted), 1);
     }
 }

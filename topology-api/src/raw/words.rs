@@ -95,13 +95,9 @@ impl Words {
 
     /// Gives the `String` on the heap; the words own nothing from then on.
     fn take_heap(&mut self) -> String {
-        let [address, length, tagged] = std::mem::replace(&mut self.0, [0; 3]);
-        let capacity = u64::from_le(tagged) & CAPACITY;
-        let start = ptr::with_exposed_provenance_mut(address as usize);
-        // SAFETY: these are the parts of a `String` that `heap` took apart, whose capacity has no
-        // more than 56 bits since no address space is larger; they were replaced, so this happens
-        // once.
-        unsafe { String::from_raw_parts(start, length as usize, capacity as usize) }
+        let [address, length, tagged] = std::mem::take(&mut self.0);
+        // SAFETY: the words are those of a text on the heap, and were replaced, so this happens once.
+        unsafe { string_of(address, length, tagged) }
     }
 
     pub(crate) fn into_string(mut self) -> String {
@@ -113,12 +109,6 @@ impl Words {
         text.push_str(more);
         // What was on the heap stays there: only texts longer than 23 bytes ever are.
         *self = Self::from_string(text);
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn drop_heap(&mut self) {
-        drop(self.take_heap());
     }
 }
 
@@ -133,7 +123,9 @@ impl Drop for Words {
     #[inline(always)]
     fn drop(&mut self) {
         if self.is_heap() {
-            self.drop_heap();
+            let [address, length, tagged] = self.0;
+            // By value: a text whose address is passed on cannot stay in registers.
+            free(address, length, tagged);
         }
     }
 }
@@ -144,6 +136,27 @@ impl PartialEq for Words {
         // Texts of more than 23 bytes are on the heap, and no others.
         self.0 == other.0 || (self.is_heap() && other.is_heap() && self.as_str() == other.as_str())
     }
+}
+
+/// Puts a `String` together again.
+///
+/// # Safety
+///
+/// They are the words of a text on the heap, which nobody uses any more.
+unsafe fn string_of(address: u64, length: u64, tagged: u64) -> String {
+    let capacity = u64::from_le(tagged) & CAPACITY;
+    let start = ptr::with_exposed_provenance_mut(address as usize);
+    // SAFETY: these are the parts of a `String` that was taken apart, whose capacity has no more than
+    // 56 bits since no address space is larger.
+    unsafe { String::from_raw_parts(start, length as usize, capacity as usize) }
+}
+
+/// Frees what the words of a text on the heap own.
+#[cold]
+#[inline(never)]
+fn free(address: u64, length: u64, tagged: u64) {
+    // SAFETY: called once, by `drop`, for words that are a text on the heap.
+    drop(unsafe { string_of(address, length, tagged) });
 }
 
 /// The address of a `String` with this text, whose capacity is its length.

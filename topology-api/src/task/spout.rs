@@ -1,18 +1,17 @@
 //! The task of a spout: its message ids are kept here, by the slot of their tree.
 
-use std::ops::ControlFlow;
 use std::vec::IntoIter;
 
-use super::{DONE, Factory, SpoutTask, Task, emptied};
+use super::{DONE, Factory, SpoutTask, Task};
 use crate::output::{ENOUGH_BYTES, Emitted, MakeLane, SpoutOutput, UNANCHORED};
-use crate::rows::Pool;
+use crate::rows::{Pool, emptied, for_each_while};
 use crate::{Context, Error, FailReason, Next, Spout};
 
 /// Drives one instance of a spout.
 pub(crate) struct SpoutDriver<S: Spout> {
     spout: Option<S>,
-    factory: Factory<S>,
-    out: SpoutOutput<S::Output, S::Id>,
+    pub(super) factory: Factory<S>,
+    pub(super) out: SpoutOutput<S::Output, S::Id>,
     /// Message ids of open trees, by slot.
     filed: Vec<Option<S::Id>>,
     /// Message ids whose trees have ended and that are still to be acked.
@@ -109,10 +108,9 @@ impl<S: Spout> SpoutTask for SpoutDriver<S> {
 
     fn ack_done(&mut self) {
         let Some(spout) = &mut self.spout else { return };
-        // Not a `for`: a tuple in an `Option` is copied in pieces.
-        let _: ControlFlow<()> = self.done.try_for_each(|id| {
+        for_each_while(&mut self.done, |id| {
             spout.ack(id);
-            ControlFlow::Continue(())
+            true
         });
     }
 

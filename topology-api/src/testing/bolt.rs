@@ -68,10 +68,12 @@ pub struct Emission<T> {
 /// assert_eq!(half.failed(), [(seven, "7 is odd".to_owned())]);
 /// ```
 pub struct BoltDriver<I: Tuple, O: Tuple> {
-    task: Box<dyn BoltTask>,
+    pub(super) task: Box<dyn BoltTask>,
     setup: Setup,
     pool: Pool,
-    reports: Reports,
+    pub(super) reports: Reports,
+    /// How much time has passed.
+    now: Duration,
     ticker: Ticker,
     /// How many tuples it was given.
     given: TupleNumber,
@@ -140,7 +142,7 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
         Self::open(setup, task.ok_or_else(|| format!("`{bolt}` is no bolt but a spout"))?)
     }
 
-    fn open(setup: Setup, mut task: Box<dyn BoltTask>) -> Result<Self, Error> {
+    pub(super) fn open(setup: Setup, mut task: Box<dyn BoltTask>) -> Result<Self, Error> {
         let reports = Reports::default();
         task.open(&setup.context(&reports))?;
         Ok(Self {
@@ -149,6 +151,7 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
             setup,
             pool: Pool::default(),
             reports,
+            now: Duration::ZERO,
             given: 0,
             open: BTreeSet::new(),
             acked: Vec::new(),
@@ -159,7 +162,8 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
         })
     }
 
-    /// Gives the bolt a tuple and says which number it has from now on.
+    /// Gives the bolt a tuple and says which number it has from now on. Of an async bolt, the call goes
+    /// as far as it can at once; if no more may be under way, this waits until one has ended.
     pub fn execute(&mut self, tuple: I) -> TupleNumber {
         let number = self.given;
         self.given += 1;
@@ -169,6 +173,7 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
         self.task.load(Box::new(Batch { rows: vec![tuple] }), slots);
         let mut done = 0;
         while done == 0 || self.task.has_work() {
+            self.wait_until(|task| !task.is_full());
             done += self.task.run(usize::MAX, ROOM);
             self.collect(number);
         }
@@ -235,6 +240,7 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
     pub fn finish(&mut self) {
         self.task.finish();
         self.collect_rest();
+        self.wait();
     }
 
     /// Ends the bolt in good order; what it still holds fails.
@@ -244,6 +250,25 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
     }
 
     report_methods!();
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.task.pass_time(self.now);
+        self.poll();
+    }
+
+    /// Lets calls that are under way go on as far as they can, and takes what came of it.
+    pub(super) fn poll(&mut self) {
+        loop {
+            if let Err(error) = self.task.poll(ROOM) {
+                panic!("the factory failed: {error}");
+            }
+            self.collect(UNANCHORED);
+            if !self.task.is_ready() {
+                return self.collect_verdicts();
+            }
+        }
+    }
 
     /// Takes what a call without input emitted, to the end of its iterators.
     fn collect_rest(&mut self) {
@@ -295,7 +320,8 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
         let reason = match verdict {
             Verdict::ResetTimeout => return,
             Verdict::Ack => None,
-            Verdict::Fail(reason) => Some(reason),
+            Verdict::Fail(reason) | Verdict::Late(reason) => Some(reason),
+            Verdict::TooMuchOutput => Some("too-much-output".to_owned()),
             Verdict::Dropped => Some("dropped without a verdict".to_owned()),
         };
         self.open.remove(&number);
@@ -306,7 +332,7 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
     }
 }
 
-fn budget(setup: &Setup) -> usize {
+pub(super) fn budget(setup: &Setup) -> usize {
     usize::try_from(setup.config.output_budget()).unwrap_or(usize::MAX)
 }
 

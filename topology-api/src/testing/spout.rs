@@ -67,10 +67,10 @@ type SideEmissions = (Box<dyn Rows>, Vec<Option<u32>>);
 /// assert_eq!(three.run().unwrap(), [Number { n: 1 }], "what failed is emitted again");
 /// ```
 pub struct SpoutDriver<O: Tuple> {
-    task: Box<dyn SpoutTask>,
+    pub(super) task: Box<dyn SpoutTask>,
     setup: Setup,
     pool: Pool,
-    reports: Reports,
+    pub(super) reports: Reports,
     ticker: Ticker,
     /// How many tracked tuples it emitted.
     tracked: u32,
@@ -119,7 +119,7 @@ impl<O: Tuple> SpoutDriver<O> {
         Self::open_task(setup, task.ok_or_else(|| format!("`{spout}` is no spout but a bolt"))?)
     }
 
-    fn open_task(setup: Setup, mut task: Box<dyn SpoutTask>) -> Result<Self, Error> {
+    pub(super) fn open_task(setup: Setup, mut task: Box<dyn SpoutTask>) -> Result<Self, Error> {
         let reports = Reports::default();
         task.open(&setup.context(&reports))?;
         Ok(Self {
@@ -224,6 +224,9 @@ impl<O: Tuple> SpoutDriver<O> {
     }
 
     report_methods!();
+
+    /// Of a spout, time asks for nothing but ticks.
+    fn pass(&mut self, _: Duration) {}
 
     fn collect(&mut self) -> Vec<SpoutEmission<O>> {
         let count = u32::try_from(self.task.id_count()).expect("a call emits less than 2^32");

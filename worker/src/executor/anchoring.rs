@@ -98,8 +98,26 @@ impl Anchoring<'_> {
         to: &mut [Tracking],
         pick: impl Fn(usize) -> usize,
     ) {
-        for (at, anchor) in anchors.iter().enumerate() {
-            self.tie(*anchor, ids, &mut to[pick(at)]);
+        match self {
+            // The usual cases, without looking at each tuple which one it is.
+            Self::Off => (0..anchors.len()).for_each(|at| to[pick(at)].push_untracked()),
+            Self::Inputs { tracking, given } if let Some(edges) = tracking.singles() => {
+                for (at, anchor) in anchors.iter().enumerate() {
+                    let of = edges.get(*anchor as usize).copied().unwrap_or(Edge::UNTRACKED);
+                    if of.root == 0 {
+                        to[pick(at)].push_untracked();
+                        continue;
+                    }
+                    let id = ids.next();
+                    given[*anchor as usize] ^= id;
+                    to[pick(at)].push_one(Edge { root: of.root, id });
+                }
+            }
+            _ => {
+                for (at, anchor) in anchors.iter().enumerate() {
+                    self.tie(*anchor, ids, &mut to[pick(at)]);
+                }
+            }
         }
     }
 

@@ -4,12 +4,14 @@
 mod fused;
 mod lifecycle;
 mod settle;
+mod under_way;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use topology_api::Context;
-use topology_api::runtime::{BoltTask, Component, Kind};
+use topology_api::runtime::{BoltTask, Calls, Component};
 
 use crate::engine::acking::{FailReason, Held, Tracking};
 pub use fused::Chain;
@@ -22,6 +24,7 @@ use crate::executor::mailbox::{Delivery, Item, StreamRef};
 use crate::executor::outbox::{BATCH_TUPLES, Outbox};
 use crate::executor::plan::Plan;
 use crate::executor::task_state::TaskState;
+use crate::executor::waker::TaskWaker;
 
 /// Most batches an executor takes before it lets the next one run.
 const BATCHES_A_TURN: usize = 16;
@@ -30,14 +33,17 @@ const BATCHES_A_TURN: usize = 16;
 struct Cell {
     task: Box<dyn BoltTask>,
     cx: Context,
+    waker: Arc<TaskWaker>,
     state: TaskState,
     counters: TaskCounters,
     held: Held,
     /// The source tasks that have ended, by stream.
     ended: HashSet<(StreamRef, u32)>,
     pace: Pace,
-    /// `finish` was called.
+    /// It was told to finish.
     finishing: bool,
+    /// Calls outlast the turns in which they are begun, and are timed by the task.
+    waits: bool,
 }
 
 impl Cell {
@@ -56,7 +62,7 @@ impl Cell {
                 (input.map_or(0, |at| (at as usize).saturating_sub(first) + 1), Some(text))
             }
         };
-        if done > 0 {
+        if done > 0 && !self.waits {
             let each = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / done as u64;
             self.counters.execute.record_n(each.max(1), done as u64).ok();
             self.pace.learn(done, took);
@@ -100,7 +106,12 @@ pub struct BoltExecutor {
     outbox: Outbox,
     in_hand: Option<InHand>,
     spare_given: Vec<u64>,
+    /// Its inputs are held until their verdicts.
     explicit: bool,
+    /// Its calls outlast the turns in which they are begun.
+    waits: bool,
+    /// When its tasks want to know the time.
+    due: Option<Instant>,
     tick: Option<Duration>,
     next_tick: Instant,
     /// The tasks before this had their tick.
@@ -119,15 +130,20 @@ impl BoltExecutor {
         let cells = executor
             .tasks
             .clone()
-            .map(|task| Cell {
-                task: component.bolt_task(budget).expect("a bolt makes bolt tasks"),
-                cx: plan.context(task),
-                state: TaskState::new(now),
-                counters: TaskCounters::new(task, index, &component.name),
-                held: Held::new(),
-                ended: HashSet::new(),
-                pace: Pace::default(),
-                finishing: false,
+            .map(|task| {
+                let (cx, waker) = plan.context(task);
+                Cell {
+                    task: component.bolt_task(budget).expect("a bolt makes bolt tasks"),
+                    cx,
+                    waker,
+                    state: TaskState::new(now),
+                    counters: TaskCounters::new(task, index, &component.name),
+                    held: Held::new(),
+                    ended: HashSet::new(),
+                    pace: Pace::default(),
+                    finishing: false,
+                    waits: component.calls != Calls::Short,
+                }
             })
             .collect();
         let ticked = executor.tasks.len();
@@ -141,7 +157,9 @@ impl BoltExecutor {
             outbox,
             in_hand: None,
             spare_given: Vec::new(),
-            explicit: component.kind == Kind::ExplicitBolt,
+            explicit: component.holds_inputs(),
+            waits: component.calls != Calls::Short,
+            due: None,
             tick: component.tick,
             next_tick: component.tick.map_or(now, |tick| now + tick),
             ticked,
@@ -153,6 +171,7 @@ impl BoltExecutor {
     /// Gives the executor its turn; tells whether it got something done.
     pub fn turn(&mut self, plan: &Plan, exits: &mut Exits) -> bool {
         let mut worked = self.open_due(plan, exits);
+        worked |= self.go_on(plan, exits);
         let until = exits.now + GROUP;
         for _ in 0..BATCHES_A_TURN {
             if self.outbox.is_over_share(exits) {
@@ -160,6 +179,9 @@ impl BoltExecutor {
                 if self.outbox.is_over_share(exits) {
                     break;
                 }
+            }
+            if self.is_stalled() {
+                break;
             }
             if self.in_hand.is_none() {
                 // Between two batches: one in hand must not become the anchor of what a tick emits.
@@ -174,7 +196,7 @@ impl BoltExecutor {
                 break;
             }
         }
-        worked |= self.settle_held(plan, exits);
+        worked |= self.settle_held(false, plan, exits);
         self.finish_ended(plan, exits);
         self.outbox.flush(self.source(), exits);
         worked
@@ -332,7 +354,8 @@ impl BoltExecutor {
     /// When it wants a turn without having been sent anything.
     pub fn wakes_at(&self, exits: &Exits) -> Option<Instant> {
         // A tick comes between two batches.
-        let may_tick = self.in_hand.is_none() && !self.outbox.is_over_share(exits);
+        let stands = self.in_hand.is_some() || self.is_stalled();
+        let may_tick = !stands && !self.outbox.is_over_share(exits);
         let retry = self
             .cells
             .iter()
@@ -343,7 +366,7 @@ impl BoltExecutor {
             .tick
             .filter(|_| may_tick && self.cells.iter().any(|cell| cell.state.open))
             .map(|_| self.next_tick);
-        retry.into_iter().chain(tick).min()
+        retry.into_iter().chain(tick).chain(self.due).min()
     }
 
     /// What its tasks counted, brought up to date.
@@ -368,6 +391,7 @@ impl BoltExecutor {
     pub fn is_busy(&self, exits: &Exits) -> bool {
         let ready = self.cells.iter().all(|cell| cell.state.open || cell.state.ended);
         let input = self.in_hand.is_some() || !exits.mailboxes[self.place].is_empty();
-        ready && input && !self.outbox.is_over_share(exits)
+        let input = (ready && input && !self.is_stalled()) || self.may_go_on();
+        input && !self.outbox.is_over_share(exits)
     }
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use topology_api::runtime::Watch;
+
 use crate::executor::outbox::BATCH_TUPLES;
 use crate::executor::task_state::guarded;
 
@@ -43,11 +45,15 @@ impl CallWatch {
         (task, now): (u32, Instant),
         call: impl FnOnce() -> R,
     ) -> Result<R, String> {
-        self.since.store(self.nanoseconds(now), Ordering::Relaxed);
-        self.task.store(task + 1, Ordering::Release);
+        self.begin(task, now);
         let result = guarded(call);
         self.task.store(0, Ordering::Release);
         result
+    }
+
+    fn begin(&self, task: u32, now: Instant) {
+        self.since.store(self.nanoseconds(now), Ordering::Relaxed);
+        self.task.store(task + 1, Ordering::Release);
     }
 
     /// The task that has been in one call for longer than `limit`, with how long, once a call.
@@ -62,6 +68,28 @@ impl CallWatch {
     fn nanoseconds(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.epoch);
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The calls that a component's own thread makes.
+#[derive(Debug)]
+pub struct ThreadWatch {
+    /// What looks for stuck ones.
+    pub calls: Arc<CallWatch>,
+    /// What tells the time.
+    pub clock: daemon::Clock,
+}
+
+impl Watch for ThreadWatch {
+    fn begin(&self, task: u32) {
+        self.calls.begin(task, self.clock.now());
+    }
+
+    fn end(&self) -> Duration {
+        let since = self.calls.since.load(Ordering::Relaxed);
+        self.calls.task.store(0, Ordering::Release);
+        let now = self.calls.nanoseconds(self.clock.now());
+        Duration::from_nanos(now.saturating_sub(since))
     }
 }
 

@@ -111,6 +111,7 @@ impl CoreLoop {
     /// Runs until it is told to stop.
     pub fn run(mut self) {
         self.inbox.attach(std::thread::current());
+        daemon::sharpen_sleep();
         let mut idle = 0;
         let mut patience = IDLE_ROUNDS.1;
         let mut since = self.exits.now;
@@ -134,8 +135,21 @@ impl CoreLoop {
                 patience = if was_short { most.min(patience * 2) } else { least.max(patience / 2) };
             }
         }
-        self.spouts.iter_mut().flatten().for_each(|spout| spout.close(&self.plan.board));
-        self.exits.bolts.iter_mut().flatten().for_each(|bolt| bolt.close(&self.plan.board));
+        self.close();
+    }
+
+    /// Closes all components. What bolts still hold fails, and the spouts of this loop are told.
+    fn close(&mut self) {
+        let mut bolts = std::mem::take(&mut self.exits.bolts);
+        bolts.iter_mut().flatten().for_each(|bolt| bolt.close(&self.plan, &mut self.exits));
+        self.exits.bolts = bolts;
+        self.exits.flush();
+        for (owner, batch) in std::mem::take(&mut self.exits.own_acks) {
+            self.apply(owner, batch);
+        }
+        for spout in self.spouts.iter_mut().flatten() {
+            spout.close(&self.plan, &self.exits);
+        }
         self.post();
     }
 
@@ -157,6 +171,7 @@ impl CoreLoop {
         for (owner, batch) in own {
             self.apply(owner, batch);
         }
+        self.exits.note_round(worked);
         self.exits.publish_memory();
         self.unposted |= worked;
         if now >= self.next_post {

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use tokio::sync::Notify;
 use topology_api::format_duration;
-use topology_api::runtime::Reporter;
+use topology_api::runtime::{Reporter, Watch};
 
 use crate::engine::acking::FailReason;
-use crate::executor::calls::CallWatch;
+use crate::executor::calls::{CallWatch, ThreadWatch};
 
 /// Longest latency that is told apart, in nanoseconds: one hour.
 const LATENCY_MAX_NS: u64 = 3_600_000_000_000;
@@ -296,6 +296,11 @@ impl Reporter for Board {
 
     fn error(&self, task: u32, text: String) {
         self.show(task, "reported", text);
+    }
+
+    fn watch(&self) -> Option<Arc<dyn Watch>> {
+        let (calls, clock) = (Self::watch(self, self.clock.now()), self.clock.clone());
+        Some(Arc::new(ThreadWatch { calls, clock }))
     }
 }
 

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use daemon::Clock;
 use topology_api::runtime::{Pool, Rows};
 
-use crate::engine::acking::{AckBatch, AckBuffer, EdgeIds, FailReason, Tracking, executor_of};
+use crate::engine::acking::{AckBatch, AckBuffer, EdgeIds, FailReason, Tracking};
 use crate::engine::flow::{Account, Gate, charge};
+use crate::engine::routing::Pressure;
 use crate::executor::bolt::BoltExecutor;
 use crate::executor::calls::CallWatch;
 use crate::executor::inbox::{Inbox, Message};
@@ -116,6 +117,8 @@ pub struct Exits {
     frames: BTreeMap<u32, (Arc<Link>, FrameWriter)>,
     /// Verdicts that came too late, or were for nobody.
     pub late: u64,
+    /// Whether this loop has time left for its own tasks.
+    pub pressure: Pressure,
     /// What this loop holds for others to take.
     pub memory: Account,
     /// The worker holds so much that no more should be asked for.
@@ -178,6 +181,7 @@ impl Exits {
             spare_acks: Vec::new(),
             frames: BTreeMap::new(),
             late: 0,
+            pressure: Pressure::default(),
         }
     }
 
@@ -215,6 +219,14 @@ impl Exits {
         self.routes.table.version()
     }
 
+    /// Notes whether anything was done in a round: a loop that never rests gives work away.
+    pub fn note_round(&mut self, worked: bool) {
+        let now_ns = self.now_ns();
+        let (loops, at) = (&self.loops, self.at);
+        let sleeps = || loops.iter().enumerate().any(|(other, it)| other != at && it.is_parked());
+        self.pressure.round(worked, now_ns, sleeps);
+    }
+
     /// Finds where a task of another loop or worker is now.
     #[must_use]
     pub fn place_away(&self, task: u32) -> Place {
@@ -250,13 +262,14 @@ impl Exits {
         }
     }
 
-    /// How much room there is, for choosing among targets.
+    /// How much room there is, in parts of [`ROOM_FULL`](crate::engine::routing::ROOM_FULL), for
+    /// choosing among targets.
     #[must_use]
     pub fn room(&self, place: &Place) -> u64 {
         match place {
             Place::Here(executor) => self.mailboxes[*executor].gauge.room(),
             Place::Loop { gauge, .. } => gauge.room(),
-            Place::Away { gate, .. } => gate.left(),
+            Place::Away { gate, .. } => gate.room(),
             Place::Nowhere => 0,
         }
     }
@@ -320,35 +333,6 @@ impl Exits {
         }
     }
 
-    /// Adds a contribution to a tree.
-    #[inline]
-    pub fn fold(&mut self, root: u64, edges: u64, stamp: u64) {
-        self.acks_for(executor_of(root)).fold(root, edges, stamp);
-    }
-
-    /// Fails a tree.
-    pub fn fail(&mut self, root: u64, reason: FailReason) {
-        self.acks_for(executor_of(root)).fail(root, reason);
-    }
-
-    /// Starts the timeout of a tree again.
-    pub fn reset_timeout(&mut self, root: u64) {
-        self.acks_for(executor_of(root)).reset(root);
-    }
-
-    /// What is to be told the owner of trees; most of a batch is for the same one.
-    #[inline]
-    fn acks_for(&mut self, owner: u16) -> &mut AckBuffer {
-        if self.acks.get(self.last_acks).is_none_or(|(known, _)| *known != owner) {
-            let at = self.acks.iter().position(|(known, _)| *known == owner);
-            self.last_acks = at.unwrap_or_else(|| {
-                self.acks.push((owner, AckBuffer::new()));
-                self.acks.len() - 1
-            });
-        }
-        &mut self.acks[self.last_acks].1
-    }
-
     /// An empty column for the trees of a batch.
     #[must_use]
     pub fn new_tracking(&mut self) -> Tracking {
@@ -360,13 +344,6 @@ impl Exits {
         if self.spare_tracking.len() < SPARES && tracking.is_tracked() {
             tracking.clear();
             self.spare_tracking.push(tracking);
-        }
-    }
-
-    /// Takes a batch of contributions that was applied.
-    pub fn give_acks(&mut self, batch: AckBatch) {
-        if self.spare_acks.len() < SPARES {
-            self.spare_acks.push(batch);
         }
     }
 

@@ -53,6 +53,8 @@ pub struct Inbox {
     messages: Mutex<Vec<Message>>,
     /// The loop sleeps, or is about to: whoever sends must wake it.
     parked: AtomicBool,
+    /// Somebody wanted it awake since it last went to sleep.
+    poked: AtomicBool,
     thread: OnceLock<Thread>,
 }
 
@@ -63,8 +65,12 @@ impl Inbox {
         self.wake();
     }
 
-    /// Wakes the loop if it sleeps.
+    /// Wakes the loop if it sleeps, and keeps it from falling asleep before its next round.
     pub fn wake(&self) {
+        // A loop that is busy has been poked before: a look is cheaper than a store.
+        if !self.poked.load(Ordering::SeqCst) {
+            self.poked.store(true, Ordering::SeqCst);
+        }
         if self.parked.swap(false, Ordering::SeqCst)
             && let Some(thread) = self.thread.get()
         {
@@ -83,17 +89,42 @@ impl Inbox {
     }
 
     /// Announces that the loop is about to sleep; false if something came in the meantime.
+    ///
+    /// The loop looked for work before this: a wake between that look and the announcement found
+    /// it awake, and would be lost if it were not remembered.
     pub fn may_park(&self) -> bool {
         self.parked.store(true, Ordering::SeqCst);
-        let empty = self.messages.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
-        if !empty {
+        let poked = self.poked.swap(false, Ordering::SeqCst);
+        if poked {
             self.parked.store(false, Ordering::SeqCst);
         }
-        empty
+        !poked
+    }
+
+    /// Tells whether the loop sleeps: it has nothing to do.
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        self.parked.load(Ordering::Relaxed)
     }
 
     /// Notes that the loop is awake.
     pub fn awake(&self) {
         self.parked.store(false, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_before_the_loop_sleeps_is_not_lost() {
+        let inbox = Inbox::default();
+        inbox.wake();
+        assert!(!inbox.may_park(), "it was woken since it looked for work");
+        assert!(inbox.may_park(), "nothing came since");
+        inbox.awake();
+        inbox.send(Message::Waiting(0));
+        assert!(!inbox.may_park(), "a message wakes too");
     }
 }

@@ -10,6 +10,7 @@ use topology_api::runtime::Rows;
 
 use crate::engine::acking::Tracking;
 use crate::engine::flow::budget::MAILBOX_BYTES;
+use crate::engine::routing::ROOM_FULL;
 
 /// Tuples an executor's mailbox takes before its senders hold back: 8 full batches.
 pub const MAILBOX_TUPLES: u64 = 1024;
@@ -113,12 +114,12 @@ impl Gauge {
         self.fits()
     }
 
-    /// Tuples that still fit, none if their bytes do not.
+    /// How much still fits, by tuples or by bytes, in parts of [`ROOM_FULL`]; the load signal of a
+    /// shuffle.
     pub fn room(&self) -> u64 {
-        if self.bytes.load(Ordering::Relaxed) >= self.bytes_max {
-            return 0;
-        }
-        MAILBOX_TUPLES.saturating_sub(self.tuples.load(Ordering::Relaxed))
+        let tuples = MAILBOX_TUPLES.saturating_sub(self.tuples.load(Ordering::Relaxed));
+        let bytes = self.bytes_max.saturating_sub(self.bytes.load(Ordering::Relaxed));
+        (tuples * ROOM_FULL / MAILBOX_TUPLES).min(bytes * ROOM_FULL / self.bytes_max)
     }
 
     /// Tuples that wait.

@@ -18,3 +18,4 @@ pub mod plan;
 pub mod routes;
 pub mod spout;
 pub mod task_state;
+pub mod waker;

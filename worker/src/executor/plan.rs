@@ -5,13 +5,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use topology_api::runtime::{Grouping, OutputName, Reporter, TaskFacts};
+use topology_api::runtime::{Calls, OutputName, Reporter, TaskFacts};
 use topology_api::{Args, Context, Topology};
 
 use crate::engine::flow::{Budget, Shares};
 use crate::engine::placement::{PlacedExecutor, place};
 use crate::executor::counters::Board;
+use crate::executor::inbox::Inbox;
 use crate::executor::mailbox::Gauge;
+use crate::executor::waker::TaskWaker;
 
 /// One executor of this worker.
 #[derive(Clone, Debug)]
@@ -50,8 +52,8 @@ pub struct Plan {
     seats: Vec<Seat>,
     /// By task, which of them runs it.
     owners: BTreeMap<u32, usize>,
-    /// How many loops there are.
-    pub loops: usize,
+    /// How other threads reach the loops: one a loop.
+    pub inboxes: Arc<[Arc<Inbox>]>,
     /// What the worker holds and may hold.
     pub budget: Arc<Budget>,
     /// What each of its queues may.
@@ -92,7 +94,19 @@ impl Plan {
             .flat_map(|(own, executor)| executor.tasks.clone().map(move |task| (task, own)))
             .collect();
         let seats = seats.into_iter().flatten().collect();
-        Self { topology, board, arguments, worker, executors, seats, owners, loops, budget, shares }
+        let inboxes = (0..loops).map(|_| Arc::default()).collect();
+        Self {
+            topology,
+            board,
+            arguments,
+            worker,
+            executors,
+            seats,
+            owners,
+            inboxes,
+            budget,
+            shares,
+        }
     }
 
     /// The executor of this worker with this index in the topology.
@@ -126,18 +140,31 @@ impl Plan {
             .find(|component| self.topology.tasks(*component).contains(&task))
     }
 
+    /// Tells whether executors of this worker run async components.
+    #[must_use]
+    pub fn has_async(&self) -> bool {
+        let components = self.topology.components();
+        self.executors.iter().any(|own| matches!(components[own.component].calls, Calls::Async(_)))
+    }
+
     /// The longest that tuples may be held on purpose, over all components.
     #[must_use]
     pub fn holds(&self) -> Duration {
         self.topology.components().iter().map(|component| component.holds).sum()
     }
 
-    /// Makes the context of one of this worker's tasks.
+    /// Makes the context of one of this worker's tasks, and what wakes it.
+    ///
+    /// # Panics
+    ///
+    /// If it is not one of this worker's.
     #[must_use]
-    pub fn context(&self, task: u32) -> Context {
+    pub fn context(&self, task: u32) -> (Context, Arc<TaskWaker>) {
+        let seat = self.seat_of(task).expect("a context is made where its task runs");
+        let waker = TaskWaker::new(Arc::clone(&self.inboxes[seat.at]));
         let components = self.topology.components();
         let component = self.component_of(task).expect("every task belongs to a component");
-        Context::new(TaskFacts {
+        let context = Context::new(TaskFacts {
             topology: self.topology.name().to_owned(),
             component: components[component].name.clone(),
             task,
@@ -156,7 +183,9 @@ impl Plan {
                 .map(|(at, other)| (other.name.clone(), self.topology.tasks(at)))
                 .collect(),
             reporter: Arc::clone(&self.board) as Arc<dyn Reporter>,
-        })
+            waker: waker.as_waker(),
+        });
+        (context, waker)
     }
 }
 
@@ -178,7 +207,7 @@ fn joined(topology: &Topology) -> Vec<(usize, usize)> {
     let mut joined = Vec::new();
     for (reader, component) in topology.components().iter().enumerate() {
         for input in &component.inputs {
-            if matches!(input.grouping, Grouping::Shuffle | Grouping::LocalOrShuffle) {
+            if input.grouping.may_stay() {
                 joined.push((input.component, reader));
             }
         }

@@ -4,26 +4,38 @@
 //! The ledger of the trees lives here. Folding a contribution into it never waits; only verdicts
 //! wait for the spout to take them.
 
+mod lifecycle;
+mod verdicts;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use topology_api::runtime::{DONE, SpoutTask};
-use topology_api::{Context, FailReason as Reason, Next};
+use topology_api::runtime::{SpoutTask, Unopened};
+use topology_api::{Context, Next};
 
-use crate::engine::acking::{AckBatch, FailReason, Ledger, Outcome, PENDING_MAX, RootId, Verdict};
+use crate::engine::acking::{AckBatch, Ledger, PENDING_MAX};
 use crate::engine::flow::budget::TREE_BYTES;
 use crate::executor::anchoring::{Anchoring, Roots};
-use crate::executor::counters::{Board, TaskCounters};
+use crate::executor::counters::TaskCounters;
 use crate::executor::exits::Exits;
 use crate::executor::inbox::Desired;
 use crate::executor::outbox::{BATCH_TUPLES, Outbox};
 use crate::executor::plan::Plan;
 use crate::executor::task_state::{TaskState, guarded};
+use crate::executor::waker::TaskWaker;
 
-/// First pause after a spout had nothing.
-const IDLE_FIRST: Duration = Duration::from_micros(100);
+/// Shortest and longest pause of a spout that has nothing.
+const IDLE: (Duration, Duration) = (Duration::from_micros(60), Duration::from_millis(10));
 
-/// Longest pause of a spout that has nothing.
-const IDLE_MAX: Duration = Duration::from_millis(10);
+/// It is asked so many times in the time since it last had something, and as much again in the next:
+/// what comes after a long silence waits longer, and an idle spout costs little.
+const ASKED_AGAIN: u32 = 8;
+
+/// Pause of a spout that wakes its executor.
+const UNTIL_WOKEN: Duration = Duration::from_secs(3_600);
+
+/// Pause of a spout while its worker holds too much.
+const UNTIL_ROOM: Duration = Duration::from_millis(10);
 
 /// Most calls of `next` rounds in one turn.
 const ROUNDS_A_TURN: usize = 4;
@@ -35,13 +47,16 @@ const OVERFLOW: u32 = PENDING_MAX / 256;
 struct Cell {
     task: Box<dyn SpoutTask>,
     cx: Context,
+    /// Has `next` called before the pause is over.
+    waker: Arc<TaskWaker>,
     state: TaskState,
     counters: TaskCounters,
     /// It said that nothing will ever come again, and no tuple failed since.
     finished: bool,
     /// It has nothing before this.
     idle_until: Instant,
-    idle: Duration,
+    /// When it last had something.
+    emitted_at: Instant,
     active: bool,
 }
 
@@ -75,15 +90,19 @@ impl SpoutExecutor {
         let executor = plan.executor(index);
         let component = &plan.topology.components()[executor.component];
         let config = plan.topology.config();
-        let cell = |task: u32| Cell {
-            task: component.spout_task().expect("a spout makes spout tasks"),
-            cx: plan.context(task),
-            state: TaskState::new(now),
-            counters: TaskCounters::new(task, index, &component.name),
-            finished: false,
-            idle_until: now,
-            idle: IDLE_FIRST,
-            active: false,
+        let cell = |task: u32| {
+            let (cx, waker) = plan.context(task);
+            Cell {
+                task: component.spout_task().expect("a spout makes spout tasks"),
+                cx,
+                waker,
+                state: TaskState::new(now),
+                counters: TaskCounters::new(task, index, &component.name),
+                finished: false,
+                idle_until: now,
+                emitted_at: now,
+                active: false,
+            }
         };
         let cells: Vec<Cell> = executor.tasks.clone().map(cell).collect();
         // One call may emit more than there is room for: the ledger takes one more batch a task.
@@ -190,30 +209,6 @@ impl SpoutExecutor {
         opened
     }
 
-    /// Gives verdicts back to the spout.
-    fn settle(&mut self, plan: &Plan, exits: &Exits) -> bool {
-        let mut acks = Acks::default();
-        let now_ns = exits.now_ns();
-        while let Some(verdict) = self.ledger.verdicts() {
-            let Verdict { slot, task, outcome, opened_ns } = verdict;
-            let known = |cell: &Cell| cell.counters.task == task;
-            if !self.cells.get(acks.cell).is_some_and(known) || outcome != Outcome::Acked {
-                acks.give(&mut self.cells, now_ns, plan);
-                let Some(at) = self.cells.iter().position(known) else { continue };
-                acks.cell = at;
-            }
-            let cell = &mut self.cells[acks.cell];
-            cell.counters.pending = cell.counters.pending.saturating_sub(1);
-            match outcome {
-                Outcome::Acked => acks.add(slot, opened_ns, (cell, now_ns)),
-                Outcome::Failed(reason) => give_failure(cell, slot, reason, plan),
-            }
-            acks.any = true;
-        }
-        acks.give(&mut self.cells, now_ns, plan);
-        acks.any
-    }
-
     /// Asks a task for tuples once; false if it must not be asked now, or had nothing.
     fn ask(&mut self, at: usize, plan: &Plan, exits: &mut Exits) -> bool {
         let over_share = self.outbox.is_over_share(exits);
@@ -224,6 +219,10 @@ impl SpoutExecutor {
             if let Err(text) = guarded(|| cell.task.set_active(active)) {
                 plan.board.show(cell.counters.task, "panic", text);
             }
+        }
+        if cell.waker.take() {
+            // Not before the pause after an error is over.
+            cell.idle_until = cell.idle_until.min(exits.now.max(cell.state.retry_at));
         }
         let room = u64::from(self.max_pending).saturating_sub(cell.counters.pending);
         let room = room.min(self.ledger.room().into());
@@ -243,19 +242,25 @@ impl SpoutExecutor {
         let cell = &mut self.cells[at];
         match next {
             Ok(Ok(Next::Emitted)) => {
-                cell.idle = IDLE_FIRST;
+                cell.emitted_at = exits.now;
                 cell.state.works();
                 return emitted;
             }
             Ok(Ok(Next::Idle)) => {
                 if emitted {
-                    cell.idle = IDLE_FIRST;
+                    cell.emitted_at = exits.now;
                 }
-                cell.idle_until = exits.now + cell.idle;
-                cell.idle = (cell.idle * 2).min(IDLE_MAX);
+                let silent = exits.now.saturating_duration_since(cell.emitted_at);
+                let pause = (silent / ASKED_AGAIN).clamp(IDLE.0, IDLE.1);
+                let pause = if cell.task.waits() { UNTIL_WOKEN } else { pause };
+                cell.idle_until = exits.now + pause;
                 return emitted;
             }
             Ok(Ok(Next::Finished)) => cell.finished = true,
+            Ok(Err(error)) if error.is::<Unopened>() => {
+                cell.state.failed(exits.now);
+                plan.board.show(cell.counters.task, "factory", error.to_string());
+            }
             Ok(Err(error)) => {
                 plan.board.show(cell.counters.task, "error", error.to_string());
                 // The instance stays: its source and its pending tuples are in it.
@@ -303,86 +308,12 @@ impl SpoutExecutor {
         any
     }
 
-    /// Files the message ids of open trees, seals these, and acks what is done with already: no
-    /// tuple of it left the loop, or nobody tracks it.
-    fn file(&mut self, at: usize, emitted_ns: u64, plan: &Plan, exits: &Exits) {
-        let cell = &mut self.cells[at];
-        let refused = self.ledger.slot_count();
-        self.slots.clear();
-        let mut done = 0;
-        if self.roots.iter().any(|root| *root != 0) {
-            for (root, number) in self.roots.iter().zip(0..) {
-                let slot = match *root {
-                    0 => DONE,
-                    Roots::REFUSED => refused + number,
-                    root => RootId::from_bits(root).map_or(DONE, RootId::slot),
-                };
-                done += u64::from(slot == DONE);
-                self.slots.push(slot);
-            }
-        } else {
-            done = self.roots.len() as u64;
-        }
-        cell.task.file_ids(&self.slots);
-        if done > 0 {
-            cell.counters.acked += done;
-            let took = exits.now_ns().saturating_sub(emitted_ns);
-            cell.counters.complete.record_n(took.max(1), done).ok();
-        }
-        give_acks(cell, plan);
-        for (root, given) in self.roots.iter().zip(&self.given) {
-            if *root == 0 || *root == Roots::REFUSED {
-                continue;
-            }
-            if let Some(root) = RootId::from_bits(*root) {
-                cell.counters.pending += 1;
-                self.ledger.seal(root, *given);
-            }
-        }
-        for slot in self.slots.iter().filter(|slot| (refused..DONE).contains(slot)) {
-            give_failure(cell, *slot, FailReason::TooMuchOutput, plan);
-        }
-    }
-
-    fn tick_if_due(&mut self, plan: &Plan, exits: &mut Exits) {
-        let Some(period) = self.tick else { return };
-        if exits.now < self.next_tick || self.desired != Desired::Active {
-            return;
-        }
-        self.next_tick = exits.now + period;
-        for at in 0..self.cells.len() {
-            let cell = &mut self.cells[at];
-            if !cell.state.open {
-                continue;
-            }
-            let task = (cell.counters.task, exits.now);
-            if let Err(text) = exits.watch.call(task, || cell.task.tick()) {
-                plan.board.show(cell.counters.task, "panic", format!("in `tick`: {text}"));
-            }
-            self.route(at, plan, exits);
-        }
-    }
-
-    /// Closes the tasks that are finished and have no open trees, and tells their targets.
-    fn end_finished(&mut self, exits: &mut Exits) {
-        for cell in &mut self.cells {
-            let over = cell.finished && cell.counters.pending == 0 && cell.state.open;
-            if over && self.outbox.is_empty() {
-                drop(guarded(|| cell.task.close()));
-                cell.state.open = false;
-                cell.state.ended = true;
-                exits.ended = true;
-                self.outbox.end(cell.counters.task);
-            }
-        }
-    }
-
     /// When it wants a turn without having been sent anything. Who makes room in a full outbox
     /// wakes the loop; nobody does when the worker's memory has room again.
     pub fn wakes_at(&self, exits: &Exits) -> Option<Instant> {
         let active = self.desired == Desired::Active;
         let has_room = !self.outbox.is_over_share(exits);
-        let earliest = if exits.is_tight { exits.now + IDLE_MAX } else { exits.now };
+        let earliest = if exits.is_tight { exits.now + UNTIL_ROOM } else { exits.now };
         let wakes = self.cells.iter().filter_map(|cell| {
             if !cell.state.open {
                 return (!cell.state.ended).then_some(cell.state.retry_at);
@@ -410,72 +341,4 @@ impl SpoutExecutor {
     pub fn has_open_trees(&self) -> bool {
         self.ledger.open_count() > 0
     }
-
-    /// Closes its components; the worker ends.
-    pub fn close(&mut self, board: &Board) {
-        for cell in self.cells.iter_mut().filter(|cell| cell.state.open) {
-            if let Err(text) = guarded(|| cell.task.close()) {
-                board.show(cell.counters.task, "panic", format!("in `close`: {text}"));
-            }
-            cell.state.open = false;
-        }
-    }
-}
-
-/// Acks of one task that follow each other, to be given together.
-#[derive(Default)]
-struct Acks {
-    /// Whose they are.
-    cell: usize,
-    slots: Vec<u32>,
-    /// How many of the last were opened at the same time, and when.
-    run: (u64, u64),
-    any: bool,
-}
-
-impl Acks {
-    fn add(&mut self, slot: u32, opened_ns: u64, (cell, now_ns): (&mut Cell, u64)) {
-        if self.run.1 != opened_ns {
-            self.record(cell, now_ns);
-        }
-        self.run = (self.run.0 + 1, opened_ns);
-        self.slots.push(slot);
-    }
-
-    /// The time that trees took is recorded once for all that were opened together.
-    fn record(&mut self, cell: &mut Cell, now_ns: u64) {
-        let (count, opened_ns) = std::mem::take(&mut self.run);
-        if count > 0 {
-            let took = now_ns.saturating_sub(opened_ns).max(1);
-            cell.counters.complete.record_n(took, count).ok();
-        }
-    }
-
-    fn give(&mut self, cells: &mut [Cell], now_ns: u64, plan: &Plan) {
-        let Some(cell) = cells.get_mut(self.cell).filter(|_| !self.slots.is_empty()) else {
-            return;
-        };
-        self.record(cell, now_ns);
-        cell.counters.acked += self.slots.len() as u64;
-        cell.task.end_acked(&self.slots);
-        self.slots.clear();
-        give_acks(cell, plan);
-    }
-}
-
-/// Calls the author's `ack` for all that is done.
-fn give_acks(cell: &mut Cell, plan: &Plan) {
-    while let Err(text) = guarded(|| cell.task.ack_done()) {
-        plan.board.show(cell.counters.task, "panic", format!("in `ack`: {text}"));
-    }
-}
-
-/// Calls the author's `fail`, after which the spout may have something again.
-fn give_failure(cell: &mut Cell, slot: u32, reason: FailReason, plan: &Plan) {
-    cell.counters.fail(reason);
-    let told = Reason::new(reason.name(), reason.own_fault());
-    if let Err(text) = guarded(|| cell.task.fail(slot, told)) {
-        plan.board.show(cell.counters.task, "panic", format!("in `fail`: {text}"));
-    }
-    cell.finished = false;
 }

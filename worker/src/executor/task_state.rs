@@ -1,9 +1,9 @@
 //! Whether a task has its instance, or waits for another try to make one.
 
-use std::any::Any;
 use std::time::{Duration, Instant};
 
 use daemon::Backoff;
+pub use topology_api::runtime::guarded;
 
 /// First wait before a task whose factory failed, or whose spout failed, is tried again.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -53,24 +53,5 @@ impl TaskState {
         self.open = false;
         self.retry_at = now + wait;
         wait
-    }
-}
-
-/// Calls a component so that a panic of its stays its own.
-///
-/// # Errors
-///
-/// The text of the panic.
-pub fn guarded<R>(call: impl FnOnce() -> R) -> Result<R, String> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).map_err(|panic| text_of(&*panic))
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> String {
-    if let Some(text) = panic.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = panic.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "panicked with something that is not text".to_owned()
     }
 }

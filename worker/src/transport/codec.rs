@@ -279,7 +279,10 @@ fn put_varint(out: &mut Vec<u8>, mut rest: u64) {
 fn put_tracking(out: &mut Vec<u8>, tracking: &Tracking, range: Range<usize>) {
     if !tracking.is_tracked() {
         out.push(NOT_TRACKED);
-    } else if range.clone().any(|tuple| tracking.of(tuple).len() > 1) {
+    } else if let Some(edges) = tracking.singles() {
+        out.push(RUNS);
+        put_runs(out, &edges[range]);
+    } else {
         out.push(LISTS);
         for tuple in range {
             let edges = tracking.of(tuple);
@@ -289,24 +292,16 @@ fn put_tracking(out: &mut Vec<u8>, tracking: &Tracking, range: Range<usize>) {
                 put_word(out, edge.id);
             }
         }
-    } else {
-        out.push(RUNS);
-        put_runs(out, tracking, range);
     }
 }
 
-fn put_runs(out: &mut Vec<u8>, tracking: &Tracking, range: Range<usize>) {
-    let edge = |tuple: usize| tracking.of(tuple).first().copied().unwrap_or(Edge::UNTRACKED);
-    out.reserve(17 * range.len());
-    let mut start = range.start;
-    while start < range.end {
-        let root = edge(start).root;
-        let run = (start..range.end).take_while(|tuple| edge(*tuple).root == root).count();
-        put_varint(out, run as u64);
-        put_word(out, root);
-        if root != 0 {
-            (start..start + run).for_each(|tuple| put_word(out, edge(tuple).id));
+fn put_runs(out: &mut Vec<u8>, edges: &[Edge]) {
+    out.reserve(17 * edges.len());
+    for run in edges.chunk_by(|one, next| one.root == next.root) {
+        put_varint(out, run.len() as u64);
+        put_word(out, run[0].root);
+        if run[0].root != 0 {
+            run.iter().for_each(|edge| put_word(out, edge.id));
         }
-        start += run;
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use topology_api::Port;
 use topology_api::prelude::*;
+use topology_api::{NoOutput, Port};
 
 use crate::vocabulary::{Audit, Number, fused_and_not, run, topology};
 
@@ -204,5 +204,52 @@ fn a_side_output_counts_against_the_budget_of_a_call() {
         audit.assert_each_acked_once(100);
         let failed = audit.failed.lock().unwrap();
         assert_eq!(failed.as_slice(), [(0, "too-much-output")], "the call that emitted too much");
+    });
+}
+
+/// Emits many numbers in one call when there is no more.
+struct Tail;
+
+impl Bolt for Tail {
+    type Input = Number;
+    type Output = Number;
+
+    fn execute(&mut self, _: Number, _: &mut Output<Number>) -> BoltResult {
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Output<Number>) {
+        (0..3_000).for_each(|n| out.emit(Number { n }));
+    }
+}
+
+/// Takes its time.
+struct Slow(Context, u64);
+
+impl Bolt for Slow {
+    type Input = Number;
+    type Output = NoOutput;
+
+    fn execute(&mut self, _: Number, _: &mut Output<NoOutput>) -> BoltResult {
+        self.1 += 1;
+        (0..300_u64).for_each(|n| assert!(std::hint::black_box(n) < 300));
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Output<NoOutput>) {
+        self.0.result(&self.1);
+    }
+}
+
+#[test]
+fn a_task_that_ends_with_more_than_its_target_has_room_for_is_known_to_have_ended() {
+    fused_and_not(|fusion| {
+        let audit = Audit::default();
+        let mut t = topology("tail", fusion);
+        let numbers = audit.spout(&mut t, 100);
+        let tails = t.bolt("tail", |_| Tail).parallelism(4).shuffle(&numbers).stream();
+        t.bolt("slow", |cx| Slow(cx.clone(), 0)).global(&tails);
+        let results = run(t).snapshot.results;
+        assert!(results.values().eq(["12000"]), "all of it came: {results:?}");
     });
 }

@@ -2,13 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod asynchronous;
+mod blocking;
 mod explicit;
+mod groupings;
 mod limits;
 mod manners;
 mod memory;
 mod streams;
 mod ticks;
 mod vocabulary;
+mod waking;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::Write;

@@ -2,9 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
-use topology_api::NoOutput;
 use topology_api::prelude::*;
+use topology_api::{NoOutput, SpoutDeclarer};
+use worker::engine::flow::Budget;
+use worker::executor::core_loop::{CoreLoop, LoopStart};
+use worker::executor::counters::Board;
+use worker::executor::inbox::{Desired, Inbox, Message};
+use worker::executor::plan::{OwnExecutor, Plan};
 use worker::{Finished, run_here};
 
 #[derive(Clone, Debug, Tuple)]
@@ -58,6 +64,11 @@ pub(crate) struct Audit {
 
 impl Audit {
     pub(crate) fn spout(&self, t: &mut TopologyBuilder, count: u64) -> Stream<Number> {
+        self.declare(t, count).stream()
+    }
+
+    /// The spout, to say more about.
+    pub(crate) fn declare(&self, t: &mut TopologyBuilder, count: u64) -> SpoutDeclarer<Number> {
         let Self { acked, failed, .. } = self.clone();
         let numbers = move |_: &Context| Numbers {
             next: 0,
@@ -66,7 +77,7 @@ impl Audit {
             acked: Arc::clone(&acked),
             failed: Arc::clone(&failed),
         };
-        t.spout("numbers", numbers).stream()
+        t.spout("numbers", numbers)
     }
 
     pub(crate) fn sink(&self) -> impl Fn(&Context) -> Sink + Send + Sync + 'static {
@@ -134,5 +145,40 @@ pub(crate) fn fused_and_not(test: impl Fn(bool)) {
     for fusion in [true, false] {
         eprintln!("fusion: {fusion}");
         test(fusion);
+    }
+}
+
+/// A loop that runs a topology of one task a component, until it is stopped.
+pub(crate) struct Alone {
+    inbox: Arc<Inbox>,
+    running: JoinHandle<()>,
+}
+
+impl Alone {
+    pub(crate) fn start(t: TopologyBuilder) -> (Self, Arc<Board>) {
+        let clock = daemon::Clock::system();
+        let board = Arc::new(Board::new(clock.clone()));
+        let topology = t.build().unwrap();
+        let description = topology.describe();
+        let own = description.executors().map(|executor| OwnExecutor {
+            index: executor.index.try_into().unwrap(),
+            component: executor.component,
+            tasks: executor.tasks,
+            incarnation: 0,
+        });
+        let budget = Arc::new(Budget::new(topology.config().worker_memory(), 1));
+        let (own, loops) = (own.collect(), (1, Arc::clone(&board), budget));
+        let plan = Arc::new(Plan::new(topology, Args::default(), 0, own, loops));
+        let (inbox, epoch) = (Arc::clone(&plan.inboxes[0]), clock.now());
+        let loops = Arc::clone(&plan.inboxes);
+        let start = LoopStart { at: 0, plan, loops, transport: None, clock, epoch };
+        let running = std::thread::spawn(move || CoreLoop::new(start).run());
+        inbox.send(Message::Desired(Desired::Active));
+        (Self { inbox, running }, board)
+    }
+
+    pub(crate) fn stop(self) {
+        self.inbox.send(Message::Stop);
+        self.running.join().unwrap();
     }
 }

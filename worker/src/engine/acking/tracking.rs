@@ -98,6 +98,13 @@ impl Tracking {
         }
     }
 
+    /// The edges of all tuples, if none of them has several: [`Edge::UNTRACKED`] for one without.
+    #[inline]
+    #[must_use]
+    pub fn singles(&self) -> Option<&[Edge]> {
+        (self.shape == Shape::Single).then_some(&self.edges)
+    }
+
     /// Adds a tuple that no tree waits for.
     #[inline]
     pub fn push_untracked(&mut self) {

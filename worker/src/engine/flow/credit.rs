@@ -13,6 +13,8 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::engine::routing::ROOM_FULL;
+
 /// Tuples and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
@@ -24,10 +26,10 @@ pub struct Amount {
 
 /// What may be under way from one worker to one task of another.
 ///
-/// 2048 tuples are the sixteen full batches that a mailbox holds; 1 MiB is what a 10 Gbit/s
-/// network carries in the millisecond that a grant may take to come back. A sender may pass it by
+/// 16 384 tuples are what a sender emits in the half millisecond that a grant takes to come back
+/// when all cores are busy; 1 MiB is what a 10 Gbit/s network carries in a millisecond. A sender may pass it by
 /// one batch.
-pub const WINDOW: Amount = Amount { tuples: 2048, bytes: 1 << 20 };
+pub const WINDOW: Amount = Amount { tuples: 16384, bytes: 1 << 20 };
 
 /// A grant is worth a message when it is this part of the window larger than the last one said.
 const WORTH: u64 = 4;
@@ -41,10 +43,10 @@ const WINDOWS_MAX: usize = 1 << 16;
 /// use worker::engine::flow::{WINDOW, Window};
 ///
 /// let mut window = Window::new();
-/// window.received(1000, 4000);
+/// window.received(10_000, 40_000);
 /// assert!(!window.consumed(100, 400), "a small part is not worth a message");
-/// assert!(window.consumed(900, 3600));
-/// assert_eq!(window.announce().tuples, WINDOW.tuples + 1000);
+/// assert!(window.consumed(9_900, 39_600));
+/// assert_eq!(window.announce().tuples, WINDOW.tuples + 10_000);
 /// ```
 #[derive(Debug, Default)]
 pub struct Window {
@@ -160,9 +162,9 @@ impl Windows {
 ///
 /// let gate = Gate::new();
 /// assert!(gate.may_send());
-/// gate.took(5000, 40_000);
+/// gate.took(20_000, 40_000);
 /// assert!(!gate.may_send());
-/// assert!(gate.granted(7048, 1 << 20), "this grant opened it");
+/// assert!(gate.granted(26_384, 1 << 20), "this grant opened it");
 /// assert!(gate.may_send());
 /// ```
 #[derive(Debug)]
@@ -198,14 +200,19 @@ impl Gate {
             && self.used_bytes.load(Ordering::SeqCst) < self.granted_bytes.load(Ordering::SeqCst)
     }
 
-    /// How many tuples may be sent now, none if their bytes are used up; the load signal of a
-    /// shuffle.
+    /// How much of a window may be sent now, by tuples or by bytes, in parts of [`ROOM_FULL`]; the
+    /// load signal of a shuffle.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        let bytes = self.granted_bytes.load(Ordering::Relaxed);
+        let bytes = bytes.saturating_sub(self.used_bytes.load(Ordering::Relaxed));
+        let part = |left: u64, window: u64| left.min(window) * ROOM_FULL / window;
+        part(self.left(), WINDOW.tuples).min(part(bytes, WINDOW.bytes))
+    }
+
+    /// How many tuples may be sent now.
     #[must_use]
     pub fn left(&self) -> u64 {
-        let used = self.used_bytes.load(Ordering::Relaxed);
-        if used >= self.granted_bytes.load(Ordering::Relaxed) {
-            return 0;
-        }
         let used = self.used_tuples.load(Ordering::Relaxed);
         self.granted_tuples.load(Ordering::Relaxed).saturating_sub(used)
     }

@@ -22,7 +22,7 @@ fn a_gate_closes_at_the_window_in_bytes() {
     let gate = Gate::new();
     gate.took(1, WINDOW.bytes);
     assert!(!gate.may_send(), "one tuple of a whole window");
-    assert_eq!(gate.left(), 0, "a shuffle that looked at tuples alone would go on choosing it");
+    assert_eq!(gate.room(), 0, "a shuffle that looked at tuples alone would go on choosing it");
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn what_an_older_incarnation_left_in_the_mailbox_does_not_widen_the_window_for_g
 #[test]
 fn only_grants_worth_a_message_are_due_and_a_resume_says_all() {
     let mut windows = Windows::default();
-    windows.received(7, 1000, 10);
+    windows.received(7, WINDOW.tuples, 10);
     windows.received(8, 1000, 10);
     assert!(windows.consumed(7, WINDOW.tuples / 4, 1), "a quarter of the window is due");
     assert!(!windows.consumed(7, 1, 1), "it is due already");

@@ -17,14 +17,18 @@ impl Direct {
         if self.tasks == 0 {
             return Routed::Nowhere;
         }
-        debug_assert_eq!(batch.direct.len(), batch.len, "each tuple names its task");
-        let known = |&task: &u32| if task < self.tasks { task } else { NO_TASK };
-        out.extend(batch.direct.iter().map(known));
-        match out[..] {
-            [first, ..] if first != NO_TASK && out.iter().all(|&task| task == first) => {
-                Routed::Whole(first)
-            }
-            _ => Routed::Each,
+        checked(self.tasks, batch.direct, out)
+    }
+}
+
+/// Routes each tuple to the task named for it, if there is one.
+pub(super) fn checked(tasks: u32, named: &[u32], out: &mut Vec<u32>) -> Routed {
+    let known = |&task: &u32| if task < tasks { task } else { NO_TASK };
+    out.extend(named.iter().map(known));
+    match out[..] {
+        [first, ..] if first != NO_TASK && out.iter().all(|&task| task == first) => {
+            Routed::Whole(first)
         }
+        _ => Routed::Each,
     }
 }

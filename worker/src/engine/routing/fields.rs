@@ -10,12 +10,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    pub(super) fn new(groups: KeyGroups) -> Self {
-        Self { groups: Some(groups) }
-    }
-
-    pub(super) fn never_rescaled(tasks: u32) -> Self {
-        let groups = (tasks > 0).then(|| KeyGroups::even(KeyGroups::count_for(tasks), tasks));
+    pub(super) fn new(groups: Option<KeyGroups>) -> Self {
         Self { groups }
     }
 

@@ -3,7 +3,6 @@
 use topology_api::runtime::BoltTask;
 
 use super::{BoltExecutor, InHand};
-use crate::executor::counters::Board;
 use crate::executor::exits::Exits;
 use crate::executor::plan::Plan;
 use crate::executor::task_state::guarded;
@@ -48,6 +47,9 @@ impl BoltExecutor {
                 return;
             }
             let cell = &mut self.cells[at];
+            if cell.state.open && !cell.task.has_finished() {
+                continue;
+            }
             drop(guarded(|| cell.task.close()));
             cell.state.ended = true;
             exits.ended = true;
@@ -73,7 +75,7 @@ impl BoltExecutor {
             cell.state.failed(exits.now);
         }
         self.route(at, exits);
-        if self.cells[at].task.has_work() {
+        if !self.waits && self.cells[at].task.has_work() {
             let (tracking, since) = (exits.new_tracking(), exits.now);
             let given = Vec::new();
             let hand = InHand { cell: at, tracking, given, done: 0, stamp: u64::MAX, since };
@@ -81,13 +83,14 @@ impl BoltExecutor {
         }
     }
 
-    /// Closes its components; the worker ends.
-    pub fn close(&mut self, board: &Board) {
+    /// Closes its components; the worker ends, and what they still hold fails.
+    pub fn close(&mut self, plan: &Plan, exits: &mut Exits) {
         for cell in self.cells.iter_mut().filter(|cell| cell.state.open) {
             if let Err(text) = guarded(|| cell.task.close()) {
-                board.show(cell.counters.task, "panic", format!("in `close`: {text}"));
+                plan.board.show(cell.counters.task, "panic", format!("in `close`: {text}"));
             }
             cell.state.open = false;
         }
+        self.settle_held(true, plan, exits);
     }
 }

@@ -64,7 +64,7 @@ impl BoltExecutor {
     }
 
     /// Takes the verdicts that an explicit bolt gave, after all that it emitted was routed.
-    pub(super) fn settle_held(&mut self, plan: &Plan, exits: &mut Exits) -> bool {
+    pub(super) fn settle_held(&mut self, closing: bool, plan: &Plan, exits: &mut Exits) -> bool {
         let mut settled = false;
         for cell in &mut self.cells {
             let Some(verdicts) = cell.task.verdicts() else { continue };
@@ -83,10 +83,15 @@ impl BoltExecutor {
                         cell.held.settle(slot, |root, edges| exits.fold(root, edges, stamp));
                         continue;
                     }
-                    Verdict::Fail(text) => {
-                        plan.board.show(cell.counters.task, "error", text);
-                        FailReason::Error
+                    Verdict::Fail(text) => reason_of(Fault::Error(text), cell.counters.task, plan),
+                    Verdict::TooMuchOutput => {
+                        reason_of(Fault::TooMuchOutput, cell.counters.task, plan)
                     }
+                    Verdict::Late(text) => {
+                        plan.board.show(cell.counters.task, FailReason::Timeout.name(), text);
+                        FailReason::Timeout
+                    }
+                    Verdict::Dropped if closing => FailReason::Shutdown,
                     Verdict::Dropped if panicked => FailReason::Panic,
                     Verdict::Dropped => FailReason::DroppedGuard,
                 };
@@ -101,6 +106,21 @@ impl BoltExecutor {
 /// Contributes what these inputs owe their trees.
 fn contribute(hand: &InHand, inputs: Range<usize>, exits: &mut Exits) {
     if !hand.tracking.is_tracked() {
+        return;
+    }
+    if let Some(edges) = hand.tracking.singles() {
+        let (edges, given) = (&edges[inputs.clone()], &hand.given[inputs]);
+        let mut at = 0;
+        // The tuples of one line follow each other: they make one record.
+        for run in edges.chunk_by(|one, next| one.root == next.root) {
+            let given = &given[at..at + run.len()];
+            at += run.len();
+            if run[0].root != 0 {
+                let sum = run.iter().zip(given).fold(0, |sum, (edge, given)| sum ^ edge.id ^ given);
+                let childless = given.iter().all(|given| *given == 0);
+                exits.fold(run[0].root, sum, if childless { NO_STAMP } else { hand.stamp });
+            }
+        }
         return;
     }
     for input in inputs {

@@ -1,10 +1,46 @@
 //! How contributions and failures find the ledger that owns the tree, wherever it is.
 
-use super::Exits;
-use crate::engine::acking::AckBatch;
+use super::{Exits, SPARES};
+use crate::engine::acking::{AckBatch, AckBuffer, FailReason, executor_of};
 use crate::executor::inbox::Message;
 
 impl Exits {
+    /// Adds a contribution to a tree.
+    #[inline]
+    pub fn fold(&mut self, root: u64, edges: u64, stamp: u64) {
+        self.acks_for(executor_of(root)).fold(root, edges, stamp);
+    }
+
+    /// Fails a tree.
+    pub fn fail(&mut self, root: u64, reason: FailReason) {
+        self.acks_for(executor_of(root)).fail(root, reason);
+    }
+
+    /// Starts the timeout of a tree again.
+    pub fn reset_timeout(&mut self, root: u64) {
+        self.acks_for(executor_of(root)).reset(root);
+    }
+
+    /// What is to be told the owner of trees; most of a batch is for the same one.
+    #[inline]
+    fn acks_for(&mut self, owner: u16) -> &mut AckBuffer {
+        if self.acks.get(self.last_acks).is_none_or(|(known, _)| *known != owner) {
+            let at = self.acks.iter().position(|(known, _)| *known == owner);
+            self.last_acks = at.unwrap_or_else(|| {
+                self.acks.push((owner, AckBuffer::new()));
+                self.acks.len() - 1
+            });
+        }
+        &mut self.acks[self.last_acks].1
+    }
+
+    /// Takes a batch of contributions that was applied.
+    pub fn give_acks(&mut self, batch: AckBatch) {
+        if self.spare_acks.len() < SPARES {
+            self.spare_acks.push(batch);
+        }
+    }
+
     /// Sends what was contributed to the trees of one spout executor.
     pub(super) fn flush_acks(&mut self, owner: u16, batch: AckBatch) {
         match self.ledgers.get(&owner) {

@@ -1,0 +1,70 @@
+//! The same figures as Markdown tables.
+
+use super::chart::short;
+use crate::compare::{Figure, Summary};
+use crate::figures::rounded;
+use crate::stages::Stages;
+
+/// Figures that get a column, and what it is called.
+const COLUMNS: [(&str, &str); 7] = [
+    ("tuples_per_s", "tuples/s"),
+    ("p50_us", "p50 µs"),
+    ("p99_us", "p99 µs"),
+    ("complete_p50_us", "to ack p50 µs"),
+    ("complete_p99_us", "to ack p99 µs"),
+    ("cpu_cores", "cores"),
+    ("rss_mib", "MiB"),
+];
+
+/// A row a command, with the ratio of the first to the last.
+pub(super) fn of_summaries(summaries: &[Summary]) -> String {
+    let is_there = |(name, _): &&(&str, &str)| {
+        let mut sides = summaries.iter().flat_map(|summary| &summary.sides);
+        sides.any(|side| side.figures.contains_key(*name))
+    };
+    let columns: Vec<_> = COLUMNS.iter().filter(is_there).collect();
+    let heads: Vec<&str> = columns.iter().map(|(_, head)| *head).collect();
+    let mut lines = vec![
+        format!("| what | command | {} | first : last | rounds |", heads.join(" | ")),
+        format!("|---|---|{}---|---|", "---|".repeat(columns.len())),
+    ];
+    for summary in summaries {
+        for (at, side) in summary.sides.iter().enumerate() {
+            let figure = |(name, _): &&(&str, &str)| {
+                side.figures.get(*name).map_or_else(String::new, spread)
+            };
+            let figures: Vec<String> = columns.iter().map(figure).collect();
+            let (mut ratio, mut rounds) = (String::new(), String::new());
+            if at == 0 {
+                let of = summary.ratio.get("tuples_per_s");
+                ratio = of.map_or_else(String::new, |ratio| rounded(*ratio).to_string());
+                rounds = format!("{} of {}", summary.near_rounds(), summary.rounds);
+            }
+            lines.push(format!(
+                "| {} | `{}` | {} | {ratio} | {rounds} |",
+                if at == 0 { summary.name.as_str() } else { "" },
+                side.command,
+                figures.join(" | ")
+            ));
+        }
+    }
+    lines.join("\n")
+}
+
+fn spread(figure: &Figure) -> String {
+    let Figure { median, least, greatest, .. } = figure;
+    format!("{} [{} .. {}]", short(*median), short(*least), short(*greatest))
+}
+
+/// A row a stage.
+pub(super) fn of_stages(stages: &Stages) -> String {
+    let mut lines =
+        vec!["| stage | what | ns a tuple | spread |".to_owned(), "|---|---|---|---|".to_owned()];
+    for stage in &stages.stages {
+        lines.push(format!(
+            "| {} | {} | {:.1} | {:.1} .. {:.1} |",
+            stage.stage, stage.what, stage.median_ns, stage.least_ns, stage.greatest_ns
+        ));
+    }
+    lines.join("\n")
+}

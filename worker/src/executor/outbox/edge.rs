@@ -1,0 +1,252 @@
+//! One subscription of one of the executor's streams: where its tuples go, and what waits for whom.
+
+use topology_api::runtime::Rows;
+
+use super::EdgeStart;
+use super::facts::{Facts, Lost};
+use crate::engine::acking::Tracking;
+use crate::engine::flow::charge;
+use crate::engine::routing::{Batch, NO_TASK, Nearness, Routed, Router, Targets};
+use crate::executor::anchoring::Anchoring;
+use crate::executor::bolt::Chain;
+use crate::executor::exits::{Exits, Outgoing, Place};
+use crate::executor::mailbox::StreamRef;
+
+/// One subscription of one of the executor's streams.
+#[derive(Debug)]
+pub(super) struct Edge {
+    pub(super) from: StreamRef,
+    router: Router,
+    facts: Facts,
+    pub(super) targets: Vec<Target>,
+    /// Waiting tuples by target, with one more place for those that go nowhere.
+    pub(super) bins: Vec<Box<dyn Rows>>,
+    /// The trees of the waiting tuples.
+    tracking: Vec<Tracking>,
+}
+
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) task: u32,
+    pub(super) place: Place,
+    /// About how many bytes wait.
+    pub(super) bytes: usize,
+    /// The waiting tuples that these bytes are of.
+    weighed: usize,
+    /// The end of the stream is to be told, after what waits.
+    pub(super) ending: Vec<u32>,
+}
+
+impl Target {
+    fn new(task: u32, place: Place) -> Self {
+        Self { task, place, bytes: 0, weighed: 0, ending: Vec::new() }
+    }
+
+    /// Notes that its bin has grown to `tuples`, by tuples of about `each` bytes.
+    fn weigh(&mut self, tuples: usize, each: usize) {
+        self.bytes += each * (tuples - self.weighed);
+        self.weighed = tuples;
+    }
+}
+
+/// Where the tuples of one emitted column go.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way {
+    /// All to the target at this place; behind the last one: nowhere.
+    Sole(usize),
+    /// Each to its own.
+    Each,
+    /// Each to every one.
+    Every,
+}
+
+/// What is known about the tuples of one emitted column.
+pub(super) struct Parts<'a> {
+    pub(super) way: Way,
+    /// For each tuple its anchor.
+    pub(super) anchors: &'a [u32],
+    /// Where each goes, if they part ways.
+    pub(super) ordinals: &'a [u32],
+    /// About how many bytes one has.
+    pub(super) each: usize,
+}
+
+impl Edge {
+    pub(super) fn new(start: EdgeStart<'_>) -> Self {
+        let near = start.targets.iter().map(|(_, place)| match place {
+            Place::Here(_) => Nearness::Loop,
+            Place::Loop { .. } => Nearness::Worker,
+            Place::Away { .. } | Place::Nowhere => Nearness::Away,
+        });
+        let targets = Targets { near: near.collect() };
+        let facts = Facts::new(start.grouping, &targets);
+        let bins = (0..=start.targets.len()).map(|_| (start.output.empty)()).collect();
+        let tracking = (0..=start.targets.len()).map(|_| Tracking::new()).collect();
+        Self {
+            from: start.from,
+            router: Router::new(facts.kind, &targets, start.seed),
+            facts,
+            targets: start
+                .targets
+                .into_iter()
+                .map(|(task, place)| Target::new(task, place))
+                .collect(),
+            bins,
+            tracking,
+        }
+    }
+
+    /// The number of the bin for tuples that go nowhere.
+    pub(super) fn nowhere(&self) -> u32 {
+        u32::try_from(self.targets.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Decides where the tuples go: fills `ordinals` with one a tuple where they part ways. Tells why
+    /// some have no target.
+    pub(super) fn decide(
+        &mut self,
+        rows: &dyn Rows,
+        direct: &[u32],
+        exits: &Exits,
+        (hashes, ordinals): (&mut Vec<u64>, &mut Vec<u32>),
+    ) -> (Way, Option<Lost>) {
+        let nowhere = self.nowhere();
+        ordinals.clear();
+        let named = match self.facts.ask(rows, direct, hashes) {
+            Ok(named) => named,
+            Err(lost) => {
+                ordinals.resize(rows.len(), NO_TASK);
+                return (Way::Each, Some(lost));
+            }
+        };
+        let targets = &self.targets;
+        let load = |ordinal: u32| exits.room(&targets[ordinal as usize].place);
+        let busy = exits.pressure.busy();
+        let batch = Batch { len: rows.len(), hashes, direct: named, busy };
+        let sole = match self.router.route(batch, &load, ordinals) {
+            Routed::Every => return (Way::Every, None),
+            Routed::Whole(ordinal) => Some(ordinal),
+            Routed::Nowhere => Some(nowhere),
+            Routed::Each => None,
+        };
+        if let Some(sole) = sole {
+            if !self.facts.sifts(direct) {
+                return (Way::Sole(sole.min(nowhere) as usize), None);
+            }
+            ordinals.clear();
+            ordinals.resize(rows.len(), sole);
+        }
+        (Way::Each, self.facts.sift(ordinals, (direct, rows.len()), nowhere))
+    }
+
+    /// What the memory of the worker is charged with for what waits.
+    pub(super) fn weight(&self) -> u64 {
+        self.targets.iter().map(|it| charge(it.weighed as u64, it.bytes as u64)).sum()
+    }
+
+    /// Executes a batch for one idle bolt of this loop at once; gives back what cannot be.
+    pub(super) fn fuse(
+        &self,
+        rows: Box<dyn Rows>,
+        parts: &Parts<'_>,
+        anchoring: &mut Anchoring<'_>,
+        exits: &mut Exits,
+    ) -> Option<Box<dyn Rows>> {
+        let Way::Sole(at) = parts.way else { return Some(rows) };
+        // What waits for the same target must stay before it.
+        let target =
+            self.targets.get(at).filter(|t| self.bins[at].is_empty() && t.ending.is_empty());
+        let Some(target) = target.filter(|_| anchoring.may_fuse()) else { return Some(rows) };
+        let Some((at, mut bolt)) = exits.take_idle_bolt(&target.place) else { return Some(rows) };
+        let mut chain = Chain { parents: parts.anchors, anchoring };
+        bolt.execute_fused((target.task, self.from), rows, &mut chain, exits);
+        exits.bolts[at] = Some(bolt);
+        None
+    }
+
+    /// Moves the tuples to their targets' bins and ties each copy to its anchor.
+    pub(super) fn fill(
+        &mut self,
+        mut rows: Box<dyn Rows>,
+        parts: &Parts<'_>,
+        anchoring: &mut Anchoring<'_>,
+        exits: &mut Exits,
+    ) {
+        let Parts { way, anchors, ordinals, each } = *parts;
+        let nowhere = self.targets.len();
+        match way {
+            Way::Every => {
+                for (at, target) in self.targets.iter_mut().enumerate() {
+                    let mut copy = rows.duplicate();
+                    self.bins[at].append(&mut *copy);
+                    target.weigh(self.bins[at].len(), each);
+                    anchoring.tie_each(anchors, &mut exits.ids, &mut self.tracking, |_| at);
+                }
+            }
+            // Nothing is owed for what goes nowhere.
+            Way::Sole(at) if at == nowhere => {}
+            Way::Sole(at) => {
+                anchoring.tie_each(anchors, &mut exits.ids, &mut self.tracking, |_| at);
+                if self.bins[at].is_empty() {
+                    std::mem::swap(&mut self.bins[at], &mut rows);
+                } else {
+                    self.bins[at].append(&mut *rows);
+                }
+                self.targets[at].weigh(self.bins[at].len(), each);
+            }
+            Way::Each => {
+                let is_astray = |ordinal: &u32| *ordinal as usize == nowhere;
+                if ordinals.iter().any(is_astray) {
+                    let all =
+                        ordinals.iter().zip(anchors).filter(|(ordinal, _)| !is_astray(ordinal));
+                    for (ordinal, anchor) in all {
+                        let to = &mut self.tracking[*ordinal as usize];
+                        anchoring.tie(*anchor, &mut exits.ids, to);
+                    }
+                } else {
+                    let pick = |at: usize| ordinals[at] as usize;
+                    anchoring.tie_each(anchors, &mut exits.ids, &mut self.tracking, pick);
+                }
+                rows.scatter(ordinals, &mut self.bins);
+                self.bins[nowhere].clear();
+                for (target, bin) in self.targets.iter_mut().zip(&self.bins) {
+                    target.weigh(bin.len(), each);
+                }
+            }
+        }
+        exits.pool.give(rows);
+    }
+
+    /// Sends the bins that have at least so much, where there is room, and ends behind them.
+    pub(super) fn send(&mut self, source: u32, exits: &mut Exits, tuples: usize, bytes: usize) {
+        let waiting = self.bins.iter_mut().zip(&mut self.tracking);
+        for (target, (bin, tracking)) in self.targets.iter_mut().zip(waiting) {
+            let enough = bin.len() >= tuples || (!bin.is_empty() && target.bytes >= bytes);
+            if enough && exits.has_room(&target.place) {
+                target.weighed = 0;
+                let empty = exits.pool.like(&**bin);
+                let rows = std::mem::replace(bin, empty);
+                let empty = exits.new_tracking();
+                let out = Outgoing {
+                    target: target.task,
+                    source,
+                    from: self.from,
+                    rows,
+                    bytes: std::mem::take(&mut target.bytes),
+                    tracking: std::mem::replace(tracking, empty),
+                };
+                exits.send(&target.place, out);
+            }
+            if bin.is_empty()
+                && !target.ending.is_empty()
+                && !matches!(target.place, Place::Nowhere)
+            {
+                // A task is known to have ended when the last that it emitted has left: tell it now.
+                exits.ended = true;
+                for source in std::mem::take(&mut target.ending) {
+                    exits.send_end(&target.place, target.task, source, self.from);
+                }
+            }
+        }
+    }
+}
