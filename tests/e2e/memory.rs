@@ -79,7 +79,7 @@ fn sinks_that_stand_still_hold_up_their_branch_within_the_budget_and_nothing_is_
 #[test]
 fn a_worker_that_stands_still_takes_its_share_and_the_others_go_on() {
     let cluster = Cluster::start(1, 2);
-    let flags = ["--workers", "2", "-c", "max_pending=100000"];
+    let flags = ["--workers", "2"];
     let arguments = ["--count=5000", "--until-end", "--grouping=shuffle"];
     let audit = submit_audit(&cluster, "audit", &flags, &arguments);
     until_flowing(&audit, "there is a load");

@@ -146,7 +146,8 @@ impl Transport {
         let listener = listen.bind().await.map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
         let me = Arc::new(Identity { cluster, topology, worker, epoch });
-        let incoming = Arc::new(Incoming::new(Arc::clone(&me), Arc::clone(&receiver)));
+        let incoming =
+            Arc::new(Incoming::new(Arc::clone(&me), Arc::clone(&receiver), Arc::clone(&budget)));
         let message_max = frame_bytes_max + wire::AROUND_PAYLOAD_BYTES;
         let serving = server::serve(listener, Arc::clone(&incoming), message_max, shutdown.clone());
         shutdown.spawn(serving);

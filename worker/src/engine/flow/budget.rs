@@ -100,6 +100,12 @@ impl Budget {
         is
     }
 
+    /// What [`Budget::is_tight`] told last.
+    #[must_use]
+    pub fn was_tight(&self) -> bool {
+        self.tight.load(Ordering::Relaxed)
+    }
+
     /// Replaces a charge of `before` by one of `after`, from a thread that is no loop.
     pub fn change(&self, before: u64, after: u64) {
         if before != after {

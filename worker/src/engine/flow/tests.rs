@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::budget::{Account, Budget, Shares};
-use super::credit::{Amount, Gate, WINDOW, Window, Windows};
+use super::credit::{Amount, Gate, RESERVE, WINDOW, Window, Windows, window_among};
 
 #[test]
 fn a_gate_closes_at_the_window_in_tuples() {
@@ -89,13 +89,38 @@ fn only_grants_worth_a_message_are_due_and_a_resume_says_all() {
     assert_eq!(windows.announce_all().len(), 2, "after a reconnect nothing is taken for granted");
 }
 
+#[test]
+fn a_window_that_shrank_takes_nothing_back_and_grants_little_from_then_on() {
+    let (gate, mut window) = (Gate::new(), Window::new());
+    window.resize(RESERVE);
+    assert_eq!(window.announce(), WINDOW, "what was granted stays");
+    gate.took(WINDOW.tuples, 0);
+    window.received(WINDOW.tuples, 0);
+    assert!(window.consumed(WINDOW.tuples, 0), "the sender waits: this is worth a message");
+    let grant = window.announce();
+    assert!(gate.granted(grant.tuples, grant.bytes), "it opens the gate");
+    assert_eq!(gate.left(), RESERVE.tuples, "for the reserve");
+}
+
+#[test]
+fn windows_that_grow_are_due_without_anything_more_being_taken() {
+    let mut windows = Windows::default();
+    windows.resize(RESERVE);
+    windows.received(7, 2 * WINDOW.tuples, 10);
+    assert!(windows.consumed(7, WINDOW.tuples, 10), "the window is used up");
+    windows.announce_due();
+    windows.resize(WINDOW);
+    let due = windows.announce_due();
+    assert_eq!(due[0].1.tuples, 2 * WINDOW.tuples, "a whole window beyond what was taken");
+}
+
 proptest! {
-    /// Batches go out while the gate is open and are taken in any order of events; grants may be
-    /// lost, but the last one comes through.
+    /// Batches go out while the gate is open and are taken in any order of events; the window gets
+    /// smaller and larger; grants may be lost, but the last one comes through.
     #[test]
     fn a_sender_is_never_stuck_and_never_far_over_the_window(
         batches in proptest::collection::vec((1_u64..200, 0_u64..300_000), 1..200),
-        choices in proptest::collection::vec(0_u8..4, 1..600),
+        choices in proptest::collection::vec(0_u8..6, 1..600),
     ) {
         let (gate, mut window) = (Gate::new(), Window::new());
         let mut waiting = batches.into_iter();
@@ -104,6 +129,11 @@ proptest! {
         let mut choices = choices.into_iter();
         loop {
             let choice = choices.next().unwrap_or(3);
+            match choice {
+                4 => window.resize(RESERVE),
+                5 => window.resize(WINDOW),
+                _ => {}
+            }
             if choice != 2 && gate.may_send() && let Some((tuples, bytes)) = waiting.next() {
                 prop_assert!(held.tuples < WINDOW.tuples && held.bytes < WINDOW.bytes,
                     "{held:?} were under way and the gate was open");
@@ -188,6 +218,19 @@ proptest! {
         }
         accounts.iter().for_each(Account::publish);
         prop_assert_eq!(budget.used(), held);
+    }
+
+    /// Every window is open, and together they take a quarter of the budget if that is enough for
+    /// their reserves.
+    #[test]
+    fn windows_share_a_quarter_of_the_budget(
+        limit in 32_u64 << 20..1 << 40,
+        windows in 1_u64..10_000,
+    ) {
+        let size = window_among(limit, windows, false);
+        let reserves = windows * RESERVE.bytes;
+        prop_assert!(size.bytes * windows <= (limit / 4).max(reserves), "{:?} each", size);
+        prop_assert!(size.tuples >= RESERVE.tuples && size.tuples <= WINDOW.tuples);
     }
 
     /// However many queues there are, all of them full leave room in the budget.
