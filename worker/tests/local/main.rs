@@ -5,6 +5,7 @@
 mod asynchronous;
 mod blocking;
 mod explicit;
+mod fairness;
 mod groupings;
 mod limits;
 mod manners;
