@@ -4,10 +4,11 @@
 
 mod acks;
 mod frames;
+mod memory;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use daemon::Clock;
 use topology_api::runtime::{Pool, Rows};
@@ -25,9 +26,6 @@ use crate::transport::{FrameWriter, Link, Transport};
 
 /// Emptied buffers of a kind that are kept.
 const SPARES: usize = 64;
-
-/// How often a loop looks at what the others hold: to read their figures costs a little each.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Where a task is, seen from a loop.
 #[derive(Clone, Debug)]
@@ -189,22 +187,6 @@ impl Exits {
     pub fn read_clock(&mut self) -> Instant {
         self.now = self.clock.now();
         self.now
-    }
-
-    /// Shows the other loops what this one holds, once a round, and looks at what they do.
-    pub fn publish_memory(&mut self) {
-        self.memory.publish();
-        if self.now >= self.look_at {
-            self.is_tight = self.plan.budget.is_tight();
-            self.look_at = self.now + LOOK_EVERY;
-        }
-    }
-
-    /// Bytes that one target may leave in an outbox before its executor takes no more input: in a
-    /// worker that holds too much, none.
-    #[must_use]
-    pub fn outbox_share(&self) -> usize {
-        if self.is_tight { 1 } else { self.plan.shares.outbox as usize }
     }
 
     /// The time of this round in nanoseconds since the worker started.
