@@ -135,6 +135,10 @@ pub(crate) struct WorkerStatus {
     pub(crate) last_words: String,
     /// Its memory.
     pub(crate) rss_bytes: u64,
+    /// What of it waits in queues, frames and trees.
+    pub(crate) held_bytes: u64,
+    /// How much of that there may be.
+    pub(crate) held_bytes_limit: u64,
 }
 
 /// One component of a topology.

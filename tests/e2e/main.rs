@@ -12,6 +12,7 @@ mod failure;
 mod hostile;
 mod input_files;
 mod kills;
+mod memory;
 mod outages;
 mod outputs;
 mod trouble;

@@ -1,7 +1,9 @@
 //! A topology that misbehaves as it is told: numbers, a bolt or spout in trouble, a sink that counts.
 //!
-//! Arguments: `--trouble=WHAT`, see [`Trouble`]; `--count=N` numbers, 200 if not said. The sink leaves
+//! Arguments: `--trouble=WHAT`, see [`Trouble`], or `stalls`, see `stall`; `--count=N` numbers, 200 if not said. The sink leaves
 //! how many different numbers it saw as its result.
+
+mod stall;
 
 use std::collections::{BTreeSet, HashSet};
 use std::process::ExitCode;
@@ -197,6 +199,9 @@ fn value<'a>(args: &'a Args, start: &str) -> Option<&'a str> {
 
 fn trouble(args: &Args) -> Result<Topology, BuildError> {
     let asked = value(args, "--trouble=").unwrap_or_default();
+    if asked == "stalls" {
+        return stall::build(args);
+    }
     let Some((_, trouble)) = TROUBLES.into_iter().find(|(name, _)| *name == asked) else {
         let names: Vec<_> = TROUBLES.iter().map(|(name, _)| *name).collect();
         let text = format!("say with --trouble= which of {}", names.join(", "));

@@ -31,6 +31,9 @@ pub const SEVERAL: u32 = 1 << 31;
 /// Marks a tuple that is not emitted directly to one task.
 pub const NOT_DIRECT: u32 = u32::MAX;
 
+/// Calls into a component end when the tuples they emitted have so many bytes: a batch.
+pub(crate) const ENOUGH_BYTES: usize = 64 << 10;
+
 /// What one call, or several, emitted to one stream.
 pub struct Emitted {
     /// The tuples.
@@ -193,7 +196,8 @@ impl<T: Tuple> Output<T> {
     /// Emits all that `tuples` gives, pulled as the receivers have room: one tuple may become a
     /// billion in constant memory. The input is acked when the iterator has ended.
     ///
-    /// In `tick` and `finish`, where there is no input, all of it is pulled at once.
+    /// In `tick` and `finish`, where there is no input, the next input, tick or `close` waits for
+    /// its end.
     pub fn emit_from<I>(&mut self, tuples: I)
     where
         I: IntoIterator<Item = T>,
@@ -243,19 +247,26 @@ impl<T: Tuple> Output<T> {
         self.meter.count
     }
 
-    /// Pulls iterators until `room` tuples wait; tells whether all have ended.
+    /// Bytes that the call in hand emitted.
+    #[inline]
+    pub(crate) fn call_weight(&self) -> usize {
+        self.meter.call_weight
+    }
+
+    /// Pulls iterators until `room` tuples wait, or enough bytes; tells whether all have ended.
     pub(crate) fn pull(&mut self, room: usize) -> bool {
+        let mut bytes = 0;
         while let Some((mut tuples, anchor)) = self.pulls.pop_front() {
-            while self.meter.count < room {
+            while self.meter.count < room && bytes < ENOUGH_BYTES {
                 match tuples.next() {
                     Some(value) => {
                         self.meter.count += 1;
-                        self.main.push(value, anchor);
+                        bytes += self.main.push(value, anchor);
                     }
                     None => break,
                 }
             }
-            if self.meter.count >= room {
+            if self.meter.count >= room || bytes >= ENOUGH_BYTES {
                 self.pulls.push_front((tuples, anchor));
                 return false;
             }

@@ -14,7 +14,7 @@ pub(crate) use self::spout::SpoutDriver;
 
 use crate::async_bolt::LongCalls;
 use crate::input::{Input, Verdicts};
-use crate::output::{Emitted, MakeLane, Output, UNANCHORED};
+use crate::output::{ENOUGH_BYTES, Emitted, MakeLane, Output, UNANCHORED};
 use crate::rows::{Batch, Pool, Rows, emptied, for_each_while};
 use crate::{Bolt, BoltResult, Context, Error, ExplicitBolt, FailReason, Next};
 
@@ -57,14 +57,16 @@ pub trait BoltTask: Task + LongCalls {
     fn load(&mut self, rows: Box<dyn Rows>, slots: &[u32]);
     /// Gives the emptied buffer of a batch that is used up to the pool.
     fn unload(&mut self, pool: &mut Pool);
-    /// Executes inputs until the batch is used up, `most` are done with, or about `room` tuples wait
-    /// to be taken; returns how many inputs are done with.
+    /// Executes inputs until the batch is used up, `most` are done with, or about `room` tuples (or
+    /// a batch's bytes of them) wait to be taken; returns how many inputs are done with. Without a
+    /// batch it pulls the iterators that `tick` or `finish` gave.
     fn run(&mut self, most: usize, room: usize) -> usize;
     /// Tells whether inputs, or iterators given to `emit_from`, are left.
     fn has_work(&self) -> bool;
     /// Takes the failures of the inputs done with, by number within the batch.
     fn faults(&mut self) -> Vec<(u32, Fault)>;
-    /// After a panic: drops the instance and returns the number of the input it was working on.
+    /// After a panic: drops the instance and returns the number of the input it was working on, if
+    /// it was one.
     fn panicked(&mut self) -> Option<u32>;
     /// The verdicts of an explicit bolt.
     fn verdicts(&self) -> Option<&Arc<Verdicts>>;
@@ -217,8 +219,6 @@ impl<M: Manner> Task for Driver<M> {
         self.out.begin(UNANCHORED);
         if let Some(bolt) = &mut self.bolt {
             bolt.tick(&mut self.out);
-            // No input waits for these iterators, so nobody would come back to them.
-            self.out.pull(usize::MAX);
         }
     }
 
@@ -262,17 +262,17 @@ impl<M: Manner> BoltTask for Driver<M> {
     fn run(&mut self, most: usize, room: usize) -> usize {
         let Some(bolt) = &mut self.bolt else { return 0 };
         let mut done = 0;
-        if self.pulling {
-            if !self.out.pull(room) {
-                return done;
-            }
-            self.pulling = false;
+        if self.out.is_pulling() && !self.out.pull(room) {
+            return done;
+        }
+        if std::mem::take(&mut self.pulling) {
             self.cursor += 1;
             done += 1;
         }
         if self.out.count() >= room || done >= most {
             return done;
         }
+        let mut bytes = 0;
         for_each_while(&mut self.input, |tuple| {
             let slot = if M::EXPLICIT { self.slots[self.cursor as usize] } else { self.cursor };
             self.out.begin(slot);
@@ -290,13 +290,14 @@ impl<M: Manner> BoltTask for Driver<M> {
             }
             self.cursor += 1;
             done += 1;
-            done < most && self.out.count() < room
+            bytes += self.out.call_weight();
+            done < most && self.out.count() < room && bytes < ENOUGH_BYTES
         });
         done
     }
 
     fn has_work(&self) -> bool {
-        self.pulling || self.out.is_pulling() || self.input.len() > 0
+        self.out.is_pulling() || self.pulling || self.input.len() > 0
     }
 
     fn faults(&mut self) -> Vec<(u32, Fault)> {
@@ -309,9 +310,9 @@ impl<M: Manner> BoltTask for Driver<M> {
         drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(bolt))));
         self.out.abandon_pulls();
         self.pulling = false;
-        let input = self.cursor;
+        let input = self.husk.is_some().then_some(self.cursor);
         self.cursor += 1;
-        Some(input)
+        input
     }
 
     fn verdicts(&self) -> Option<&Arc<Verdicts>> {
@@ -322,7 +323,6 @@ impl<M: Manner> BoltTask for Driver<M> {
         self.out.begin(UNANCHORED);
         if let Some(bolt) = &mut self.bolt {
             bolt.finish(&mut self.out);
-            self.out.pull(usize::MAX);
         }
     }
 }

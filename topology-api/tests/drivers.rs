@@ -251,3 +251,33 @@ fn a_sound_topology_builds_and_describes_itself() {
     let json = serde_json::to_string(&description).expect("plain data is JSON");
     assert_eq!(serde_json::from_str::<topology_api::Description>(&json).ok(), Some(description));
 }
+
+/// Gives an iterator in `tick` and in `finish`.
+struct PoursAtTheEnd;
+
+impl Bolt for PoursAtTheEnd {
+    type Input = Number;
+    type Output = Number;
+
+    fn execute(&mut self, _: Number, _: &mut Output<Number>) -> BoltResult {
+        Ok(())
+    }
+
+    fn tick(&mut self, out: &mut Output<Number>) {
+        out.emit_from((0..5_000).map(|n| Number { n }));
+    }
+
+    fn finish(&mut self, out: &mut Output<Number>) {
+        out.emit_from((5_000..10_000).map(|n| Number { n }));
+    }
+}
+
+#[test]
+fn a_driver_pulls_what_tick_and_finish_give_to_the_end() {
+    let mut bolt = BoltDriver::new(|_| PoursAtTheEnd).unwrap();
+    bolt.tick();
+    bolt.execute(Number { n: 0 });
+    bolt.finish();
+    let numbers: Vec<u64> = bolt.emitted().into_iter().map(|number| number.n).collect();
+    assert!(numbers.into_iter().eq(0..10_000), "all of it, in order");
+}

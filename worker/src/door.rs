@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use daemon::Clock;
 
 use crate::engine::acking::FailReason;
+use crate::engine::flow::{Budget, charge};
 use crate::executor::inbox::{Inbox, Message};
 use crate::executor::mailbox::{Delivery, Item, Payload, StreamRef};
 use crate::executor::plan::Plan;
@@ -19,6 +20,8 @@ const WAITING_HOLDS: Duration = Duration::from_secs(2);
 /// Takes the frames; what comes before the loops are there waits for them.
 pub(crate) struct Door {
     clock: Clock,
+    /// What comes in is charged here until an executor takes it.
+    budget: Arc<Budget>,
     state: Mutex<DoorState>,
 }
 
@@ -38,8 +41,8 @@ struct Inside {
 }
 
 impl Door {
-    pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, state: Mutex::default() }
+    pub(crate) fn new(clock: Clock, budget: Arc<Budget>) -> Self {
+        Self { clock, budget, state: Mutex::default() }
     }
 
     /// The longest that a tuple waits in any other worker, in nanoseconds.
@@ -79,6 +82,7 @@ impl Inside {
                     let (tuples, bytes) = (u64::from(head.count), rows.len() as u64);
                     let (Some(from), Some(seat)) = (from, seat) else {
                         self.transport.consumed(peer, head.target_task, tuples, bytes);
+                        self.plan.budget.change(charge(tuples, bytes), 0);
                         let refused = vec![FrameItem::Batch { head, tracking, rows }];
                         self.inboxes[0].send(Message::Lost(refused, FailReason::Refused));
                         continue;
@@ -130,6 +134,7 @@ impl Receiver for Door {
         if let Some(waiting) = items.iter().find_map(waiting_of) {
             state.waiting.insert(from, (waiting, self.clock.now()));
         }
+        self.budget.change(0, items.iter().map(weight).sum());
         match &state.inside {
             Some(inside) => inside.hand_over(from, items, &self.clock),
             None => state.early.push((from, items)),
@@ -147,6 +152,14 @@ impl Receiver for Door {
         if let Some(inside) = &self.lock().inside {
             inside.inboxes.iter().for_each(|inbox| inbox.wake());
         }
+    }
+}
+
+/// What an item is charged with until it is taken.
+fn weight(item: &FrameItem) -> u64 {
+    match item {
+        FrameItem::Batch { head, rows, .. } => charge(u64::from(head.count), rows.len() as u64),
+        _ => 0,
     }
 }
 

@@ -10,6 +10,7 @@ use daemon::Clock;
 use topology_api::{Args, Topology};
 
 use crate::async_io::AsyncIo;
+use crate::engine::flow::Budget;
 use crate::engine::routing::{Epoch, ExecutorPlace, Route, Table};
 use crate::entry::{EX_SOFTWARE, complain, say};
 use crate::executor::core_loop::{CoreLoop, LoopStart};
@@ -137,7 +138,9 @@ fn run_unless(
     let table = own_table(&topology, &executors);
     let loops = cores(0, &topology);
     let stuck_after = topology.config().stuck_after();
-    let plan = Plan::new(topology, arguments, 0, executors, (loops, Arc::clone(&board)));
+    let budget = Arc::new(Budget::new(topology.config().worker_memory(), loops));
+    let shared = (loops, Arc::clone(&board), budget);
+    let plan = Plan::new(topology, arguments, 0, executors, shared);
     let loops = Loops::start(plan, None, &clock)?;
     let routes = Arc::new(Routes { table, links: BTreeMap::new() });
     loops.tell(|| Message::Routes(Arc::clone(&routes)));

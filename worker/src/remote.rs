@@ -14,6 +14,7 @@ use topology_api::{Args, Topology};
 
 use crate::control::Control;
 use crate::door::Door;
+use crate::engine::flow::Budget;
 use crate::engine::routing::{Epoch, ExecutorPlace, Route, Table, incarnation_of};
 use crate::executor::counters::{Board, Snapshot};
 use crate::executor::inbox::{Desired, Message};
@@ -64,7 +65,9 @@ pub(crate) fn run(launch: Launch, topology: Topology, arguments: Args) -> Result
 async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<(), Error> {
     let clock = Clock::system();
     let shutdown = Shutdown::new();
-    let door = Arc::new(Door::new(clock.clone()));
+    let loops = cores(launch.cores, &topology);
+    let budget = Arc::new(Budget::new(topology.config().worker_memory(), loops));
+    let door = Arc::new(Door::new(clock.clone(), Arc::clone(&budget)));
     let config = Config {
         cluster: launch.cluster.clone(),
         topology: launch.topology.clone(),
@@ -73,6 +76,7 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
         listen: launch.listen.parse::<Listen>()?,
         advertise: launch.advertise.clone(),
         frame_bytes_max: topology.config().tuple_max_bytes() as usize + AROUND_TUPLE_BYTES,
+        budget: Arc::clone(&budget),
     };
     let receiver = Arc::clone(&door) as Arc<dyn Receiver>;
     let transport = Transport::start(config, receiver, clock.clone(), shutdown.clone()).await?;
@@ -90,6 +94,7 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
         transport,
         door,
         board,
+        budget,
         clock,
         loops: None,
         table: Table::default(),
@@ -111,6 +116,7 @@ struct Worker {
     transport: Transport,
     door: Arc<Door>,
     board: Arc<Board>,
+    budget: Arc<Budget>,
     clock: Clock,
     loops: Option<Loops>,
     table: Table,
@@ -192,8 +198,8 @@ impl Worker {
             })
             .collect();
         let loops = cores(self.launch.cores, &topology);
-        let board = Arc::clone(&self.board);
-        let plan = Plan::new(topology, arguments, self.launch.worker, executors, (loops, board));
+        let shared = (loops, Arc::clone(&self.board), Arc::clone(&self.budget));
+        let plan = Plan::new(topology, arguments, self.launch.worker, executors, shared);
         let loops = Loops::start(plan, Some(&self.transport), &self.clock)?;
         let transport = self.transport.clone();
         self.door.open(transport, Arc::clone(&loops.plan), Arc::clone(&loops.inboxes));

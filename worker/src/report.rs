@@ -70,6 +70,8 @@ pub(crate) fn report(
             .collect(),
         table_version: facts.table_version,
         rss_bytes: resident_bytes().unwrap_or(0),
+        held_bytes: plan.budget.used(),
+        held_bytes_limit: plan.budget.limit(),
     }
 }
 

@@ -175,6 +175,7 @@ fn workers(text: &mut String, workers: &[WorkerStatus]) {
         ("EPOCH", Align::Left),
         ("RESTARTS", Align::Right),
         ("MEMORY", Align::Right),
+        ("WAITING", Align::Right),
         ("LAST EXIT", Align::Left),
     ];
     let row = |it: &WorkerStatus| {
@@ -187,6 +188,7 @@ fn workers(text: &mut String, workers: &[WorkerStatus]) {
             it.epoch.clone(),
             it.restarts.to_string(),
             output::bytes(it.rss_bytes),
+            format!("{} of {}", output::bytes(it.held_bytes), output::bytes(it.held_bytes_limit)),
             it.last_exit.clone(),
         ]
     };

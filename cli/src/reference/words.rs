@@ -164,7 +164,7 @@ fn topology_reason(key: &str) -> &'static str {
             "the call is shown in the status and goes on; see `message_timeout` for its tuple"
         }
         "worker.memory" => {
-            "accepted, and without effect yet: each queue has a fixed limit of its own"
+            "spouts wait from three quarters of it on; see [operating](operating.md#the-memory-of-a-worker)"
         }
         "tuple.max_bytes" => {
             "a receiver must be able to hold what arrives; larger data belongs beside the stream"

@@ -175,6 +175,10 @@ pub struct Worker {
     pub last_words: String,
     /// Memory it uses.
     pub rss_bytes: u64,
+    /// What of it waits in queues, frames and trees.
+    pub held_bytes: u64,
+    /// How much of that it may hold: the setting `worker.memory`.
+    pub held_bytes_limit: u64,
     /// The indices of its executors.
     pub executors: Vec<u32>,
 }

@@ -68,6 +68,16 @@ impl Page {
             "Memory the worker uses.",
             workers().map(|(labels, worker)| (labels, worker.rss_bytes)),
         );
+        self.gauge(
+            "squall_worker_held_bytes",
+            "What waits in queues, frames and trees of the worker.",
+            workers().map(|(labels, worker)| (labels, worker.held_bytes)),
+        );
+        self.gauge(
+            "squall_worker_held_bytes_limit",
+            "How much may wait in the worker.",
+            workers().map(|(labels, worker)| (labels, worker.held_bytes_limit)),
+        );
     }
 
     fn components(&mut self, topologies: &[Topology]) {

@@ -81,6 +81,8 @@ fn worker(engine: &Engine, held: &Versioned<AssignmentRecord>) -> Worker {
         last_exit_ms: told.last_exit_ms,
         last_words: told.last_words,
         rss_bytes: live.map_or(0, |live| live.report.rss_bytes),
+        held_bytes: live.map_or(0, |live| live.report.held_bytes),
+        held_bytes_limit: live.map_or(0, |live| live.report.held_bytes_limit),
         executors: held.record.executors.iter().map(|executor| executor.index).collect(),
     }
 }

@@ -3,7 +3,7 @@
 use std::vec::IntoIter;
 
 use super::{DONE, Factory, SpoutTask, Task};
-use crate::output::{Emitted, MakeLane, SpoutOutput};
+use crate::output::{ENOUGH_BYTES, Emitted, MakeLane, SpoutOutput, UNANCHORED};
 use crate::rows::{Pool, emptied, for_each_while};
 use crate::{Context, Error, FailReason, Next, Spout};
 
@@ -56,12 +56,14 @@ impl<S: Spout> Task for SpoutDriver<S> {
 impl<S: Spout> SpoutTask for SpoutDriver<S> {
     fn next(&mut self, room: usize) -> Result<Next, Error> {
         let Some(spout) = &mut self.spout else { return Ok(Next::Idle) };
+        self.out.output.begin(UNANCHORED);
         loop {
             let before = self.out.count();
-            match spout.next(&mut self.out)? {
-                // Without anything emitted the loop must not keep the executor for itself.
-                Next::Emitted if self.out.count() < room && self.out.count() > before => {}
-                next => return Ok(next),
+            let next = spout.next(&mut self.out)?;
+            // Without anything emitted the loop must not keep the executor for itself.
+            let goes_on = self.out.count() < room && self.out.count() > before;
+            if next != Next::Emitted || !goes_on || self.out.output.call_weight() >= ENOUGH_BYTES {
+                return Ok(next);
             }
         }
     }

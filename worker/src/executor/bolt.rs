@@ -58,8 +58,8 @@ impl Cell {
         let (done, panicked) = match ran {
             Ok(done) => (done, None),
             Err(text) => {
-                let input = self.task.panicked().map_or(first, |input| input as usize);
-                (input.saturating_sub(first) + 1, Some(text))
+                let input = self.task.panicked();
+                (input.map_or(0, |at| (at as usize).saturating_sub(first) + 1), Some(text))
             }
         };
         if done > 0 && !self.waits {
@@ -82,7 +82,8 @@ impl Cell {
     }
 }
 
-/// The batch in hand: some of its inputs may be done with.
+/// The batch in hand: some of its inputs may be done with. One without inputs stands for the
+/// iterators that `tick` or `finish` gave.
 struct InHand {
     cell: usize,
     tracking: Tracking,
@@ -113,6 +114,8 @@ pub struct BoltExecutor {
     due: Option<Instant>,
     tick: Option<Duration>,
     next_tick: Instant,
+    /// The tasks before this had their tick.
+    ticked: usize,
     streams: usize,
     /// How many (stream, source task) pairs must end before a task finishes.
     sources: usize,
@@ -143,6 +146,7 @@ impl BoltExecutor {
                 }
             })
             .collect();
+        let ticked = executor.tasks.len();
         let streams: HashSet<(usize, usize)> =
             component.inputs.iter().map(|input| (input.component, input.stream)).collect();
         let sources = streams.iter().map(|(source, _)| plan.topology.tasks(*source).len()).sum();
@@ -158,6 +162,7 @@ impl BoltExecutor {
             due: None,
             tick: component.tick,
             next_tick: component.tick.map_or(now, |tick| now + tick),
+            ticked,
             streams: component.outputs.len(),
             sources,
         }
@@ -181,7 +186,7 @@ impl BoltExecutor {
             if self.in_hand.is_none() {
                 // Between two batches: one in hand must not become the anchor of what a tick emits.
                 self.tick_if_due(plan, exits);
-                if !self.take(plan, exits) {
+                if self.in_hand.is_none() && !self.take(plan, exits) {
                     break;
                 }
             }
@@ -347,7 +352,10 @@ impl BoltExecutor {
     }
 
     /// When it wants a turn without having been sent anything.
-    pub fn wakes_at(&self) -> Option<Instant> {
+    pub fn wakes_at(&self, exits: &Exits) -> Option<Instant> {
+        // A tick comes between two batches.
+        let stands = self.in_hand.is_some() || self.is_stalled();
+        let may_tick = !stands && !self.outbox.is_over_share(exits);
         let retry = self
             .cells
             .iter()
@@ -356,7 +364,7 @@ impl BoltExecutor {
             .min();
         let tick = self
             .tick
-            .filter(|_| self.cells.iter().any(|cell| cell.state.open))
+            .filter(|_| may_tick && self.cells.iter().any(|cell| cell.state.open))
             .map(|_| self.next_tick);
         retry.into_iter().chain(tick).chain(self.due).min()
     }

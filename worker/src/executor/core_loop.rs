@@ -174,6 +174,7 @@ impl CoreLoop {
             self.apply(owner, batch);
         }
         self.exits.note_round(worked);
+        self.exits.publish_memory();
         self.unposted |= worked;
         if now >= self.next_post {
             self.expire();
@@ -268,10 +269,14 @@ impl CoreLoop {
         let post = self.unposted.then_some(self.next_post);
         let spouts = self.spouts.iter().flatten().filter_map(|spout| {
             let watch = spout.has_open_trees().then(|| self.exits.now + POST_EVERY);
-            spout.wakes_at().into_iter().chain(watch).min()
+            spout.wakes_at(&self.exits).into_iter().chain(watch).min()
         });
         let bolts = self.exits.bolts.iter().flatten().filter_map(|bolt| {
-            if bolt.is_busy(&self.exits) { Some(self.exits.now) } else { bolt.wakes_at() }
+            if bolt.is_busy(&self.exits) {
+                Some(self.exits.now)
+            } else {
+                bolt.wakes_at(&self.exits)
+            }
         });
         let wake = spouts.chain(bolts).chain(post).min();
         if !self.inbox.may_park() {

@@ -4,6 +4,7 @@
 
 mod acks;
 mod frames;
+mod memory;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use daemon::Clock;
 use topology_api::runtime::{Pool, Rows};
 
 use crate::engine::acking::{AckBatch, AckBuffer, EdgeIds, FailReason, Tracking};
-use crate::engine::flow::Gate;
+use crate::engine::flow::{Account, Gate, charge};
 use crate::engine::routing::Pressure;
 use crate::executor::bolt::BoltExecutor;
 use crate::executor::calls::CallWatch;
@@ -116,6 +117,12 @@ pub struct Exits {
     pub late: u64,
     /// Whether this loop has time left for its own tasks.
     pub pressure: Pressure,
+    /// What this loop holds for others to take.
+    pub memory: Account,
+    /// The worker holds so much that no more should be asked for.
+    pub is_tight: bool,
+    /// When to look again whether it does.
+    look_at: Instant,
 }
 
 /// What a loop starts from.
@@ -155,6 +162,9 @@ impl Exits {
             tuple_bytes_max: start.plan.topology.config().tuple_max_bytes() as usize,
             watch: start.plan.board.watch(start.epoch),
             fusion: start.plan.topology.config().fusion(),
+            memory: Account::new(&start.plan.budget, start.at),
+            is_tight: false,
+            look_at: start.epoch,
             plan: start.plan,
             loops: start.loops,
             ledgers: start.ledgers,
@@ -252,6 +262,7 @@ impl Exits {
         let bytes = out.bytes as u64;
         match place {
             Place::Here(_) | Place::Loop { .. } => {
+                self.memory.charge(charge(tuples, bytes));
                 let item = Item::Batch(Delivery {
                     target: out.target,
                     from: out.from,
@@ -368,6 +379,7 @@ impl Exits {
 
     /// Gives back the room of a batch that was taken from a mailbox.
     pub fn took(&mut self, delivery: &Delivery, starved: bool) {
+        self.memory.discharge(charge(delivery.tuples, delivery.bytes));
         if let (Some(peer), Some(transport)) = (delivery.peer, &self.transport) {
             transport.consumed(peer, delivery.target, delivery.tuples, delivery.bytes);
         }

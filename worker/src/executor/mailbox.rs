@@ -9,13 +9,11 @@ use bytes::Bytes;
 use topology_api::runtime::Rows;
 
 use crate::engine::acking::Tracking;
+use crate::engine::flow::budget::MAILBOX_BYTES;
 use crate::engine::routing::ROOM_FULL;
 
 /// Tuples an executor's mailbox takes before its senders hold back: 8 full batches.
 pub const MAILBOX_TUPLES: u64 = 1024;
-
-/// Bytes an executor's mailbox takes before its senders hold back.
-pub const MAILBOX_BYTES: u64 = 1024 * 1024;
 
 /// The tuples of a batch: typed, or still as they came from another worker.
 #[derive(Debug)]
@@ -78,15 +76,34 @@ pub enum Item {
 }
 
 /// How full a mailbox is; its senders look at it, on whatever loop they run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Gauge {
     tuples: AtomicU64,
     bytes: AtomicU64,
+    /// How many of them it takes.
+    bytes_max: u64,
     /// Somebody waits for room.
     starved: AtomicBool,
 }
 
+impl Default for Gauge {
+    fn default() -> Self {
+        Self::new(MAILBOX_BYTES)
+    }
+}
+
 impl Gauge {
+    /// The gauge of an empty mailbox that takes so many bytes.
+    #[must_use]
+    pub fn new(bytes_max: u64) -> Self {
+        Self {
+            tuples: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            bytes_max,
+            starved: AtomicBool::new(false),
+        }
+    }
+
     /// Tells whether more may be sent; if not, the loops are woken when there is room again.
     pub fn has_room(&self) -> bool {
         if self.fits() {
@@ -101,8 +118,8 @@ impl Gauge {
     /// shuffle.
     pub fn room(&self) -> u64 {
         let tuples = MAILBOX_TUPLES.saturating_sub(self.tuples.load(Ordering::Relaxed));
-        let bytes = MAILBOX_BYTES.saturating_sub(self.bytes.load(Ordering::Relaxed));
-        (tuples * ROOM_FULL / MAILBOX_TUPLES).min(bytes * ROOM_FULL / MAILBOX_BYTES)
+        let bytes = self.bytes_max.saturating_sub(self.bytes.load(Ordering::Relaxed));
+        (tuples * ROOM_FULL / MAILBOX_TUPLES).min(bytes * ROOM_FULL / self.bytes_max)
     }
 
     /// Tuples that wait.
@@ -112,7 +129,7 @@ impl Gauge {
 
     fn fits(&self) -> bool {
         self.tuples.load(Ordering::SeqCst) < MAILBOX_TUPLES
-            && self.bytes.load(Ordering::SeqCst) < MAILBOX_BYTES
+            && self.bytes.load(Ordering::SeqCst) < self.bytes_max
     }
 
     /// Notes a batch that is on its way.

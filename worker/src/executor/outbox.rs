@@ -24,9 +24,6 @@ pub const BATCH_BYTES: usize = 64 * 1024;
 /// What a target without room may leave in the outbox before its senders stop: two batches.
 const SHARE_TUPLES: usize = 2 * BATCH_TUPLES;
 
-/// The same in bytes.
-const SHARE_BYTES: usize = 2 * BATCH_BYTES;
-
 /// One subscription, from which an [`Outbox`] is made.
 pub struct EdgeStart<'a> {
     /// The stream, of the executor's component.
@@ -47,6 +44,8 @@ pub struct EdgeStart<'a> {
 #[derive(Debug)]
 pub struct Outbox {
     edges: Vec<Edge>,
+    /// What the memory of the worker is charged with for what waits.
+    charged: u64,
     /// Room for decisions, reused.
     ordinals: Vec<u32>,
     hashes: Vec<u64>,
@@ -57,7 +56,7 @@ impl Outbox {
     #[must_use]
     pub fn new(edges: Vec<EdgeStart<'_>>) -> Self {
         let edges = edges.into_iter().map(Edge::new).collect();
-        Self { edges, ordinals: Vec::new(), hashes: Vec::new() }
+        Self { edges, charged: 0, ordinals: Vec::new(), hashes: Vec::new() }
     }
 
     /// Routes what was emitted to one stream, and sends what is full.
@@ -105,17 +104,22 @@ impl Outbox {
 
     /// Sends all that waits and has room.
     pub fn flush(&mut self, source: u32, exits: &mut Exits) {
+        let mut left = 0;
         for edge in &mut self.edges {
             edge.send(source, exits, 1, 0);
+            left += edge.weight();
         }
+        exits.memory.change(self.charged, left);
+        self.charged = left;
     }
 
     /// Tells whether some target's share is full and it has no room: no more input then.
     #[must_use]
     pub fn is_over_share(&self, exits: &Exits) -> bool {
+        let share = exits.outbox_share();
         self.edges.iter().any(|edge| {
             edge.targets.iter().zip(&edge.bins).any(|(target, bin)| {
-                (bin.len() >= SHARE_TUPLES || target.bytes >= SHARE_BYTES)
+                (bin.len() >= SHARE_TUPLES || target.bytes >= share)
                     && !exits.has_room(&target.place)
             })
         })

@@ -8,6 +8,7 @@ use std::time::Duration;
 use topology_api::runtime::{Calls, OutputName, Reporter, TaskFacts};
 use topology_api::{Args, Context, Topology};
 
+use crate::engine::flow::{Budget, Shares};
 use crate::engine::placement::{PlacedExecutor, place};
 use crate::executor::counters::Board;
 use crate::executor::inbox::Inbox;
@@ -53,17 +54,21 @@ pub struct Plan {
     owners: BTreeMap<u32, usize>,
     /// How other threads reach the loops: one a loop.
     pub inboxes: Arc<[Arc<Inbox>]>,
+    /// What the worker holds and may hold.
+    pub budget: Arc<Budget>,
+    /// What each of its queues may.
+    pub shares: Shares,
 }
 
 impl Plan {
-    /// Places the executors on `loops` loops.
+    /// Places the executors on `loops` loops, and divides the budget among their queues.
     #[must_use]
     pub fn new(
         topology: Topology,
         arguments: Args,
         worker: u32,
         executors: Vec<OwnExecutor>,
-        (loops, board): (usize, Arc<Board>),
+        (loops, board, budget): (usize, Arc<Board>, Arc<Budget>),
     ) -> Self {
         let loops = loops.clamp(1, executors.len().max(1));
         let placed: Vec<PlacedExecutor> = executors
@@ -71,6 +76,7 @@ impl Plan {
             .map(|executor| PlacedExecutor { index: executor.index, component: executor.component })
             .collect();
         let ats = place(&placed, &joined(&topology), loops);
+        let shares = shares(&topology, &executors, budget.limit());
         let mut places = vec![0; loops];
         // Downstream components first: what waits the longest way in moves on first.
         let mut order: Vec<usize> = (0..executors.len()).collect();
@@ -78,7 +84,8 @@ impl Plan {
         let mut seats = vec![None; executors.len()];
         for own in order {
             let at = ats[own];
-            seats[own] = Some(Seat { at, place: places[at], gauge: Arc::default() });
+            let gauge = Arc::new(Gauge::new(shares.mailbox));
+            seats[own] = Some(Seat { at, place: places[at], gauge });
             places[at] += 1;
         }
         let owners = executors
@@ -88,7 +95,18 @@ impl Plan {
             .collect();
         let seats = seats.into_iter().flatten().collect();
         let inboxes = (0..loops).map(|_| Arc::default()).collect();
-        Self { topology, board, arguments, worker, executors, seats, owners, inboxes }
+        Self {
+            topology,
+            board,
+            arguments,
+            worker,
+            executors,
+            seats,
+            owners,
+            inboxes,
+            budget,
+            shares,
+        }
     }
 
     /// The executor of this worker with this index in the topology.
@@ -169,6 +187,19 @@ impl Plan {
         });
         (context, waker)
     }
+}
+
+/// What each queue may hold: one mailbox an executor, and one place a target in its outbox.
+fn shares(topology: &Topology, executors: &[OwnExecutor], limit: u64) -> Shares {
+    let components = topology.components();
+    let targets = |own: &OwnExecutor| {
+        let readers = components.iter().enumerate().map(|(reader, component)| {
+            let reads = component.inputs.iter().filter(|it| it.component == own.component).count();
+            reads * topology.tasks(reader).len()
+        });
+        readers.sum::<usize>() as u64
+    };
+    Shares::of(limit, executors.len() as u64, executors.iter().map(targets).sum())
 }
 
 /// Pairs of components whose edge may stay on one loop.

@@ -14,6 +14,7 @@ use topology_api::runtime::{SpoutTask, Unopened};
 use topology_api::{Context, Next};
 
 use crate::engine::acking::{AckBatch, Ledger, PENDING_MAX};
+use crate::engine::flow::budget::TREE_BYTES;
 use crate::executor::anchoring::{Anchoring, Roots};
 use crate::executor::counters::TaskCounters;
 use crate::executor::exits::Exits;
@@ -32,6 +33,9 @@ const ASKED_AGAIN: u32 = 8;
 
 /// Pause of a spout that wakes its executor.
 const UNTIL_WOKEN: Duration = Duration::from_secs(3_600);
+
+/// Pause of a spout while its worker holds too much.
+const UNTIL_ROOM: Duration = Duration::from_millis(10);
 
 /// Most calls of `next` rounds in one turn.
 const ROUNDS_A_TURN: usize = 4;
@@ -72,6 +76,8 @@ pub struct SpoutExecutor {
     tick: Option<Duration>,
     next_tick: Instant,
     streams: usize,
+    /// What the memory of the worker is charged with for open trees.
+    charged: u64,
     /// Room for roots, the ids given for them and their slots, reused.
     roots: Vec<u64>,
     given: Vec<u64>,
@@ -116,6 +122,7 @@ impl SpoutExecutor {
             tick: component.tick,
             next_tick: component.tick.map_or(now, |tick| now + tick),
             streams: component.outputs.len(),
+            charged: 0,
             roots: Vec::new(),
             given: Vec::new(),
             slots: Vec::new(),
@@ -138,6 +145,9 @@ impl SpoutExecutor {
         self.outbox.flush(self.source(), exits);
         self.end_finished(exits);
         self.outbox.flush(self.source(), exits);
+        let trees = u64::from(self.ledger.open_count()) * TREE_BYTES;
+        exits.memory.change(self.charged, trees);
+        self.charged = trees;
         worked
     }
 
@@ -220,6 +230,7 @@ impl SpoutExecutor {
         if !active
             || !cell.state.open
             || over_share
+            || exits.is_tight
             || cell.finished
             || room == 0
             || exits.now < cell.idle_until
@@ -297,15 +308,18 @@ impl SpoutExecutor {
         any
     }
 
-    /// When it wants a turn without having been sent anything.
-    pub fn wakes_at(&self) -> Option<Instant> {
+    /// When it wants a turn without having been sent anything. Who makes room in a full outbox
+    /// wakes the loop; nobody does when the worker's memory has room again.
+    pub fn wakes_at(&self, exits: &Exits) -> Option<Instant> {
         let active = self.desired == Desired::Active;
+        let has_room = !self.outbox.is_over_share(exits);
+        let earliest = if exits.is_tight { exits.now + UNTIL_ROOM } else { exits.now };
         let wakes = self.cells.iter().filter_map(|cell| {
             if !cell.state.open {
                 return (!cell.state.ended).then_some(cell.state.retry_at);
             }
             let asks = active && !cell.finished && cell.counters.pending < self.max_pending.into();
-            asks.then_some(cell.idle_until)
+            (asks && has_room).then_some(cell.idle_until.max(earliest))
         });
         let tick = self.tick.filter(|_| active).map(|_| self.next_tick);
         wakes.chain(tick).min()

@@ -16,7 +16,8 @@ use tracing::{error, info};
 use super::codec::items;
 use super::link::lock;
 use super::{Receiver, wire};
-use crate::engine::flow::Windows;
+use crate::engine::flow::credit::window_among;
+use crate::engine::flow::{Budget, Windows};
 use crate::engine::links::handshake::{Hello, Identity, Known, Refusal, admit};
 use crate::engine::links::sequence::Arrival;
 use crate::engine::routing::Epoch;
@@ -32,11 +33,16 @@ pub(super) struct Incoming {
     /// Version of the adopted table.
     version: AtomicU64,
     peers: RwLock<HashMap<u32, Arc<Peer>>>,
+    /// What the windows of all peers share.
+    budget: Arc<Budget>,
+    /// How many windows are open.
+    windows: Arc<AtomicU64>,
 }
 
 impl Incoming {
-    pub(super) fn new(me: Arc<Identity>, receiver: Arc<dyn Receiver>) -> Self {
-        Self { me, receiver, version: AtomicU64::new(0), peers: RwLock::default() }
+    pub(super) fn new(me: Arc<Identity>, receiver: Arc<dyn Receiver>, budget: Arc<Budget>) -> Self {
+        let (version, windows) = (AtomicU64::new(0), Arc::default());
+        Self { me, receiver, version, peers: RwLock::default(), budget, windows }
     }
 
     pub(super) fn version(&self) -> u64 {
@@ -58,7 +64,10 @@ impl Incoming {
     /// Counts a batch that an executor took, for the credits of its sender.
     pub(super) fn consumed(&self, worker: u32, task: u32, tuples: u64, bytes: u64) {
         if let Some(peer) = self.peer(worker) {
+            let windows = self.windows.load(Ordering::Relaxed);
+            let size = window_among(self.budget.limit(), windows, self.budget.was_tight());
             let mut grants = lock(&peer.grants);
+            grants.windows.resize(size);
             if grants.windows.consumed(task, tuples, bytes)
                 && let Some(session) = &grants.session
             {
@@ -79,7 +88,7 @@ impl Incoming {
         }
         if order.known.meet(hello)? {
             // It gave up what was under way, and counts its credits from zero.
-            lock(&peer.grants).windows.reset();
+            lock(&peer.grants).reset();
         }
         let next = order.known.link.next();
         let session = Arc::new(Session::new(Arc::clone(&peer), next));
@@ -141,7 +150,8 @@ impl Incoming {
         if peers.len() >= max && !peers.contains_key(&worker) {
             return None;
         }
-        let peer = peers.entry(worker).or_insert_with(|| Arc::new(Peer::new(worker, epoch)));
+        let new = || Arc::new(Peer::new(worker, epoch, Arc::clone(&self.windows)));
+        let peer = peers.entry(worker).or_insert_with(new);
         Some(Arc::clone(peer))
     }
 }
@@ -159,28 +169,38 @@ struct Order {
     session: Option<Arc<Session>>,
 }
 
-#[derive(Default)]
 struct Grants {
     windows: Windows,
+    /// How many windows all peers have open.
+    open: Arc<AtomicU64>,
     /// As in `Order`.
     session: Option<Arc<Session>>,
 }
 
 impl Grants {
+    /// Starts all windows over.
+    fn reset(&mut self) {
+        self.open.fetch_sub(self.windows.len() as u64, Ordering::Relaxed);
+        self.windows.reset();
+    }
+
     fn received(&mut self, items: &[super::Item]) {
+        let before = self.windows.len();
         for item in items {
             if let super::Item::Batch { head, rows, .. } = item {
                 let bytes = rows.len() as u64;
                 self.windows.received(head.target_task, u64::from(head.count), bytes);
             }
         }
+        self.open.fetch_add((self.windows.len() - before) as u64, Ordering::Relaxed);
     }
 }
 
 impl Peer {
-    fn new(worker: u32, epoch: Epoch) -> Self {
+    fn new(worker: u32, epoch: Epoch, open: Arc<AtomicU64>) -> Self {
         let order = Order { known: Known::new(epoch), session: None };
-        Self { worker, order: Mutex::new(order), grants: Mutex::default() }
+        let grants = Grants { windows: Windows::default(), open, session: None };
+        Self { worker, order: Mutex::new(order), grants: Mutex::new(grants) }
     }
 
     fn learn(&self, epoch: Epoch) {
@@ -194,7 +214,7 @@ impl Peer {
     fn restart(&self, order: &mut Order, refusal: Option<Refusal>) {
         info!(peer = self.worker, epoch = ?order.known.epoch, "new incarnation of a worker");
         self.end(order, refusal);
-        lock(&self.grants).windows.reset();
+        lock(&self.grants).reset();
     }
 
     fn end(&self, order: &mut Order, refusal: Option<Refusal>) {

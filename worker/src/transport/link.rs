@@ -12,7 +12,7 @@ use bytes::Bytes;
 use daemon::Clock;
 use tokio::sync::{Notify, watch};
 
-use crate::engine::flow::Gate;
+use crate::engine::flow::{Budget, Gate};
 use crate::engine::links::handshake::Refusal;
 use crate::engine::links::sequence::{CannotResume, SendLink};
 use crate::engine::routing::Epoch;
@@ -102,6 +102,7 @@ pub(super) struct Shared {
     pub(super) peer: u32,
     pub(super) epoch: Epoch,
     frame_bytes_max: usize,
+    budget: Arc<Budget>,
     clock: Clock,
     state: Mutex<State>,
     gates: Mutex<HashMap<u32, Arc<Gate>>>,
@@ -115,6 +116,8 @@ pub(super) struct Shared {
 #[derive(Debug)]
 struct State {
     frames: SendLink,
+    /// What the memory of the worker is charged with for them.
+    charged: u64,
     /// Frames that no message can hold.
     too_large: Vec<Bytes>,
     /// The connection that may take frames, and what wakes it.
@@ -140,12 +143,13 @@ pub(super) enum Next {
 impl Shared {
     pub(super) fn new(
         (peer, epoch): (u32, Epoch),
-        frame_bytes_max: usize,
+        (frame_bytes_max, budget): (usize, Arc<Budget>),
         route: Destination,
         clock: Clock,
     ) -> Self {
         let state = State {
             frames: SendLink::new(),
+            charged: 0,
             too_large: Vec::new(),
             connection: Arc::default(),
             welcomed: false,
@@ -158,6 +162,7 @@ impl Shared {
             peer,
             epoch,
             frame_bytes_max,
+            budget,
             clock,
             state: Mutex::new(state),
             gates: Mutex::default(),
@@ -190,6 +195,13 @@ impl Shared {
                 state.connection.notify_one();
             }
         }
+        self.recount(&mut state);
+    }
+
+    /// Charges the memory of the worker with the frames that are held now.
+    fn recount(&self, state: &mut State) {
+        let now = state.frames.bytes() as u64;
+        self.budget.change(std::mem::replace(&mut state.charged, now), now);
     }
 
     /// Gives the frames to a new connection and returns what wakes it, the oldest frame, and how
@@ -206,6 +218,7 @@ impl Shared {
     pub(super) fn welcomed(&self, next: u64) -> Result<(), CannotResume> {
         let mut state = lock(&self.state);
         state.frames.resume(next)?;
+        self.recount(&mut state);
         state.welcomed = true;
         state.connections += 1;
         state.refusal = None;
@@ -217,6 +230,7 @@ impl Shared {
     pub(super) fn acknowledged(&self, next: u64) -> Result<(), CannotResume> {
         let mut state = lock(&self.state);
         state.frames.acknowledged(next)?;
+        self.recount(&mut state);
         // The connection may have paused with as much under way as it may.
         state.connection.notify_one();
         Ok(())
@@ -258,6 +272,7 @@ impl Shared {
     pub(super) fn abandon(&self) -> Vec<Bytes> {
         let mut state = lock(&self.state);
         let frames = state.frames.abandon();
+        self.recount(&mut state);
         drop(state);
         lock(&self.gates).values().for_each(|gate| gate.reset());
         frames
@@ -268,6 +283,7 @@ impl Shared {
         let mut state = lock(&self.state);
         state.retired = true;
         let frames = state.frames.abandon();
+        self.recount(&mut state);
         drop(state);
         lock(&self.gates).values().for_each(|gate| {
             gate.release();

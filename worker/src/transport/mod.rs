@@ -43,6 +43,7 @@ use self::client::Client;
 use self::incoming::Incoming;
 use self::link::{Destination, Shared};
 use crate::engine::acking::FailReason;
+use crate::engine::flow::Budget;
 use crate::engine::links::handshake::Identity;
 use crate::engine::routing::{Epoch, Table};
 
@@ -81,6 +82,8 @@ pub struct Config {
     pub advertise: String,
     /// Largest frame that is sent or taken, in bytes: larger ones come back as lost.
     pub frame_bytes_max: usize,
+    /// What the worker holds: frames that are not acknowledged count.
+    pub budget: Arc<Budget>,
 }
 
 /// Why the transport did not start.
@@ -112,6 +115,7 @@ impl std::fmt::Debug for Transport {
 struct Inner {
     me: Arc<Identity>,
     frame_bytes_max: usize,
+    budget: Arc<Budget>,
     address: String,
     receiver: Arc<dyn Receiver>,
     incoming: Arc<Incoming>,
@@ -136,19 +140,21 @@ impl Transport {
         clock: Clock,
         shutdown: Shutdown,
     ) -> Result<Self, Error> {
-        let Config { cluster, topology, worker, epoch, listen, advertise, frame_bytes_max } =
-            config;
+        let Config { cluster, topology, worker, epoch, listen, advertise, .. } = config;
+        let (frame_bytes_max, budget) = (config.frame_bytes_max, config.budget);
         let failed = |source| Error::Listen { listen: listen.clone(), source };
         let listener = listen.bind().await.map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
         let me = Arc::new(Identity { cluster, topology, worker, epoch });
-        let incoming = Arc::new(Incoming::new(Arc::clone(&me), Arc::clone(&receiver)));
+        let incoming =
+            Arc::new(Incoming::new(Arc::clone(&me), Arc::clone(&receiver), Arc::clone(&budget)));
         let message_max = frame_bytes_max + wire::AROUND_PAYLOAD_BYTES;
         let serving = server::serve(listener, Arc::clone(&incoming), message_max, shutdown.clone());
         shutdown.spawn(serving);
         let inner = Inner {
             me,
             frame_bytes_max,
+            budget,
             address: listen::host_and_port(&advertise, port),
             receiver,
             incoming,
@@ -255,8 +261,8 @@ impl Transport {
 
 impl Inner {
     fn open(&self, worker: u32, epoch: Epoch, there: Destination) -> Link {
-        let limit = self.frame_bytes_max;
-        let shared = Arc::new(Shared::new((worker, epoch), limit, there, self.clock.clone()));
+        let limits = (self.frame_bytes_max, Arc::clone(&self.budget));
+        let shared = Arc::new(Shared::new((worker, epoch), limits, there, self.clock.clone()));
         let receiver = Arc::clone(&self.receiver);
         let client = Client::new(Arc::clone(&self.me), Arc::clone(&shared), receiver);
         let _runtime = self.runtime.enter();

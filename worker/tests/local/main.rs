@@ -5,9 +5,11 @@
 mod asynchronous;
 mod blocking;
 mod explicit;
+mod fairness;
 mod groupings;
 mod limits;
 mod manners;
+mod memory;
 mod streams;
 mod ticks;
 mod vocabulary;

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use topology_api::prelude::*;
 use topology_api::{NoOutput, SpoutDeclarer};
+use worker::engine::flow::Budget;
 use worker::executor::core_loop::{CoreLoop, LoopStart};
 use worker::executor::counters::Board;
 use worker::executor::inbox::{Desired, Inbox, Message};
@@ -165,7 +166,8 @@ impl Alone {
             tasks: executor.tasks,
             incarnation: 0,
         });
-        let (own, loops) = (own.collect(), (1, Arc::clone(&board)));
+        let budget = Arc::new(Budget::new(topology.config().worker_memory(), 1));
+        let (own, loops) = (own.collect(), (1, Arc::clone(&board), budget));
         let plan = Arc::new(Plan::new(topology, Args::default(), 0, own, loops));
         let (inbox, epoch) = (Arc::clone(&plan.inboxes[0]), clock.now());
         let loops = Arc::clone(&plan.inboxes);

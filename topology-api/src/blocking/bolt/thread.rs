@@ -211,7 +211,13 @@ impl Thread {
 
     fn call_unanchored(&mut self, what: &str, call: impl FnOnce(&mut dyn BoltTask)) {
         self.slot.store(EXPLICIT, Ordering::Relaxed);
-        match self.calls.make(|| call(&mut *self.task)).0 {
+        let mut called = self.calls.make(|| call(&mut *self.task)).0;
+        // What it gave to `emit_from` leaves as the loop takes it.
+        while called.is_ok() && self.task.has_work() {
+            self.collect(Parcel::default(), None);
+            called = self.calls.make(|| self.task.run(1, PULL)).0.map(|_| ());
+        }
+        match called {
             Ok(()) => self.collect(Parcel::default(), None),
             Err(text) => self.give_up(format!("in `{what}`: {text}"), Parcel::default()),
         }

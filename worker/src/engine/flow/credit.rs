@@ -6,6 +6,9 @@
 //! harm: the highest one counts. Tuples and bytes are counted apart, and the tighter one closes
 //! the gate. Both ends start from the same [`WINDOW`], so the first grant needs no message.
 //!
+//! A grant is never taken back. A window that is to be smaller, because there are many or because
+//! the worker holds too much (see [`window_among`]), grants less than was consumed until it is.
+//!
 //! `bytes` means the encoded rows of a batch at both ends, and nothing around them.
 //!
 //! Pure: no clock, no socket.
@@ -31,6 +34,29 @@ pub struct Amount {
 /// one batch.
 pub const WINDOW: Amount = Amount { tuples: 16384, bytes: 1 << 20 };
 
+/// What a peer may always have under way to a task, however little memory there is.
+pub const RESERVE: Amount = Amount { tuples: 1024, bytes: 64 << 10 };
+
+/// The size of each of so many windows, for a worker that may hold `limit` bytes: together a quarter
+/// of that, and only the [`RESERVE`] while it holds too much.
+///
+/// ```
+/// use worker::engine::flow::credit::{RESERVE, WINDOW, window_among};
+///
+/// assert_eq!(window_among(512 << 20, 100, false), WINDOW);
+/// assert_eq!(window_among(512 << 20, 256, false).bytes, WINDOW.bytes / 2);
+/// assert_eq!(window_among(512 << 20, 1, true), RESERVE);
+/// ```
+#[must_use]
+pub fn window_among(limit: u64, windows: u64, is_tight: bool) -> Amount {
+    if is_tight {
+        return RESERVE;
+    }
+    let bytes = (limit / 4 / windows.max(1)).clamp(RESERVE.bytes, WINDOW.bytes);
+    let tuples = WINDOW.tuples * bytes / WINDOW.bytes;
+    Amount { tuples: tuples.max(RESERVE.tuples), bytes }
+}
+
 /// A grant is worth a message when it is this part of the window larger than the last one said.
 const WORTH: u64 = 4;
 
@@ -48,13 +74,22 @@ const WINDOWS_MAX: usize = 1 << 16;
 /// assert!(window.consumed(9_900, 39_600));
 /// assert_eq!(window.announce().tuples, WINDOW.tuples + 10_000);
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Window {
     received: Amount,
     /// Invariant: never above `received`.
     consumed: Amount,
-    /// What was consumed when the last grant was said.
-    announced: Amount,
+    /// The total that the sender was told.
+    granted: Amount,
+    /// What should be granted beyond what was consumed.
+    size: Amount,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        let none = Amount::default();
+        Self { received: none, consumed: none, granted: WINDOW, size: WINDOW }
+    }
 }
 
 impl Window {
@@ -82,33 +117,81 @@ impl Window {
     }
 
     fn due(&self) -> bool {
-        self.consumed.tuples - self.announced.tuples >= WINDOW.tuples / WORTH
-            || self.consumed.bytes - self.announced.bytes >= WINDOW.bytes / WORTH
+        let (to, size) = (self.to_grant(), self.size);
+        to.tuples >= self.granted.tuples.saturating_add(size.tuples / WORTH)
+            || to.bytes >= self.granted.bytes.saturating_add(size.bytes / WORTH)
+    }
+
+    fn to_grant(&self) -> Amount {
+        Amount {
+            tuples: self.consumed.tuples.saturating_add(self.size.tuples),
+            bytes: self.consumed.bytes.saturating_add(self.size.bytes),
+        }
+    }
+
+    /// Makes the window larger, or smaller once what was granted is consumed.
+    pub fn resize(&mut self, size: Amount) {
+        self.size = size;
     }
 
     /// Returns the total that the sender may reach, and counts it as said.
     pub fn announce(&mut self) -> Amount {
-        self.announced = self.consumed;
-        Amount {
-            tuples: self.consumed.tuples.saturating_add(WINDOW.tuples),
-            bytes: self.consumed.bytes.saturating_add(WINDOW.bytes),
-        }
+        let to = self.to_grant();
+        self.granted.tuples = self.granted.tuples.max(to.tuples);
+        self.granted.bytes = self.granted.bytes.max(to.bytes);
+        self.granted
     }
 }
 
 /// The receiving end for all tasks and one peer: knows which grants are due.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Windows {
     windows: HashMap<u32, Window>,
+    size: Amount,
     /// Tasks whose grant is worth a message; may hold one twice.
     due: Vec<u32>,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self { windows: HashMap::new(), size: WINDOW, due: Vec::new() }
+    }
 }
 
 impl Windows {
     /// Counts a batch for `task` that came in.
     pub fn received(&mut self, task: u32, tuples: u64, bytes: u64) {
         if self.windows.len() < WINDOWS_MAX || self.windows.contains_key(&task) {
-            self.windows.entry(task).or_default().received(tuples, bytes);
+            let size = self.size;
+            let new = || Window { size, ..Window::default() };
+            self.windows.entry(task).or_insert_with(new).received(tuples, bytes);
+        }
+    }
+
+    /// How many windows are open.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.windows.len()
+    }
+
+    /// Tells whether no window is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.windows.is_empty()
+    }
+
+    /// Makes every window of this size, as [`Window::resize`] does.
+    pub fn resize(&mut self, size: Amount) {
+        if size == self.size {
+            return;
+        }
+        self.size = size;
+        for (task, window) in &mut self.windows {
+            let was_due = window.due();
+            window.resize(size);
+            if window.due() && !was_due {
+                self.due.push(*task);
+            }
         }
     }
 

@@ -2,27 +2,34 @@
 
 use topology_api::runtime::BoltTask;
 
-use super::BoltExecutor;
+use super::{BoltExecutor, InHand};
 use crate::executor::exits::Exits;
 use crate::executor::plan::Plan;
 use crate::executor::task_state::guarded;
 
 impl BoltExecutor {
-    /// Ticks the tasks; no batch may be in hand, and the outbox has room.
+    /// Ticks the tasks, up to one that gives an iterator: that is then in hand. No batch may be in
+    /// hand, and the outbox has room.
     pub(super) fn tick_if_due(&mut self, plan: &Plan, exits: &mut Exits) {
         let Some(period) = self.tick else { return };
-        if exits.now < self.next_tick {
-            return;
+        if self.ticked == self.cells.len() {
+            if exits.now < self.next_tick {
+                return;
+            }
+            self.next_tick = exits.now + period;
+            self.ticked = 0;
         }
-        self.next_tick = exits.now + period;
-        for at in 0..self.cells.len() {
+        while self.ticked < self.cells.len() && self.in_hand.is_none() {
+            let at = self.ticked;
+            self.ticked += 1;
             if self.cells[at].state.open {
                 self.call(at, "tick", |task| task.tick(), (plan, exits));
             }
         }
     }
 
-    /// Finishes the tasks whose sources have all ended.
+    /// Finishes the tasks whose sources have all ended, up to one that gives an iterator: it ends
+    /// when that has.
     pub(super) fn finish_ended(&mut self, plan: &Plan, exits: &mut Exits) {
         if self.in_hand.is_some() || !exits.mailboxes[self.place].is_empty() {
             return;
@@ -30,11 +37,14 @@ impl BoltExecutor {
         for at in 0..self.cells.len() {
             let cell = &self.cells[at];
             let complete = cell.ended.len() >= self.sources && cell.held.is_empty();
-            if cell.state.ended || !cell.state.open || !complete {
+            if cell.state.ended || !(cell.state.open || cell.finishing) || !complete {
                 continue;
             }
             if !std::mem::replace(&mut self.cells[at].finishing, true) {
                 self.call(at, "finish", |task| task.finish(), (plan, exits));
+            }
+            if self.in_hand.is_some() {
+                return;
             }
             let cell = &mut self.cells[at];
             if cell.state.open && !cell.task.has_finished() {
@@ -48,7 +58,8 @@ impl BoltExecutor {
         }
     }
 
-    /// Calls one of the component's methods that emits without an anchor.
+    /// Calls one of the component's methods that emits without an anchor. Iterators that it gave
+    /// are in hand then.
     fn call(
         &mut self,
         at: usize,
@@ -64,6 +75,12 @@ impl BoltExecutor {
             cell.state.failed(exits.now);
         }
         self.route(at, exits);
+        if !self.waits && self.cells[at].task.has_work() {
+            let (tracking, since) = (exits.new_tracking(), exits.now);
+            let given = Vec::new();
+            let hand = InHand { cell: at, tracking, given, done: 0, stamp: u64::MAX, since };
+            self.in_hand = Some(hand);
+        }
     }
 
     /// Closes its components; the worker ends, and what they still hold fails.

@@ -5,6 +5,7 @@ use topology_api::runtime::Rows;
 use super::EdgeStart;
 use super::facts::{Facts, Lost};
 use crate::engine::acking::Tracking;
+use crate::engine::flow::charge;
 use crate::engine::routing::{Batch, NO_TASK, Nearness, Routed, Router, Targets};
 use crate::executor::anchoring::Anchoring;
 use crate::executor::bolt::Chain;
@@ -137,6 +138,11 @@ impl Edge {
             ordinals.resize(rows.len(), sole);
         }
         (Way::Each, self.facts.sift(ordinals, (direct, rows.len()), nowhere))
+    }
+
+    /// What the memory of the worker is charged with for what waits.
+    pub(super) fn weight(&self) -> u64 {
+        self.targets.iter().map(|it| charge(it.weighed as u64, it.bytes as u64)).sum()
     }
 
     /// Executes a batch for one idle bolt of this loop at once; gives back what cannot be.

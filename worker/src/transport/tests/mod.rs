@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use super::link::lock;
 use super::{BatchHead, Config, FrameWriter, Item, Link, Receiver, Transport};
 use crate::engine::acking::{FailReason, Tracking};
+use crate::engine::flow::Budget;
 use crate::engine::routing::{Epoch, Route, Table};
 
 /// Longer than anything takes, even on a busy machine.
@@ -131,6 +132,7 @@ impl Worker {
             listen: "127.0.0.1:0".parse().unwrap(),
             advertise: "127.0.0.1".into(),
             frame_bytes_max: FRAME_BYTES_MAX,
+            budget: Arc::new(Budget::unlimited()),
         };
         let (recorder, shutdown) = (Arc::new(Recorder::default()), Shutdown::new());
         let receiver = Arc::clone(&recorder);
