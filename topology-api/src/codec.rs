@@ -111,7 +111,7 @@ pub trait FieldCodec: Sized {
 }
 
 /// Takes `count` bytes off the front of `input`.
-#[inline]
+#[inline(always)]
 pub(crate) fn take<'a>(count: usize, input: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
     let (taken, rest) = input.split_at_checked(count).ok_or(DecodeError::Truncated)?;
     *input = rest;
@@ -119,7 +119,7 @@ pub(crate) fn take<'a>(count: usize, input: &mut &'a [u8]) -> Result<&'a [u8], D
 }
 
 /// Takes `N` bytes off the front of `input`.
-#[inline]
+#[inline(always)]
 pub(crate) fn take_array<const N: usize>(input: &mut &[u8]) -> Result<[u8; N], DecodeError> {
     let (taken, rest) = input.split_first_chunk().ok_or(DecodeError::Truncated)?;
     *input = rest;
@@ -138,7 +138,7 @@ pub(crate) fn encode_length(length: usize, out: &mut Vec<u8>) {
 }
 
 /// Reads how many items follow, each of at least `bytes_min`, and checks that they can be there.
-#[inline]
+#[inline(always)]
 pub(crate) fn decode_length(bytes_min: usize, input: &mut &[u8]) -> Result<usize, DecodeError> {
     let mut length: usize = 0;
     for shift in (0..usize::BITS).step_by(7) {
@@ -161,11 +161,14 @@ pub(crate) fn length_weight(length: usize) -> usize {
     (usize::BITS - (length | 1).leading_zeros()).div_ceil(7) as usize
 }
 
+/// What is wrong with bytes that should be text.
+pub(crate) const NOT_UTF8: &str = "text is not UTF-8";
+
 /// Takes a text off the front of `input`.
 #[inline]
 pub(crate) fn decode_str<'a>(input: &mut &'a [u8]) -> Result<&'a str, DecodeError> {
     let length = decode_length(1, input)?;
-    str::from_utf8(take(length, input)?).map_err(|_| DecodeError::Invalid("text is not UTF-8"))
+    str::from_utf8(take(length, input)?).map_err(|_| DecodeError::Invalid(NOT_UTF8))
 }
 
 /// Appends a text.

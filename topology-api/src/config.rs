@@ -93,8 +93,8 @@ static KEYS: [ConfigKey; 9] = [
         name: "fusion",
         kind: ConfigKind::Switch,
         default: "true",
-        meaning: "Whether bolts that follow each other on one core are called directly, without a \
-                  mailbox.",
+        meaning: "Whether bolts that follow each other one to one share a core and are called \
+                  directly, without a mailbox. Without it executors are spread over all cores.",
     },
     ConfigKey {
         name: "worker.cores",

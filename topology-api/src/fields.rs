@@ -1,8 +1,8 @@
 //! The row codec of every type that a field of a tuple can have by itself.
 
 use crate::codec::{
-    DecodeError, FieldCodec, decode_length, decode_str, encode_length, encode_str, length_weight,
-    take, take_array,
+    DecodeError, FieldCodec, decode_length, decode_str, encode_length, length_weight, take,
+    take_array,
 };
 use crate::key::{Key, KeyHasher};
 use crate::text::Text;
@@ -33,7 +33,7 @@ macro_rules! field_of_number {
                 out.extend_from_slice(&(*self as $wire).to_le_bytes());
             }
 
-            #[inline]
+            #[inline(always)]
             fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
                 Self::try_from(<$wire>::from_le_bytes(take_array(input)?))
                     .map_err(|_| DecodeError::new("a number is too large for this machine"))
@@ -155,7 +155,7 @@ impl FieldCodec for char {
 }
 
 macro_rules! field_of_text {
-    ($($text:ty),*) => {$(
+    ($($text:ty: $encode:expr, $decode:expr;)*) => {$(
         impl FieldCodec for $text {
             const BYTES_MIN: usize = 1;
 
@@ -166,12 +166,14 @@ macro_rules! field_of_text {
 
             #[inline]
             fn encode(&self, out: &mut Vec<u8>) {
-                encode_str(self, out);
+                encode_length(self.len(), out);
+                $encode(self, out);
             }
 
-            #[inline]
+            // Not called: a text that comes back in memory is read again in other pieces.
+            #[inline(always)]
             fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
-                decode_str(input).map(Self::from)
+                $decode(input)
             }
 
             fn type_name() -> String {
@@ -186,7 +188,14 @@ macro_rules! field_of_text {
         }
     )*};
 }
-field_of_text!(String, Text);
+field_of_text!(
+    String:
+        |text: &String, out: &mut Vec<u8>| out.extend_from_slice(text.as_bytes()),
+        |input: &mut &[u8]| decode_str(input).map(Self::from);
+    Text:
+        Text::append_to,
+        |input: &mut &[u8]| Text::take(decode_length(1, input)?, input);
+);
 
 impl<T: FieldCodec> FieldCodec for Option<T> {
     const BYTES_MIN: usize = 1;

@@ -11,7 +11,6 @@ mod spout;
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
 
 pub use self::hand_over::HandOver;
 pub(crate) use self::lane::{AnyLane, MakeLane, make_lane};
@@ -190,7 +189,7 @@ impl<T: Tuple> Output<T> {
     pub fn emit_direct(&mut self, task_index: u32, value: T) {
         let weight = value.weight();
         if self.meter.admits(weight, self.anchor) || self.hand_over_main(weight) {
-            self.main.push_direct(value, (weight, self.anchor), task_index);
+            self.main.push_direct(value, self.anchor, task_index);
         }
     }
 
@@ -218,13 +217,10 @@ impl<T: Tuple> Output<T> {
 
     #[inline(always)]
     fn push(&mut self, value: T, anchor: u32) {
-        let value = ManuallyDrop::new(value);
-        let weight = value.weight();
+        let weight = self.main.push(value, anchor);
         if !self.meter.admits(weight, self.anchor) {
-            let value = Box::new(ManuallyDrop::into_inner(value));
-            return self.push_behind(value, weight, anchor);
+            self.put_behind(weight);
         }
-        self.main.push(ManuallyDrop::into_inner(value), weight, anchor);
     }
 
     /// Tells whether the call in hand may emit so many bytes more.
@@ -265,9 +261,7 @@ impl<T: Tuple> Output<T> {
                 match tuples.next() {
                     Some(value) => {
                         self.meter.count += 1;
-                        let weight = value.weight();
-                        bytes += weight;
-                        self.main.push(value, weight, anchor);
+                        bytes += self.main.push(value, anchor);
                     }
                     None => break,
                 }
@@ -335,13 +329,10 @@ impl<T: Tuple> SideOutput<'_, T> {
 
     #[inline(always)]
     fn push(&mut self, value: T, anchor: u32) {
-        let value = ManuallyDrop::new(value);
-        let weight = value.weight();
+        let weight = self.lane.push(value, anchor);
         if !self.meter.admits(weight, self.anchor) {
-            let value = Box::new(ManuallyDrop::into_inner(value));
-            return self.push_behind(value, weight, anchor);
+            self.put_behind(weight);
         }
-        self.lane.push(ManuallyDrop::into_inner(value), weight, anchor);
     }
 }
 

@@ -92,7 +92,7 @@ impl<T: Tuple> Batch<T> {
         let mut rows = Column::with_capacity(count.min(input.len().max(64)));
         for _ in 0..count {
             match T::decode(&mut input) {
-                Ok(row) => rows.push(row),
+                Ok(row) => _ = rows.push(row),
                 Err(error) => return Err(error),
             }
         }
@@ -132,7 +132,7 @@ impl<T: Tuple> Rows for Batch<T> {
 
     fn encode(&self, range: Range<usize>, out: &mut Vec<u8>) {
         let rows = &self.rows[range];
-        out.reserve(rows.iter().map(Tuple::weight).sum());
+        out.reserve(rows.iter().map(Tuple::weight).sum::<usize>() + ENCODE_SLACK);
         rows.iter().for_each(|row| row.encode(out));
     }
 
@@ -184,6 +184,9 @@ impl<T: Tuple> Rows for Batch<T> {
         self
     }
 }
+
+/// Room behind encoded rows that a short text may use and leave again.
+const ENCODE_SLACK: usize = 24;
 
 /// A buffer of more bytes is not kept: it held something unusual.
 const SPARE_BYTES_MAX: usize = 256 * 1024;

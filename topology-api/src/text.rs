@@ -10,6 +10,7 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::codec::{DecodeError, NOT_UTF8, take};
 use crate::raw::Words;
 
 /// A string for tuple fields: up to 23 bytes cost no allocation.
@@ -53,6 +54,32 @@ impl Text {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.len() == 0
+    }
+
+    /// Reads a text of so many bytes off the front of `input`.
+    #[inline(always)]
+    pub(crate) fn take(length: usize, input: &mut &[u8]) -> Result<Self, DecodeError> {
+        let bytes = take(length, input)?;
+        if let Some(words) = Words::from_short_ascii(bytes) {
+            return Ok(Self(words));
+        }
+        match str::from_utf8(bytes) {
+            Ok(text) => Ok(Self::from(text)),
+            Err(_) => Err(DecodeError::new(NOT_UTF8)),
+        }
+    }
+
+    /// Appends its bytes to `out`.
+    #[inline]
+    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
+        // A copy of a fixed length is a few moves; one that has to ask for the length is a call.
+        if let Some((bytes, length)) = self.0.inline_bytes() {
+            let end = out.len() + length;
+            out.extend_from_slice(&bytes);
+            out.truncate(end);
+        } else {
+            out.extend_from_slice(self.as_str().as_bytes());
+        }
     }
 
     /// Appends `more`.

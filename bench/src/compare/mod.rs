@@ -38,7 +38,7 @@ pub(crate) struct Compare {
     #[arg(long, value_name = "N", default_value_t = 5,
         value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
-    /// Figures to hold against each other [default: all known ones that every command prints]
+    /// Figures to hold against each other [default: all known ones]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     fields: Vec<String>,
     /// A round in which the round trip between cores takes longer is left out

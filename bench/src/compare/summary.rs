@@ -88,18 +88,15 @@ pub(super) fn summarize(
             "wait and run it again, or give a larger --far-ns if this machine is always so",
         ));
     }
-    let fields = fields(&near, rules.fields)?;
-    let sides: Vec<Side> = commands
-        .iter()
-        .enumerate()
-        .map(|(at, command)| side(command, &near, at, &fields))
-        .collect();
+    let sides = commands.iter().enumerate();
+    let sides: Result<Vec<Side>, Problem> =
+        sides.map(|(at, command)| side(command, &near, at, rules.fields)).collect();
+    let sides = sides?;
     let mut ratio = BTreeMap::new();
     if let [first, .., last] = sides.as_slice() {
-        for (name, figure) in &first.figures {
-            let other = last.figures[name].median;
-            if other != 0.0 {
-                ratio.insert(name.clone(), (figure.median / other * 1e4).round() / 1e4);
+        for name in first.figures.keys() {
+            if let Some(figure) = first.ratio_to(last, name) {
+                ratio.insert(name.clone(), figure);
             }
         }
     }
@@ -115,35 +112,54 @@ pub(super) fn summarize(
     })
 }
 
-/// The figures that every command printed every time.
-fn fields(rounds: &[&Round], asked: &[String]) -> Result<Vec<String>, Problem> {
-    let everywhere = |name: &str| {
-        let mut lines = rounds.iter().flat_map(|round| &round.lines);
-        lines.all(|line| line.get(name).is_some_and(Value::is_number))
-    };
-    if let Some(missing) = asked.iter().find(|name| !everywhere(name)) {
-        let why = format!("not every command prints a number `{missing}`");
-        let fix = "name figures that all of them print with --fields";
+/// What one command printed: the figures that were asked for, or the known ones that it printed
+/// every time.
+fn side(command: &str, rounds: &[&Round], at: usize, asked: &[String]) -> Result<Side, Problem> {
+    let lines = || rounds.iter().map(|round| &round.lines[at]);
+    let is_there = |name: &str| lines().all(|line| line.get(name).is_some_and(Value::is_number));
+    if let Some(missing) = asked.iter().find(|name| !is_there(name)) {
+        let why = format!("`{command}` does not print a number `{missing}`");
+        let fix = "name figures that all commands print with --fields";
         return Err(Problem::new(crate::problem::EX_USAGE, "cannot compare", why, fix));
     }
-    let known = KNOWN.iter().filter(|name| everywhere(name)).map(|name| (*name).to_owned());
-    Ok(if asked.is_empty() { known.collect() } else { asked.to_vec() })
-}
-
-fn side(command: &str, rounds: &[&Round], at: usize, fields: &[String]) -> Side {
-    let figure = |name: &String| {
-        let lines = rounds.iter().map(|round| &round.lines[at]);
-        let each: Vec<f64> = lines.filter_map(|line| line.get(name)?.as_f64()).collect();
+    let known = KNOWN.iter().filter(|name| is_there(name)).map(|name| (*name).to_owned());
+    let fields = if asked.is_empty() { known.collect() } else { asked.to_vec() };
+    let figure = |name: String| {
+        let each: Vec<f64> = lines().filter_map(|line| line.get(&name)?.as_f64()).collect();
         let least = each.iter().copied().fold(f64::INFINITY, f64::min);
         let greatest = each.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let median = rounded(median(&each).unwrap_or_default());
-        (name.clone(), Figure { median, least, greatest, each })
+        (name, Figure { median, least, greatest, each })
     };
     let says = rounds[0].lines[at].iter().filter(|(_, value)| value.is_string());
-    Side {
+    Ok(Side {
         command: command.to_owned(),
         says: says.map(|(name, value)| (name.clone(), value.clone())).collect(),
-        figures: fields.iter().map(figure).collect(),
+        figures: fields.into_iter().map(figure).collect(),
+    })
+}
+
+impl Side {
+    /// The words of the command, but for how long it measured and how it prints.
+    pub(crate) fn words(&self) -> Vec<&str> {
+        let mut told = Vec::new();
+        let mut words = self.command.split_whitespace();
+        while let Some(word) = words.next() {
+            match word {
+                "--warm-up" | "--seconds" => drop(words.next()),
+                "--json" | "FORMAT=json" | "REPS=1" => {}
+                word if word.starts_with("WARM=") || word.starts_with("DUR=") => {}
+                word => told.push(word),
+            }
+        }
+        told
+    }
+
+    /// How many times as large one of its figures is as that of another command.
+    pub(crate) fn ratio_to(&self, other: &Self, name: &str) -> Option<f64> {
+        let other = other.figures.get(name)?.median;
+        let ratio = self.figures.get(name)?.median / other;
+        (other != 0.0).then_some((ratio * 1e4).round() / 1e4)
     }
 }
 
@@ -153,17 +169,19 @@ impl Summary {
         self.rounds - self.far_rounds
     }
 
-    /// What sets the commands apart: the words that not all of them have.
+    /// What sets the commands apart: of a peer its version, else the words that not all have.
     pub(crate) fn labels(&self) -> Vec<String> {
-        let words = |side: &Side| -> Vec<String> {
-            side.command.split_whitespace().map(str::to_owned).collect()
+        let all: Vec<Vec<&str>> = self.sides.iter().map(Side::words).collect();
+        let label = |(side, words): (&Side, &Vec<&str>)| {
+            if let (Some(_), Some(Value::String(version))) =
+                (side.says.get("peer"), side.says.get("version"))
+            {
+                return version.clone();
+            }
+            let is_own = |word: &&&str| !all.iter().all(|other| other.contains(*word));
+            words.iter().filter(is_own).copied().collect::<Vec<_>>().join(" ")
         };
-        let all: Vec<Vec<String>> = self.sides.iter().map(words).collect();
-        let own = |words: &Vec<String>| {
-            let is_own = |word: &&String| !all.iter().all(|other| other.contains(word));
-            words.iter().filter(is_own).cloned().collect::<Vec<_>>().join(" ")
-        };
-        all.iter().map(own).collect()
+        self.sides.iter().zip(&all).map(label).collect()
     }
 
     /// The same for people.
@@ -175,12 +193,18 @@ impl Summary {
         }
         // The known ones first, in their order.
         let place = |name: &&String| KNOWN.iter().position(|known| known == name);
-        let mut names: Vec<&String> = self.sides[0].figures.keys().collect();
+        let mut names: Vec<&String> = Vec::new();
+        for name in self.sides.iter().flat_map(|side| side.figures.keys()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
         names.sort_by_key(|name| place(name).unwrap_or(KNOWN.len()));
         for name in names {
             add(name.clone());
             for (letter, side) in ('A'..).zip(&self.sides) {
-                let Figure { median, least, greatest, .. } = &side.figures[name];
+                let Some(figure) = side.figures.get(name) else { continue };
+                let Figure { median, least, greatest, .. } = figure;
                 add(format!("  {letter} {median:>16.2}  [{least:.2} .. {greatest:.2}]"));
             }
             if let Some(ratio) = self.ratio.get(name) {
@@ -227,6 +251,31 @@ mod tests {
     }
 
     #[test]
+    fn commands_are_told_apart_by_what_they_do_and_peers_by_their_version() {
+        let side = |command: &str, peer: bool| Side {
+            command: command.to_owned(),
+            says: [("peer", "storm"), ("version", "storm 2.8.3")]
+                .into_iter()
+                .filter(|_| peer)
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect(),
+            figures: BTreeMap::new(),
+        };
+        let rules = Rules { fields: &[], far_ns: 120.0 };
+        let mut summary = summarize(&commands(), &[round(60.0, [1.0, 1.0])], &rules).unwrap();
+        summary.sides = vec![
+            side("bench mesh --acks on --seconds 3 --json", false),
+            side("bench mesh --acks off --seconds 3 --json", false),
+            side("FORMAT=json WARM=5 CASES=mesh storm/run.sh", true),
+        ];
+        assert_eq!(summary.sides[2].words(), ["CASES=mesh", "storm/run.sh"]);
+        let labels = ["bench mesh --acks on", "bench mesh --acks off", "storm 2.8.3"];
+        assert_eq!(summary.labels(), labels);
+        summary.sides.pop();
+        assert_eq!(summary.labels(), ["on", "off"]);
+    }
+
+    #[test]
     fn figures_can_be_chosen_and_missing_ones_are_named() {
         let rounds = [round(60.0, [10.0, 5.0])];
         let chosen = ["extra".to_owned()];
@@ -236,7 +285,7 @@ mod tests {
         assert!(summary.table().contains("extra"), "{}", summary.table());
         let rules = Rules { fields: &["p50_us".to_owned()], far_ns: 120.0 };
         let problem = summarize(&commands(), &rounds, &rules).unwrap_err();
-        assert!(problem.why.contains("p50_us"), "{problem:?}");
+        assert!(problem.why.contains("`p50_us`"), "{problem:?}");
     }
 
     #[test]

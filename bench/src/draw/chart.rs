@@ -4,8 +4,8 @@
 
 use std::fmt::Write as _;
 
-const WIDTH: f64 = 760.0;
-const LABELS_WIDTH: f64 = 250.0;
+const WIDTH: f64 = 820.0;
+const LABELS_WIDTH: f64 = 310.0;
 const FIGURES_WIDTH: f64 = 110.0;
 const BAR_HEIGHT: f64 = 16.0;
 const GROUP_GAP: f64 = 12.0;

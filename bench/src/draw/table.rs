@@ -16,7 +16,7 @@ const COLUMNS: [(&str, &str); 7] = [
     ("rss_mib", "MiB"),
 ];
 
-/// A row a command, with the ratio of the first to the last.
+/// A row a command, with the ratio to the last one.
 pub(super) fn of_summaries(summaries: &[Summary]) -> String {
     let is_there = |(name, _): &&(&str, &str)| {
         let mut sides = summaries.iter().flat_map(|summary| &summary.sides);
@@ -25,35 +25,38 @@ pub(super) fn of_summaries(summaries: &[Summary]) -> String {
     let columns: Vec<_> = COLUMNS.iter().filter(is_there).collect();
     let heads: Vec<&str> = columns.iter().map(|(_, head)| *head).collect();
     let mut lines = vec![
-        format!("| what | command | {} | first : last | rounds |", heads.join(" | ")),
+        format!("| what | command | {} | times the last | rounds |", heads.join(" | ")),
         format!("|---|---|{}---|---|", "---|".repeat(columns.len())),
     ];
     for summary in summaries {
+        let rounds = format!("{} of {}", summary.near_rounds(), summary.rounds);
         for (at, side) in summary.sides.iter().enumerate() {
             let figure = |(name, _): &&(&str, &str)| {
-                side.figures.get(*name).map_or_else(String::new, spread)
+                side.figures.get(*name).map_or_else(String::new, |figure| cell(name, figure))
             };
             let figures: Vec<String> = columns.iter().map(figure).collect();
-            let (mut ratio, mut rounds) = (String::new(), String::new());
-            if at == 0 {
-                let of = summary.ratio.get("tuples_per_s");
-                ratio = of.map_or_else(String::new, |ratio| rounded(*ratio).to_string());
-                rounds = format!("{} of {}", summary.near_rounds(), summary.rounds);
-            }
+            let last = summary.sides.last().filter(|_| at + 1 < summary.sides.len());
+            let ratio = last.and_then(|last| side.ratio_to(last, "tuples_per_s"));
             lines.push(format!(
-                "| {} | `{}` | {} | {ratio} | {rounds} |",
+                "| {} | `{}` | {} | {} | {} |",
                 if at == 0 { summary.name.as_str() } else { "" },
-                side.command,
-                figures.join(" | ")
+                side.words().join(" "),
+                figures.join(" | "),
+                ratio.map_or_else(String::new, |ratio| rounded(ratio).to_string()),
+                if at == 0 { rounds.as_str() } else { "" },
             ));
         }
     }
     lines.join("\n")
 }
 
-fn spread(figure: &Figure) -> String {
+/// The median; with the spread for what is compared.
+fn cell(name: &str, figure: &Figure) -> String {
     let Figure { median, least, greatest, .. } = figure;
-    format!("{} [{} .. {}]", short(*median), short(*least), short(*greatest))
+    if name == "tuples_per_s" && least < greatest {
+        return format!("{} [{} .. {}]", short(*median), short(*least), short(*greatest));
+    }
+    short(*median)
 }
 
 /// A row a stage.

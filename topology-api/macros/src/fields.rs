@@ -83,7 +83,7 @@ pub(crate) fn expand(input: &DeriveInput, fields: &FieldsNamed) -> Result<TokenS
                 #(#encodes;)*
             }
 
-            #[inline]
+            #[inline(always)]
             fn decode(
                 input: &mut &[u8],
             ) -> ::std::result::Result<Self, ::topology_api::DecodeError> {

@@ -68,12 +68,12 @@ impl Meter {
 }
 
 impl<T: Tuple> Output<T> {
-    /// Puts a tuple that was not admitted behind what is handed over; without a thread of its own, it is
-    /// dropped. Boxed, because a tuple whose address is passed on cannot stay in registers.
+    /// Puts the last tuple, which was not admitted, behind what is handed over; without a thread of
+    /// its own, it is dropped.
     #[cold]
     #[inline(never)]
-    #[expect(clippy::boxed_local, reason = "its address must not be taken where it is emitted")]
-    pub(super) fn push_behind(&mut self, value: Box<T>, weight: usize, mut anchor: u32) {
+    pub(super) fn put_behind(&mut self, weight: usize) {
+        let Some((value, mut anchor)) = self.main.pop(weight) else { return };
         if self.meter.away.is_none() {
             return;
         }
@@ -84,7 +84,7 @@ impl<T: Tuple> Output<T> {
             anchor = SEVERAL;
         }
         if self.meter.hand_over((0, &mut self.main), several, weight) {
-            self.main.push(*value, weight, anchor);
+            self.main.push(value, anchor);
         }
     }
 
@@ -117,13 +117,13 @@ impl<T: Tuple> Output<T> {
 }
 
 impl<T: Tuple> SideOutput<'_, T> {
-    /// As [`Output::push_behind`].
+    /// As [`Output::put_behind`].
     #[cold]
     #[inline(never)]
-    #[expect(clippy::boxed_local, reason = "its address must not be taken where it is emitted")]
-    pub(super) fn push_behind(&mut self, value: Box<T>, weight: usize, anchor: u32) {
+    pub(super) fn put_behind(&mut self, weight: usize) {
+        let Some((value, anchor)) = self.lane.pop(weight) else { return };
         if self.meter.hand_over((self.stream, self.lane), Vec::new(), weight) {
-            self.lane.push(*value, weight, anchor);
+            self.lane.push(value, anchor);
         }
     }
 }
@@ -132,7 +132,7 @@ impl<T: Tuple, Id> SpoutOutput<T, Id> {
     /// Moves all that another output of the component has to the end of this one.
     pub(crate) fn append(&mut self, other: &mut Self) {
         let base = u32::try_from(self.ids.len()).unwrap_or(UNANCHORED);
-        other.ids.drain().for_each(|id| self.ids.push(id));
+        self.ids.extend(other.ids.drain());
         self.output.append(&mut other.output, |anchor| {
             if anchor == UNANCHORED { UNANCHORED } else { base + anchor }
         });

@@ -29,19 +29,28 @@ impl<T: Tuple> Lane<T> {
         }
     }
 
+    /// Appends a tuple and tells its weight, which is asked of the tuple where it lies: before, it
+    /// would be taken apart for that, and put together again of other parts.
     // Inlined into the author's code, so that a tuple is made where it will lie.
     #[inline(always)]
-    pub(super) fn push(&mut self, value: T, weight: usize, anchor: u32) {
-        self.rows.push(value);
+    pub(super) fn push(&mut self, value: T, anchor: u32) -> usize {
+        let weight = self.rows.push(value).weight();
         self.anchors.push(anchor);
         self.weight += weight;
         self.largest = self.largest.max(weight);
+        weight
     }
 
-    pub(super) fn push_direct(&mut self, value: T, (weight, anchor): (usize, u32), direct: u32) {
+    /// Takes the last tuple out again, of this weight.
+    pub(super) fn pop(&mut self, weight: usize) -> Option<(T, u32)> {
+        self.weight -= weight;
+        self.rows.pop().zip(self.anchors.pop())
+    }
+
+    pub(super) fn push_direct(&mut self, value: T, anchor: u32, direct: u32) {
         self.direct.resize(self.rows.len(), NOT_DIRECT);
         self.direct.push(direct);
-        self.push(value, weight, anchor);
+        self.push(value, anchor);
     }
 
     /// Takes the tuples one by one, with their anchors.
@@ -60,8 +69,8 @@ impl<T: Tuple> Lane<T> {
             self.direct.resize(self.rows.len(), NOT_DIRECT);
             self.direct.append(&mut other.direct);
         }
-        other.rows.drain().for_each(|row| self.rows.push(row));
-        other.anchors.drain().for_each(|own| self.anchors.push(anchor(own)));
+        self.rows.extend(other.rows.drain());
+        self.anchors.extend(other.anchors.drain().map(anchor));
     }
 }
 

@@ -42,10 +42,11 @@ impl<T: Tuple, Id> SpoutOutput<T, Id> {
     /// Emits a tuple that nobody tracks.
     #[inline(always)]
     pub fn emit_untracked(&mut self, value: T) {
+        let value = ManuallyDrop::new(value);
         if self.output.count() >= self.hand_over_at {
             self.hand_over();
         }
-        self.output.push(value, UNANCHORED);
+        self.output.push(ManuallyDrop::into_inner(value), UNANCHORED);
     }
 
     /// Emits a tuple under a message id to a declared side output.

@@ -35,8 +35,18 @@ impl<T> Column<T> {
 
     /// See [`push`].
     #[inline(always)]
-    pub(crate) fn push(&mut self, value: T) {
-        push(&mut self.0, value);
+    pub(crate) fn push(&mut self, value: T) -> &T {
+        push(&mut self.0, value)
+    }
+
+    /// Appends all that `values` gives.
+    pub(crate) fn extend(&mut self, values: impl Iterator<Item = T>) {
+        self.0.extend(values);
+    }
+
+    /// Takes the last one out again.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        self.0.pop()
     }
 
     /// Takes all tuples.
@@ -50,9 +60,9 @@ impl<T> Column<T> {
     }
 }
 
-/// Appends `value`, which leaks if there is no memory for it.
+/// Appends `value`, which leaks if there is no memory for it, and gives it where it lies now.
 #[inline(always)]
-pub(crate) fn push<T>(rows: &mut Vec<T>, value: T) {
+pub(crate) fn push<T>(rows: &mut Vec<T>, value: T) -> &T {
     let value = ManuallyDrop::new(value);
     let length = rows.len();
     if length == rows.capacity() {
@@ -64,6 +74,8 @@ pub(crate) fn push<T>(rows: &mut Vec<T>, value: T) {
         rows.as_mut_ptr().add(length).cast::<ManuallyDrop<T>>().write(value);
         rows.set_len(length + 1);
     }
+    // SAFETY: it is the tuple that was just written, and the borrow of `rows` goes on.
+    unsafe { &*rows.as_ptr().add(length) }
 }
 
 #[cold]
@@ -98,7 +110,7 @@ mod tests {
     #[test]
     fn tuples_without_size_are_counted() {
         let mut column = Column::new();
-        (0..300).for_each(|_| column.push(()));
+        (0..300).for_each(|_| _ = column.push(()));
         assert_eq!(column.len(), 300);
     }
 }

@@ -80,6 +80,32 @@ impl Words {
         if self.is_heap() { self.0[1] as usize } else { self.tag() as usize }
     }
 
+    /// The text of these bytes, if they are ASCII and few enough to be kept inline: what most words
+    /// are, checked all at once.
+    #[inline(always)]
+    pub(crate) fn from_short_ascii(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() > INLINE_MAX {
+            return None;
+        }
+        let words = Self::inline(bytes);
+        let letters = words.0[0] | words.0[1] | words.0[2];
+        // The length, in the highest byte of the last word, is below 0x80 too.
+        (letters & 0x8080_8080_8080_8080 == 0).then_some(words)
+    }
+
+    /// The bytes of an inline text, with zeros behind them up to the length.
+    #[inline(always)]
+    pub(crate) fn inline_bytes(&self) -> Option<([u8; 24], usize)> {
+        if self.is_heap() {
+            return None;
+        }
+        let mut bytes = [0; 24];
+        for (place, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(self.0) {
+            *place = word.to_ne_bytes();
+        }
+        Some((bytes, self.tag() as usize))
+    }
+
     #[inline(always)]
     pub(crate) fn as_str(&self) -> &str {
         let start = if self.is_heap() {
@@ -208,6 +234,12 @@ mod tests {
             let words = Words::from_str(&text[..length]);
             assert_eq!(words.as_str(), &text[..length], "{length} bytes");
             assert_eq!((words.len(), words.is_heap()), (length, length > INLINE_MAX));
+            let inline = words.inline_bytes().map(|(bytes, length)| bytes[..length].to_vec());
+            let expected = (length <= INLINE_MAX).then(|| text.as_bytes()[..length].to_vec());
+            assert_eq!(inline, expected, "the bytes of {length}");
+            let ascii = Words::from_short_ascii(&text.as_bytes()[..length]);
+            assert_eq!(ascii.is_some(), length <= INLINE_MAX, "short enough: {length}");
+            assert!(ascii.is_none_or(|ascii| ascii == words), "{length} bytes of ASCII");
             assert_eq!(words.clone().as_str(), &text[..length], "a copy of {length} bytes");
             assert_eq!(Words::from_string(text[..length].to_owned()).as_str(), &text[..length]);
             assert_eq!(words.into_string(), text[..length]);
@@ -221,6 +253,8 @@ mod tests {
             prop_assert_eq!(first.as_str(), &one);
             prop_assert_eq!(first == second, one == other, "equal as the texts are");
             prop_assert_eq!(first == Words::from_string(one.clone()), true);
+            let ascii = Words::from_short_ascii(one.as_bytes());
+            prop_assert_eq!(ascii.is_some(), one.is_ascii() && one.len() <= INLINE_MAX);
         }
 
         #[test]

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use topology_api::runtime::{Calls, Kind};
+
 use crate::engine::acking::AckBatch;
 use crate::executor::bolt::BoltExecutor;
 use crate::executor::exits::{Exits, ExitsStart, Place};
@@ -316,6 +318,7 @@ fn edges<'a>(plan: &'a Plan, executor: &OwnExecutor, at: usize) -> Vec<EdgeStart
                 from: StreamRef { component: input.component, stream: input.stream },
                 output: &components[input.component].outputs[input.stream],
                 grouping: &input.grouping,
+                in_call: component.calls == Calls::Short && component.kind == Kind::Bolt,
                 targets: targets.collect(),
                 seed: rand::random(),
             });

@@ -32,6 +32,8 @@ pub struct EdgeStart<'a> {
     pub output: &'a OutputStream,
     /// How it is split.
     pub grouping: &'a Grouping,
+    /// Whether its tasks do their work in the call, so in the thread they are on.
+    pub in_call: bool,
     /// Its tasks, with those of this worker placed.
     pub targets: Vec<(u32, Place)>,
     /// For choices that should differ between senders.

@@ -205,6 +205,10 @@ fn shares(topology: &Topology, executors: &[OwnExecutor], limit: u64) -> Shares 
 /// Pairs of components whose edge may stay on one loop.
 fn joined(topology: &Topology) -> Vec<(usize, usize)> {
     let mut joined = Vec::new();
+    if !topology.config().fusion() {
+        // Nothing is executed inside the call that emitted it, so each may have a core of its own.
+        return joined;
+    }
     for (reader, component) in topology.components().iter().enumerate() {
         for input in &component.inputs {
             if input.grouping.may_stay() {

@@ -217,8 +217,7 @@ impl FrameWriter {
         put_word(out, batch.stamp);
         put_varint(out, batch.contributions.len() as u64);
         for contribution in &batch.contributions {
-            put_word(out, contribution.root);
-            put_word(out, contribution.edges);
+            put_words(out, contribution.root, contribution.edges);
         }
         put_varint(out, batch.failures.len() as u64);
         for failure in &batch.failures {
@@ -268,6 +267,12 @@ fn put_word(out: &mut Vec<u8>, word: u64) {
     out.extend_from_slice(&word.to_le_bytes());
 }
 
+/// Both at once: what is written tuple by tuple asks for room once.
+fn put_words(out: &mut Vec<u8>, one: u64, other: u64) {
+    let both = u128::from(one) | u128::from(other) << 64;
+    out.extend_from_slice(&both.to_le_bytes());
+}
+
 fn put_varint(out: &mut Vec<u8>, mut rest: u64) {
     while rest >= 0x80 {
         out.push((rest & 0x7f) as u8 | 0x80);
@@ -298,6 +303,11 @@ fn put_tracking(out: &mut Vec<u8>, tracking: &Tracking, range: Range<usize>) {
 fn put_runs(out: &mut Vec<u8>, edges: &[Edge]) {
     out.reserve(17 * edges.len());
     for run in edges.chunk_by(|one, next| one.root == next.root) {
+        if let [Edge { root: root @ 1.., id }] = *run {
+            out.push(1);
+            put_words(out, root, id);
+            continue;
+        }
         put_varint(out, run.len() as u64);
         put_word(out, run[0].root);
         if run[0].root != 0 {

@@ -32,6 +32,8 @@ pub fn items(payload: &Bytes) -> Result<Vec<Item>, CodecError> {
     Ok(items)
 }
 
+const NO_ROOT: &str = "a root is 0";
+
 struct Reader<'a> {
     payload: &'a Bytes,
     at: usize,
@@ -91,7 +93,12 @@ impl Reader<'_> {
     }
 
     fn runs(&mut self, count: usize, tracking: &mut Tracking) -> Result<(), CodecError> {
+        tracking.reserve_singles(count);
         while tracking.len() < count {
+            if let Some(edge) = self.run_of_one() {
+                tracking.push_one(edge);
+                continue;
+            }
             let (run, root) = (self.varint()?, self.word()?);
             if run == 0 || run > (count - tracking.len()) as u64 {
                 return Err(CodecError::Invalid("a run is empty or passes its batch"));
@@ -108,13 +115,31 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// Reads a run of one tracked tuple, the usual one, if there is one now.
+    fn run_of_one(&mut self) -> Option<Edge> {
+        let (run, rest) = self.payload[self.at..].split_first()?;
+        let (root, rest) = rest.split_first_chunk()?;
+        let id = rest.first_chunk()?;
+        let (root, id) = (u64::from_le_bytes(*root), u64::from_le_bytes(*id));
+        if *run != 1 || root == 0 {
+            return None;
+        }
+        self.at += 17;
+        Some(Edge { root, id })
+    }
+
     fn acks(&mut self) -> Result<Item, CodecError> {
         let executor = self.small("an executor is over 16 bits")?;
         let mut batch = AckBatch { stamp: self.word()?, ..AckBatch::new() };
         let contributions = self.length(16)?;
         batch.contributions.reserve_exact(contributions);
-        for _ in 0..contributions {
-            batch.contributions.push(Contribution { root: self.root()?, edges: self.word()? });
+        for both in self.slice(contributions * 16)?.as_chunks::<16>().0 {
+            let both = u128::from_le_bytes(*both);
+            let (root, edges) = (both as u64, (both >> 64) as u64);
+            if root == 0 {
+                return Err(CodecError::Invalid(NO_ROOT));
+            }
+            batch.contributions.push(Contribution { root, edges });
         }
         let failures = self.length(9)?;
         batch.failures.reserve_exact(failures);
@@ -139,7 +164,7 @@ impl Reader<'_> {
 
     fn root(&mut self) -> Result<u64, CodecError> {
         match self.word()? {
-            0 => Err(CodecError::Invalid("a root is 0")),
+            0 => Err(CodecError::Invalid(NO_ROOT)),
             root => Ok(root),
         }
     }

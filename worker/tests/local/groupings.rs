@@ -263,3 +263,32 @@ fn what_stays_near_is_shared_evenly_by_senders_that_are() {
         assert!(shares.iter().all(|share| *share > COUNT / 20), "all have some: {shares:?}");
     });
 }
+
+/// Waits for something.
+struct Waits(Sink);
+
+impl Bolt for Waits {
+    type Input = Number;
+    type Output = NoOutput;
+
+    fn execute(&mut self, number: Number, out: &mut Output<NoOutput>) -> BoltResult {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        self.0.execute(number, out)
+    }
+}
+
+#[test]
+fn tasks_with_threads_of_their_own_are_equally_near() {
+    fused_and_not(|fusion| {
+        let audit = Audit::default();
+        let mut t = topology("waiting", fusion);
+        let numbers = audit.spout(&mut t, 600);
+        let sink = audit.sink();
+        let waits = t.bolt("waits", move |cx| Waits(sink(cx))).parallelism(4).blocking();
+        waits.shuffle(&numbers);
+        run(t);
+        audit.assert_each_acked_once(600);
+        let shares = shares(&audit);
+        assert!(shares.iter().all(|share| *share > 60), "each gets its part: {shares:?}");
+    });
+}

@@ -145,6 +145,11 @@ impl Tracking {
         }
     }
 
+    /// Makes room for this many more tuples with one edge each.
+    pub fn reserve_singles(&mut self, tuples: usize) {
+        self.edges.reserve(tuples);
+    }
+
     /// Makes room for this many more tuples, in the shape the column has now.
     pub fn reserve(&mut self, tuples: usize) {
         if self.shape != Shape::None {

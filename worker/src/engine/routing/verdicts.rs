@@ -34,16 +34,22 @@ impl Table {
     pub fn sort_verdicts(&self, mut batch: AckBatch) -> SortedVerdicts {
         let mut wait = AckBatch { stamp: batch.stamp, ..AckBatch::new() };
         let (mut to, mut late) = (None, 0);
-        let mut route = |root| match RootId::from_bits(root).map(|it| self.verdict_route(it)) {
-            Some(VerdictRoute::Deliver(worker)) => {
-                to = Some(worker);
-                VerdictRoute::Deliver(worker)
+        // Nearly all roots of a batch are of one incarnation of its executor: looked up once.
+        let mut last = None;
+        let mut route = |root| {
+            let root = RootId::from_bits(root);
+            let incarnation = root.map(|it| (it.executor(), it.incarnation()));
+            let known = last.filter(|(of, _)| *of == incarnation).map(|(_, route)| route);
+            let route = known.unwrap_or_else(|| {
+                root.map_or(VerdictRoute::Late, |root| self.verdict_route(root))
+            });
+            last = Some((incarnation, route));
+            match route {
+                VerdictRoute::Deliver(worker) => to = Some(worker),
+                VerdictRoute::Wait => {}
+                VerdictRoute::Late => late += 1,
             }
-            Some(VerdictRoute::Wait) => VerdictRoute::Wait,
-            Some(VerdictRoute::Late) | None => {
-                late += 1;
-                VerdictRoute::Late
-            }
+            route
         };
         batch.contributions.retain(|contribution| match route(contribution.root) {
             VerdictRoute::Deliver(_) => true,

@@ -74,8 +74,9 @@ pub(super) struct Parts<'a> {
 impl Edge {
     pub(super) fn new(start: EdgeStart<'_>) -> Self {
         let near = start.targets.iter().map(|(_, place)| match place {
-            Place::Here(_) => Nearness::Loop,
-            Place::Loop { .. } => Nearness::Worker,
+            // What waits or works elsewhere is no nearer for being on the same loop.
+            Place::Here(_) if start.in_call => Nearness::Loop,
+            Place::Here(_) | Place::Loop { .. } => Nearness::Worker,
             Place::Away { .. } | Place::Nowhere => Nearness::Away,
         });
         let targets = Targets { near: near.collect() };

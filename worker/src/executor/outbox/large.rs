@@ -17,6 +17,10 @@ pub(super) fn fail(
     let Emitted { mut rows, mut anchors, mut direct, mut weight, largest } = emitted;
     let limit = exits.tuple_bytes_max;
     let large = rows.larger_than(limit);
+    if large.is_empty() {
+        // The one that was too large was also over the budget of its call, and left out.
+        return Emitted { rows, anchors, direct, weight, largest: limit };
+    }
     let text = format!(
         "emitted a tuple of {} which is over `tuple.max_bytes` = {}: split it, or raise the limit",
         format_size(largest as u64),

@@ -96,7 +96,7 @@ proptest! {
             hashes.chunks(100).flat_map(|batch| route(&mut router, batch)).collect();
         // The first tuples teach which keys are hot.
         let uneven = imbalance(tasks, routed[10_000..].iter().copied());
-        assert!(uneven < 1.15, "{kind:?}, {exponent}, {tasks} tasks: {uneven}");
+        assert!(uneven < 1.3, "{kind:?}, {exponent}, {tasks} tasks: {uneven}");
     }
 
     #[test]
