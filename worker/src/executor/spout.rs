@@ -25,11 +25,11 @@ use crate::executor::task_state::{TaskState, guarded};
 use crate::executor::waker::TaskWaker;
 
 /// Shortest and longest pause of a spout that has nothing.
-const IDLE: (Duration, Duration) = (Duration::from_micros(60), Duration::from_millis(10));
+const IDLE: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(10));
 
 /// It is asked so many times in the time since it last had something, and as much again in the next:
 /// what comes after a long silence waits longer, and an idle spout costs little.
-const ASKED_AGAIN: u32 = 8;
+const ASKED_AGAIN: u32 = 16;
 
 /// Pause of a spout that wakes its executor.
 const UNTIL_WOKEN: Duration = Duration::from_secs(3_600);
