@@ -173,13 +173,6 @@ impl FrameWriter {
         self.buffer.len() >= FRAME_BYTES
     }
 
-    /// Takes back every item that was added since the frame had `len` bytes.
-    ///
-    /// For a batch that turns out too large only once its rows are written.
-    pub fn truncate(&mut self, len: usize) {
-        self.buffer.truncate(len);
-    }
-
     /// Adds the tuples `range` of a batch; `rows` appends their rows. Returns the bytes of the
     /// rows, which is what credits count.
     ///

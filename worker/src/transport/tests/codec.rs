@@ -157,17 +157,6 @@ fn another_format_is_named() {
 }
 
 #[test]
-fn a_truncated_writer_forgets_the_last_item() {
-    let mut writer = FrameWriter::new();
-    writer.end_of_stream(1, 2, 3);
-    let len = writer.len();
-    writer.end_of_stream(4, 5, 6);
-    writer.truncate(len);
-    let read: Vec<_> = items(&writer.finish()).unwrap().iter().map(Plain::of).collect();
-    assert_eq!(read, [Plain::EndOfStream(1, 2, 3)], "the second was taken back");
-}
-
-#[test]
 fn lengths_beyond_the_frame_take_no_memory() {
     let huge = [0xff, 0xff, 0xff, 0xff, 0x7f];
     let acks = [&[1, 2, 0][..], &[0; 8], &huge].concat();
