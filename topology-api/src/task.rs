@@ -5,11 +5,13 @@
 //! [`BoltTask::panicked`] can go on.
 
 mod elsewhere;
+mod filed;
 mod spout;
 
 use std::sync::Arc;
 use std::vec::IntoIter;
 
+pub(crate) use self::filed::Filed;
 pub(crate) use self::spout::SpoutDriver;
 
 use crate::async_bolt::LongCalls;

@@ -9,7 +9,7 @@ use std::task::{Context as Polled, Poll, Waker};
 use super::AsyncSpout;
 use crate::output::{Emitted, MakeLane, SpoutOutput};
 use crate::rows::Pool;
-use crate::task::{DONE, Elsewhere, Factory, SpoutTask, Task};
+use crate::task::{Elsewhere, Factory, Filed, SpoutTask, Task};
 use crate::{Context, Error, FailReason, Next, SpoutResult};
 
 type Out<S> = SpoutOutput<<S as AsyncSpout>::Output, <S as AsyncSpout>::Id>;
@@ -37,7 +37,7 @@ pub(crate) struct AsyncSpoutDriver<S: AsyncSpout, C, F> {
     spare: Option<Out<S>>,
     side: Vec<MakeLane>,
     /// Message ids of open trees, by slot.
-    filed: Vec<Option<S::Id>>,
+    filed: Filed<S::Id>,
     /// Message ids whose trees have ended and that are still to be acked.
     done: VecDeque<S::Id>,
     cx: Option<Context>,
@@ -60,7 +60,7 @@ where
             out: SpoutOutput::new(side),
             spare: None,
             side: side.to_vec(),
-            filed: Vec::new(),
+            filed: Filed::new(),
             done: VecDeque::new(),
             cx: None,
         }
@@ -158,22 +158,11 @@ where
         if slots.is_empty() {
             return self.done.extend(self.out.ids.drain());
         }
-        for (slot, id) in slots.iter().zip(self.out.ids.drain()) {
-            if *slot == DONE {
-                self.done.push_back(id);
-                continue;
-            }
-            let slot = *slot as usize;
-            if slot >= self.filed.len() {
-                self.filed.resize_with(slot + 1, || None);
-            }
-            self.filed[slot] = Some(id);
-        }
+        self.filed.file(slots, self.out.ids.drain(), |id| self.done.push_back(id));
     }
 
     fn end_acked(&mut self, slots: &[u32]) {
-        let filed = slots.iter().filter_map(|slot| self.filed.get_mut(*slot as usize)?.take());
-        self.done.extend(filed);
+        self.done.extend(self.filed.take_each(slots));
     }
 
     fn ack_done(&mut self) {
@@ -184,7 +173,7 @@ where
     }
 
     fn fail(&mut self, slot: u32, reason: FailReason) {
-        let Some(id) = self.filed.get_mut(slot as usize).and_then(Option::take) else { return };
+        let Some(id) = self.filed.take(slot) else { return };
         if let Some(spout) = &self.spout {
             spout.fail(id, reason);
         }

@@ -9,7 +9,7 @@ use self::thread::Thread;
 use super::{Common, Desk, State, Unopened};
 use crate::output::{Emitted, SpoutOutput};
 use crate::rows::Pool;
-use crate::task::{DONE, Elsewhere, Factory, SpoutTask, Task};
+use crate::task::{Elsewhere, Factory, Filed, SpoutTask, Task};
 use crate::{Context, Error, FailReason, Next, Spout};
 
 /// Tuples that wait for the loop before the thread waits.
@@ -101,7 +101,7 @@ pub(crate) struct BlockingSpout<S: Spout> {
     started: bool,
     parcel: Parcel<S::Id>,
     /// Message ids of open trees, by slot.
-    filed: Vec<Option<S::Id>>,
+    filed: Filed<S::Id>,
     /// Message ids that the thread is to ack.
     done: Vec<S::Id>,
 }
@@ -113,7 +113,7 @@ impl<S: Spout> BlockingSpout<S> {
             start: Some((factory, out)),
             started: false,
             parcel: Parcel::default(),
-            filed: Vec::new(),
+            filed: Filed::new(),
             done: Vec::new(),
         }
     }
@@ -201,22 +201,11 @@ impl<S: Spout> SpoutTask for BlockingSpout<S> {
         if slots.is_empty() {
             return self.done.append(&mut self.parcel.ids);
         }
-        for (slot, id) in slots.iter().zip(self.parcel.ids.drain(..)) {
-            if *slot == DONE {
-                self.done.push(id);
-                continue;
-            }
-            let slot = *slot as usize;
-            if slot >= self.filed.len() {
-                self.filed.resize_with(slot + 1, || None);
-            }
-            self.filed[slot] = Some(id);
-        }
+        self.filed.file(slots, self.parcel.ids.drain(..), |id| self.done.push(id));
     }
 
     fn end_acked(&mut self, slots: &[u32]) {
-        let filed = slots.iter().filter_map(|slot| self.filed.get_mut(*slot as usize)?.take());
-        self.done.extend(filed);
+        self.done.extend(self.filed.take_each(slots));
     }
 
     fn ack_done(&mut self) {
@@ -227,7 +216,7 @@ impl<S: Spout> SpoutTask for BlockingSpout<S> {
     }
 
     fn fail(&mut self, slot: u32, reason: FailReason) {
-        let Some(id) = self.filed.get_mut(slot as usize).and_then(Option::take) else { return };
+        let Some(id) = self.filed.take(slot) else { return };
         self.desk.tell(|source| {
             source.settled.push((id, Some(reason)));
             if matches!(source.news, Some(News::Finished)) {

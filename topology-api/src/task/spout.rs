@@ -2,7 +2,7 @@
 
 use std::vec::IntoIter;
 
-use super::{DONE, Factory, SpoutTask, Task};
+use super::{Factory, Filed, SpoutTask, Task};
 use crate::output::{ENOUGH_BYTES, Emitted, MakeLane, SpoutOutput, UNANCHORED};
 use crate::rows::{Pool, emptied, for_each_while};
 use crate::{Context, Error, FailReason, Next, Spout};
@@ -13,7 +13,7 @@ pub(crate) struct SpoutDriver<S: Spout> {
     pub(super) factory: Factory<S>,
     pub(super) out: SpoutOutput<S::Output, S::Id>,
     /// Message ids of open trees, by slot.
-    filed: Vec<Option<S::Id>>,
+    filed: Filed<S::Id>,
     /// Message ids whose trees have ended and that are still to be acked.
     done: IntoIter<S::Id>,
 }
@@ -21,7 +21,7 @@ pub(crate) struct SpoutDriver<S: Spout> {
 impl<S: Spout> SpoutDriver<S> {
     pub(crate) fn new(factory: Factory<S>, side: &[MakeLane]) -> Self {
         let out = SpoutOutput::new(side);
-        Self { spout: None, factory, out, filed: Vec::new(), done: Vec::new().into_iter() }
+        Self { spout: None, factory, out, filed: Filed::new(), done: Vec::new().into_iter() }
     }
 }
 
@@ -81,28 +81,14 @@ impl<S: Spout> SpoutTask for SpoutDriver<S> {
             return;
         }
         let mut done = emptied(&mut self.done);
-        let mut ids = Vec::new();
-        self.out.ids.swap(&mut ids);
-        for (slot, id) in slots.iter().zip(ids.drain(..)) {
-            if *slot == DONE {
-                done.push(id);
-                continue;
-            }
-            let slot = *slot as usize;
-            if slot >= self.filed.len() {
-                self.filed.resize_with(slot + 1, || None);
-            }
-            self.filed[slot] = Some(id);
-        }
-        self.out.ids.swap(&mut ids);
+        self.filed.file(slots, self.out.ids.drain(), |id| done.push(id));
         self.done = done.into_iter();
     }
 
     fn end_acked(&mut self, slots: &[u32]) {
         debug_assert!(self.done.len() == 0, "what is done must be acked before more is");
         let mut done = emptied(&mut self.done);
-        let filed = slots.iter().filter_map(|slot| self.filed.get_mut(*slot as usize)?.take());
-        done.extend(filed);
+        done.extend(self.filed.take_each(slots));
         self.done = done.into_iter();
     }
 
@@ -115,7 +101,7 @@ impl<S: Spout> SpoutTask for SpoutDriver<S> {
     }
 
     fn fail(&mut self, slot: u32, reason: FailReason) {
-        let Some(id) = self.filed.get_mut(slot as usize).and_then(Option::take) else { return };
+        let Some(id) = self.filed.take(slot) else { return };
         if let Some(spout) = &mut self.spout {
             spout.fail(id, reason);
         }
