@@ -24,8 +24,12 @@ use crate::executor::plan::Plan;
 use crate::executor::task_state::{TaskState, guarded};
 use crate::executor::waker::TaskWaker;
 
-/// Shortest and longest pause of a spout that has nothing.
-const IDLE: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(10));
+/// Shortest pause of a spout that had something and has nothing now: with most, and with little. In
+/// between it is the time in which it had as much as fills a batch.
+const LULL: (Duration, Duration) = (Duration::from_micros(5), Duration::from_micros(100));
+
+/// Longest pause of a spout that has nothing.
+const IDLE_MAX: Duration = Duration::from_millis(10);
 
 /// It is asked so many times in the time since it last had something, and as much again in the next:
 /// what comes after a long silence waits longer, and an idle spout costs little.
@@ -57,7 +61,27 @@ struct Cell {
     idle_until: Instant,
     /// When it last had something.
     emitted_at: Instant,
+    /// When it last had nothing, and what it had emitted by then.
+    lull: (Instant, u64),
     active: bool,
+}
+
+impl Cell {
+    /// How long to wait until it is asked again, now that it has nothing. A worker that has peers
+    /// leaves the core to the threads of its links: what comes later makes fuller frames.
+    fn pause(&mut self, now: Instant, has_peers: bool) -> Duration {
+        if self.task.waits() {
+            return UNTIL_WOKEN;
+        }
+        let (since, before) = std::mem::replace(&mut self.lull, (now, self.counters.emitted));
+        let (shortest, longest) = if has_peers { (LULL.1, LULL.1) } else { LULL };
+        let silent = now.saturating_duration_since(self.emitted_at) / ASKED_AGAIN;
+        let emitted = u32::try_from(self.counters.emitted - before).unwrap_or(u32::MAX);
+        let batch = u32::try_from(BATCH_TUPLES).unwrap_or(u32::MAX);
+        let full = now.saturating_duration_since(since).checked_div(emitted);
+        let full = full.map_or(longest, |each| (each * batch).clamp(shortest, longest));
+        silent.clamp(full, IDLE_MAX)
+    }
 }
 
 /// Runs the tasks of one spout that one executor has.
@@ -101,6 +125,7 @@ impl SpoutExecutor {
                 finished: false,
                 idle_until: now,
                 emitted_at: now,
+                lull: (now, 0),
                 active: false,
             }
         };
@@ -250,10 +275,7 @@ impl SpoutExecutor {
                 if emitted {
                     cell.emitted_at = exits.now;
                 }
-                let silent = exits.now.saturating_duration_since(cell.emitted_at);
-                let pause = (silent / ASKED_AGAIN).clamp(IDLE.0, IDLE.1);
-                let pause = if cell.task.waits() { UNTIL_WOKEN } else { pause };
-                cell.idle_until = exits.now + pause;
+                cell.idle_until = exits.now + cell.pause(exits.now, exits.transport.is_some());
                 return emitted;
             }
             Ok(Ok(Next::Finished)) => cell.finished = true,
