@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::Shutdown;
-use proto::supervisor::{SupervisorReport, WorkerReport};
+use proto::supervisor::{SupervisorReport, WorkerHello, WorkerReport};
 use tokio::sync::{mpsc, watch};
 
 use crate::adopt::{self, Found};
@@ -197,9 +197,9 @@ impl Daemon {
                 if incarnation.attachment != attachment {
                     return;
                 }
-                let drained = report.drained;
+                let (drained, released) = (report.drained, report.released.clone());
                 let urgent = report::take(&mut incarnation.report, *report);
-                self.decide(Event::Slot(slot, SlotEvent::Heard { drained }));
+                self.decide(Event::Slot(slot, SlotEvent::Heard { drained, released }));
                 if urgent {
                     self.report();
                 }
@@ -246,7 +246,8 @@ impl Daemon {
         incarnation.attachment += 1;
         let number = incarnation.attachment;
         let attachment = Attachment { slot, number, orders: incarnation.orders.subscribe() };
-        let event = SlotEvent::Attached { pid: hello.pid, address: hello.address };
+        let WorkerHello { pid, address, released, .. } = hello;
+        let event = SlotEvent::Attached { pid, address, released };
         self.decide(Event::Slot(slot, event));
         // Who hung up in the meantime dials again.
         drop(reply.send(Ok(attachment)));

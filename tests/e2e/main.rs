@@ -13,6 +13,7 @@ mod hostile;
 mod input_files;
 mod kills;
 mod memory;
+mod moves;
 mod outages;
 mod outputs;
 mod trouble;

@@ -38,6 +38,8 @@ impl Control {
         shutdown.spawn_until_asked(async move {
             let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
             loop {
+                let mut hello = hello.clone();
+                hello.released = reports.borrow().released.clone();
                 match converse(&socket, &hello, &telling, reports.clone()).await {
                     Ok(()) => backoff.reset(),
                     Err(error) => {

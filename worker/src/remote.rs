@@ -1,12 +1,15 @@
 //! A worker of a cluster: listens for its peers, attaches to its supervisor, and runs the executors
 //! it is assigned until it is told to stop.
 
+mod moves;
+mod table;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::{Clock, Shutdown};
-use proto::store::{AssignmentRecord, Epoch as WireEpoch};
+use proto::store::Epoch as WireEpoch;
 use proto::supervisor::desired_state::State;
 use proto::supervisor::to_worker::Kind as Told;
 use proto::supervisor::{DesiredState, RoutingTable, WorkerHello};
@@ -15,15 +18,16 @@ use topology_api::{Args, Topology};
 use crate::control::Control;
 use crate::door::Door;
 use crate::engine::flow::Budget;
-use crate::engine::routing::{Epoch, ExecutorPlace, Route, Table, incarnation_of};
+use crate::engine::routing::Table;
 use crate::executor::counters::{Board, Snapshot};
 use crate::executor::inbox::{Desired, Message};
-use crate::executor::plan::{OwnExecutor, Plan};
+use crate::executor::plan::Plan;
 use crate::executor::routes::Routes;
 use crate::launch::Launch;
 use crate::local::{Loops, cores, until};
 use crate::report::{Facts, report};
 use crate::transport::{Config, FrameWriter, Listen, Receiver, Transport};
+use moves::Moves;
 
 /// How often the worker reports when nothing changes.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
@@ -87,6 +91,7 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
         epoch: Some(WireEpoch { revision: launch.epoch.revision, restarts: launch.epoch.restarts }),
         pid: std::process::id(),
         address: transport.address(),
+        released: None,
     };
     let control = Control::start(launch.socket.clone(), hello, &shutdown);
     let board = Arc::new(Board::new(clock.clone()));
@@ -98,6 +103,7 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
         clock,
         loops: None,
         table: Table::default(),
+        moves: Moves::default(),
         desired: Desired::Inactive,
         sequence: 0,
         told_waiting: false,
@@ -120,6 +126,7 @@ struct Worker {
     clock: Clock,
     loops: Option<Loops>,
     table: Table,
+    moves: Moves,
     desired: Desired,
     sequence: u64,
     /// The others were told that tuples wait here.
@@ -146,9 +153,10 @@ impl Worker {
                         tracing::info!(reason = %stop.reason, "told to stop");
                         break;
                     }
-                    Some(Told::Assignment(assignment)) => {
+                    // What it runs stands in the tables; this comes before the first.
+                    Some(Told::Assignment(_)) => {
                         if let Some((topology, arguments)) = unbuilt.take() {
-                            self.start(&assignment, topology, arguments)?;
+                            self.start(topology, arguments)?;
                         }
                     }
                     Some(Told::Table(table)) => {
@@ -164,8 +172,9 @@ impl Worker {
                     break;
                 }
                 () = board.changed.notified() => {}
-                () = tokio::time::sleep(REPORT_EVERY) => {}
+                () = tokio::time::sleep(self.moves.look_again(REPORT_EVERY)) => {}
             }
+            self.settle_moves();
             if let Some(version) = self.transport.retired() {
                 tracing::info!(version, "a peer knows a newer incarnation of this worker");
                 break;
@@ -178,31 +187,14 @@ impl Worker {
         Ok(())
     }
 
-    fn start(
-        &mut self,
-        assignment: &AssignmentRecord,
-        topology: Topology,
-        arguments: Args,
-    ) -> Result<(), Error> {
-        let components = topology.components();
-        let executors: Vec<OwnExecutor> = assignment
-            .executors
-            .iter()
-            .filter_map(|record| {
-                Some(OwnExecutor {
-                    index: u16::try_from(record.index).ok()?,
-                    component: components.iter().position(|c| c.name == record.component)?,
-                    tasks: record.first_task..record.end_task,
-                    incarnation: incarnation_of(record.incarnation, self.launch.epoch.restarts),
-                })
-            })
-            .collect();
+    fn start(&mut self, topology: Topology, arguments: Args) -> Result<(), Error> {
         let loops = cores(self.launch.cores, &topology);
         let shared = (loops, Arc::clone(&self.board), Arc::clone(&self.budget));
-        let plan = Plan::new(topology, arguments, self.launch.worker, executors, shared);
+        let plan = Plan::new(topology, arguments, self.launch.worker, Vec::new(), shared);
         let loops = Loops::start(plan, Some(&self.transport), &self.clock)?;
-        let transport = self.transport.clone();
-        self.door.open(transport, Arc::clone(&loops.plan), Arc::clone(&loops.inboxes));
+        self.moves.begin(Arc::clone(&loops.plan.seating));
+        let (transport, inboxes) = (self.transport.clone(), Arc::clone(&loops.inboxes));
+        self.door.open((transport, Arc::clone(&loops.plan)), inboxes, Arc::default());
         self.loops = Some(loops);
         self.tell_routes();
         Ok(())
@@ -210,7 +202,8 @@ impl Worker {
 
     /// Adopts a routing table; false if this incarnation is retired in it.
     fn adopt(&mut self, wire: &RoutingTable) -> bool {
-        let table = table_of(wire);
+        let own = (self.launch.worker, self.launch.epoch);
+        let table = table::of(wire, own);
         if table.version() < self.table.version() {
             return true;
         }
@@ -223,18 +216,32 @@ impl Worker {
         true
     }
 
-    fn tell_routes(&self) {
+    /// Tells the loops and the door who has which tasks, and which of them are here.
+    fn tell_routes(&mut self) {
         let Some(loops) = &self.loops else { return };
+        self.moves.adopt(&self.table, (self.launch.worker, self.launch.epoch), &loops.plan);
+        self.moves.show(&loops.plan);
+        let seating = self.moves.seating();
         let links: BTreeMap<_, _> = self
             .table
             .workers()
             .iter()
             .filter_map(|route| Some((route.worker, self.transport.link(route.worker)?)))
             .collect();
-        let routes = Arc::new(Routes { table: self.table.clone(), links });
+        let routes = Arc::new(Routes::new(self.table.clone(), links, seating));
         loops.tell(|| Message::Routes(Arc::clone(&routes)));
+        self.door.adopt(routes);
         let desired = self.desired;
         loops.tell(|| Message::Desired(desired));
+    }
+
+    /// Takes note of executors that have left.
+    fn settle_moves(&mut self) {
+        let Some(loops) = &self.loops else { return };
+        let now = self.clock.now();
+        if self.moves.settle(now, &self.board, &self.transport) {
+            self.moves.show(&loops.plan);
+        }
     }
 
     fn desire(&mut self, state: DesiredState) {
@@ -268,6 +275,7 @@ impl Worker {
             sequence: self.sequence,
             draining: self.desired != Desired::Active,
             table_version: self.table.version(),
+            released: self.moves.released(),
         };
         let report = report(&loops.plan, &self.board.snapshot(), &self.transport, &facts);
         control.report.send_replace(report);
@@ -286,29 +294,4 @@ fn tell_waiting(own: u64, told: bool, table: &Table, transport: &Transport) -> b
         }
     }
     own != 0
-}
-
-fn table_of(wire: &RoutingTable) -> Table {
-    let routes = wire
-        .workers
-        .iter()
-        .map(|route| {
-            let epoch = route.epoch.unwrap_or_default();
-            let place = |record: &proto::store::ExecutorRecord| ExecutorPlace {
-                index: u16::try_from(record.index).unwrap_or(u16::MAX),
-                component: record.component.clone(),
-                tasks: record.first_task..record.end_task,
-                incarnation: incarnation_of(record.incarnation, epoch.restarts),
-                ownership: record.ownership,
-            };
-            Route {
-                worker: route.worker,
-                epoch: Epoch { revision: epoch.revision, restarts: epoch.restarts },
-                address: route.address.clone(),
-                since_version: route.since_version,
-                executors: route.executors.iter().map(place).collect(),
-            }
-        })
-        .collect();
-    Table::new(wire.version, routes)
 }

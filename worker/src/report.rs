@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
-use proto::store::TaskResult;
+use proto::store::{Released, TaskResult};
 use proto::supervisor::{ErrorReport, Latency, LinkReport, TaskReport, WorkerReport};
 
 use crate::executor::counters::{Snapshot, TaskCounters};
@@ -16,6 +16,7 @@ pub(crate) struct Facts {
     pub(crate) sequence: u64,
     pub(crate) draining: bool,
     pub(crate) table_version: u64,
+    pub(crate) released: Option<Released>,
 }
 
 /// Makes a report.
@@ -69,6 +70,7 @@ pub(crate) fn report(
             })
             .collect(),
         table_version: facts.table_version,
+        released: facts.released.clone(),
         rss_bytes: resident_bytes().unwrap_or(0),
         held_bytes: plan.budget.used(),
         held_bytes_limit: plan.budget.limit(),

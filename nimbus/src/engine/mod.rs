@@ -21,6 +21,7 @@ pub mod event;
 mod generation;
 pub mod lifecycle;
 pub mod liveness;
+mod moves;
 pub mod parallelism;
 mod placing;
 mod reconcile;

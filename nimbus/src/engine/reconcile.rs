@@ -22,9 +22,6 @@ use super::{Decision, Engine, Phase};
 /// How long a generation that is no longer in force is kept, for supervisors that are behind.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
-/// How long after spouts were told to stop a report of "nothing pending" is taken at its word.
-const SETTLED_AFTER: Duration = Duration::from_millis(500);
-
 impl Engine {
     /// Finds the next thing that has to happen by itself.
     pub(super) fn reconcile(&mut self, now: Now) -> Option<Decision> {
@@ -39,7 +36,7 @@ impl Engine {
                 TopologyStatus::Active | TopologyStatus::Inactive => {
                     self.keep_running(&topology, phase, now)
                 }
-                TopologyStatus::Rebalancing => self.rebalance(&topology, phase, now),
+                TopologyStatus::Rebalancing => self.rebalance(&topology, now),
                 TopologyStatus::Finished => self.release(&topology),
                 TopologyStatus::Killed => return self.kill(&topology, phase, now),
                 TopologyStatus::Unspecified => None,
@@ -61,13 +58,11 @@ impl Engine {
         if let Some(plan) = self.finish(topology, now) {
             return Some(plan);
         }
-        let lost =
-            |assignment: &Versioned<AssignmentRecord>| self.is_lost(&slot(&assignment.record), now);
-        if self.view.in_force(id).any(lost) {
+        if self.has_lost(id, now) {
             return self.place_or_say_why(topology.record.clone(), false, now);
         }
         self.unplaced.remove(id);
-        self.drop_stale_generations(topology, phase, now)
+        self.drop_empty(topology, now).or_else(|| self.drop_stale_generations(topology, phase, now))
     }
 
     /// Plans a generation, or remembers why there can be none.
@@ -144,35 +139,46 @@ impl Engine {
         left.then(|| Plan { decide: vec![Write::Release], ..plan("release", topology) })
     }
 
-    /// Places a topology anew once its trees have ended or had their time.
-    fn rebalance(
-        &mut self,
-        topology: &Versioned<TopologyRecord>,
-        phase: Phase,
-        now: Now,
-    ) -> Option<Plan> {
+    /// Places a topology anew, and is done when all that moves has moved. What is asked for while
+    /// something moves waits until then; a lost machine is replaced at once.
+    fn rebalance(&mut self, topology: &Versioned<TopologyRecord>, now: Now) -> Option<Plan> {
+        let id = &topology.record.id;
         if let Some(plan) = self.finish(topology, now) {
             return Some(plan);
         }
-        let pending = topology.record.pending.clone().unwrap_or_default();
-        if !self.is_over(&pending, phase, now) && !self.is_quiet(topology, phase, now) {
+        if self.has_lost(id, now) {
+            return self.place_or_say_why(topology.record.clone(), false, now);
+        }
+        if let Some(plan) = self.drop_empty(topology, now) {
+            return Some(plan);
+        }
+        if self.is_moving(id, now) {
             return None;
         }
         let mut record = topology.record.clone();
-        let resume = pending.resume();
+        let pending = record.pending.get_or_insert_default();
+        if !std::mem::replace(&mut pending.placed, true) {
+            let workers = std::mem::take(&mut pending.workers);
+            let executors = std::mem::take(&mut pending.executors);
+            if workers > 0 {
+                record.workers = workers;
+            }
+            record.executors.extend(executors);
+            if let Some(plan) = self.place_or_say_why(record.clone(), true, now) {
+                return Some(Plan { purpose: "rebalance", ..plan });
+            }
+            // There is no slot at all: what was asked for is noted and done when there is one.
+        }
+        let resume = record.pending.take().unwrap_or_default().resume();
         record.status =
             lifecycle::next(status(&record), Move::Rebalanced, resume).ok().map(i32::from)?;
-        record.pending = None;
-        if pending.workers > 0 {
-            record.workers = pending.workers;
-        }
-        record.executors.extend(pending.executors);
-        if let Some(plan) = self.place_or_say_why(record.clone(), true, now) {
-            return Some(Plan { purpose: "rebalance", ..plan });
-        }
-        // There is no slot at all: what was asked for is noted and done when there is one.
         let decide = vec![Write::Topology(Box::new(record))];
         Some(Plan { decide, ..plan("rebalance", topology) })
+    }
+
+    /// Tells whether a worker of a topology is where none can run any more.
+    fn has_lost(&self, topology: &str, now: Now) -> bool {
+        self.view.in_force(topology).any(|it| self.is_lost(&slot(&it.record), now))
     }
 
     /// Stops a topology once its trees have ended or had their time; then, when nobody runs any of
@@ -230,10 +236,7 @@ impl Engine {
             return true;
         }
         let Some(live) = self.reports.worker(topology, *worker) else { return false };
-        let idle = phase.status == TopologyStatus::Rebalancing
-            && live.at.saturating_duration_since(phase.since) >= SETTLED_AFTER
-            && live.report.tasks.iter().all(|task| task.pending == 0);
-        since(live.at) && (live.report.drained || live.report.finished || idle)
+        since(live.at) && (live.report.drained || live.report.finished)
     }
 
     /// Tells whether no supervisor runs anything of a topology that is assigned to nobody, by
@@ -275,6 +278,7 @@ pub(super) fn done(text: String) -> Reply {
     Reply::Done(Done { text })
 }
 
-fn slot(assignment: &AssignmentRecord) -> Slot {
+/// Where an assignment is.
+pub(super) fn slot(assignment: &AssignmentRecord) -> Slot {
     Slot { supervisor: assignment.supervisor.clone(), slot: assignment.slot }
 }

@@ -178,16 +178,18 @@ impl Engine {
             let fix = format!("`squall describe {name}` shows its components and their tasks");
             return Err(refuse(RefusalKind::Invalid, &format!("rebalance `{name}`"), why, fix));
         }
-        let timeout = Description::try_from(spec)
-            .map_or(Duration::from_secs(30), |spec| spec.config.message_timeout());
-        record.pending = Some(PendingAction {
-            kind: Kind::Rebalance.into(),
-            since_ms: now.wall_ms,
-            wait_ms: millis(timeout),
-            workers,
-            executors: executors.clone(),
-            resume: record.status,
-        });
+        // One that is under way is ended first; what else was asked for meanwhile is done with this.
+        let under_way = record.pending.take().filter(|_| status(&record) == next);
+        let before = under_way.as_ref().filter(|before| !before.placed).cloned();
+        let mut pending = before.unwrap_or_default();
+        pending.kind = Kind::Rebalance.into();
+        pending.since_ms = now.wall_ms;
+        pending.resume = under_way.map_or(record.status, |under_way| under_way.resume);
+        if workers > 0 {
+            pending.workers = workers;
+        }
+        pending.executors.extend(executors.clone());
+        record.pending = Some(pending);
         record.status = next.into();
         record.reason = "asked to".to_owned();
         let text = format!("`{}` is being rebalanced", record.name);

@@ -23,7 +23,7 @@ impl Daemon {
             match command {
                 Command::Fetch { slot, digest } => self.fetch(slot, digest),
                 Command::Launch { slot, placement, epoch } => self.launch(slot, *placement, epoch),
-                Command::Announce { topology, worker, epoch, address, pid } => {
+                Command::Announce { topology, worker, epoch, address, pid, released } => {
                     self.registrar.announce(WorkerRecord {
                         topology,
                         worker,
@@ -32,6 +32,7 @@ impl Daemon {
                         pid,
                         started_ms: self.launcher.clock.wall_ms(),
                         supervisor: self.launcher.data.id.clone(),
+                        released: Some(released),
                     });
                 }
                 Command::Withdraw { topology, worker } => self.registrar.withdraw(topology, worker),

@@ -1,6 +1,8 @@
 //! What the engine is told.
 
-use proto::store::{AssignedRecord, AssignmentRecord, LeaderRecord, TopologyRecord, WorkerRecord};
+use proto::store::{
+    AssignedRecord, AssignmentRecord, LeaderRecord, Released, TopologyRecord, WorkerRecord,
+};
 
 use super::{Epoch, Placement};
 
@@ -82,6 +84,8 @@ pub enum SlotEvent {
         pid: u32,
         /// `host:port` its transport listens on.
         address: String,
+        /// How far it has come in letting go of what it had; none if it was not told yet what to run.
+        released: Option<Released>,
     },
     /// The conversation with the worker broke off; it will dial again if it lives.
     Detached,
@@ -89,6 +93,8 @@ pub enum SlotEvent {
     Heard {
         /// It was asked to drain and nothing is pending.
         drained: bool,
+        /// As at the hello.
+        released: Option<Released>,
     },
     /// The process is gone, or could not be started.
     Exited {

@@ -129,10 +129,16 @@ impl View {
     /// Returns what the spouts of a topology may do, if the topology is known.
     #[must_use]
     pub fn desired_state(&self, topology: &str) -> Option<DesiredState> {
-        let state = match self.topologies.get(topology)?.status() {
+        let record = self.topologies.get(topology)?;
+        let state = match record.status() {
             TopologyStatus::Unspecified => return None,
             TopologyStatus::Active => DesiredState::Active,
-            TopologyStatus::Inactive | TopologyStatus::Rebalancing => DesiredState::Inactive,
+            TopologyStatus::Inactive => DesiredState::Inactive,
+            // Only what moves stops, and that does so by itself.
+            TopologyStatus::Rebalancing => match record.pending.as_ref().map(|it| it.resume()) {
+                Some(TopologyStatus::Inactive) => DesiredState::Inactive,
+                _ => DesiredState::Active,
+            },
             TopologyStatus::Finished | TopologyStatus::Killed => DesiredState::Draining,
         };
         Some(state)

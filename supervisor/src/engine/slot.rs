@@ -17,6 +17,7 @@ mod facts;
 use std::time::{Duration, Instant};
 
 use daemon::Backoff;
+use proto::store::Released;
 
 use super::{
     Command, Epoch, Exit, Placement, Remembered, Signal, SlotEvent, Stage, State, Timings,
@@ -53,6 +54,9 @@ pub struct Slot {
     unconfirmed: bool,
     attached: bool,
     heard: Option<Instant>,
+    /// What the worker says of what it has let go of; none while nothing runs, or what runs was not
+    /// told yet what to run.
+    released: Option<Released>,
     warned: bool,
     shutdown: bool,
     /// Why the supervisor killed the process.
@@ -79,6 +83,7 @@ impl Slot {
             unconfirmed: false,
             attached: false,
             heard: None,
+            released: None,
             warned: false,
             shutdown: false,
             killed_because: None,
@@ -95,6 +100,8 @@ impl Slot {
         self.started_ms = found.started_ms;
         if let Some(pid) = found.pid {
             self.process = Process::Alive(pid);
+            // It may have anything until it says what.
+            self.released = Some(Released::default());
             self.state = State::Starting { until: now + self.timings.hello };
             return Vec::new();
         }
@@ -114,12 +121,14 @@ impl Slot {
             SlotEvent::Launched { epoch, pid, started_ms } => {
                 self.launched(epoch, pid, started_ms, now)
             }
-            SlotEvent::Attached { pid, address } => self.attached(pid, address, now),
+            SlotEvent::Attached { pid, address, released } => {
+                self.attached((pid, address), released, now)
+            }
             SlotEvent::Detached => {
                 self.attached = false;
                 Vec::new()
             }
-            SlotEvent::Heard { drained } => self.heard(drained, now),
+            SlotEvent::Heard { drained, released } => self.heard(drained, released, now),
             SlotEvent::Exited { epoch, exit } => self.exited(epoch, exit, now),
             SlotEvent::Cleaned => self.cleaned(),
             SlotEvent::StoodStill(so_long) => {
@@ -145,11 +154,14 @@ impl Slot {
             (None, None) => Vec::new(),
             (None, Some(wanted)) => self.begin(wanted),
             (Some(current), Some(wanted)) if current.continues(&wanted) => {
+                let is_news = current.assignment.generation != wanted.assignment.generation;
                 *current = wanted;
                 if std::mem::take(&mut self.unconfirmed) {
                     return self.fetch();
                 }
-                Vec::new()
+                // What does not run has nothing of before: who waits for that should know.
+                let tell = is_news && self.released.is_none();
+                self.announce().filter(|_| tell).into_iter().collect()
             }
             (Some(_), wanted) => {
                 self.next = wanted;
@@ -169,6 +181,7 @@ impl Slot {
             }
         }
         self.backoff.reset();
+        self.released = None;
         self.restarted = false;
         self.unconfirmed = false;
         if self.restarts > 0 {
@@ -218,8 +231,14 @@ impl Slot {
         }
     }
 
-    fn attached(&mut self, pid: u32, address: String, now: Instant) -> Vec<Command> {
+    fn attached(
+        &mut self,
+        (pid, address): (u32, String),
+        released: Option<Released>,
+        now: Instant,
+    ) -> Vec<Command> {
         self.attached = true;
+        self.released = Some(released.unwrap_or_else(|| self.released()));
         self.heard = Some(now);
         self.warned = false;
         if self.process == Process::Launching {
@@ -234,11 +253,16 @@ impl Slot {
         self.announce().into_iter().chain([Command::Report]).collect()
     }
 
-    fn heard(&mut self, drained: bool, now: Instant) -> Vec<Command> {
+    fn heard(&mut self, drained: bool, released: Option<Released>, now: Instant) -> Vec<Command> {
         self.heard = Some(now);
         self.warned = false;
+        let is_news = released.is_some() && released != self.released;
+        if is_news {
+            self.released = released;
+        }
         match self.state {
             State::Stopping { stage: Stage::Draining, .. } if drained => self.ask(now),
+            State::Running { .. } if is_news => self.announce().into_iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -263,6 +287,7 @@ impl Slot {
         self.process = Process::None;
         self.attached = false;
         self.heard = None;
+        self.released = None;
         self.warned = false;
         self.address.clear();
         self.last_exit = exit;
@@ -327,6 +352,7 @@ impl Slot {
             epoch: self.epoch(),
             address: self.address.clone(),
             pid,
+            released: self.released(),
         })
     }
 }

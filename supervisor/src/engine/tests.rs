@@ -32,7 +32,7 @@ impl Bench {
     fn start(&mut self, slot: u32, epoch: Epoch) {
         self.slot(slot, SlotEvent::Fetched { digest: "d".into(), problem: None });
         self.slot(slot, SlotEvent::Launched { epoch, pid: 7, started_ms: 1 });
-        self.slot(slot, SlotEvent::Attached { pid: 7, address: "h:1".into() });
+        self.slot(slot, SlotEvent::Attached { pid: 7, address: "h:1".into(), released: None });
         assert_eq!(self.state(slot), "running", "slot {slot}");
     }
 
@@ -217,7 +217,7 @@ fn status_becomes_what_the_spouts_may_do() {
     let table = [
         (TopologyStatus::Active, DesiredState::Active),
         (TopologyStatus::Inactive, DesiredState::Inactive),
-        (TopologyStatus::Rebalancing, DesiredState::Inactive),
+        (TopologyStatus::Rebalancing, DesiredState::Active),
         (TopologyStatus::Killed, DesiredState::Draining),
         (TopologyStatus::Finished, DesiredState::Draining),
     ];
@@ -256,7 +256,7 @@ fn a_supervisor_that_stops_is_over_when_every_slot_is_empty() {
     let mut bench = running();
     let commands = bench.on(Event::Shutdown);
     assert_eq!(instructions(&commands).unwrap().state, Some(DesiredState::Draining));
-    bench.slot(0, SlotEvent::Heard { drained: true });
+    bench.slot(0, SlotEvent::Heard { drained: true, released: None });
     let epoch = Epoch { revision: 5, restarts: 0 };
     bench.slot(0, SlotEvent::Exited { epoch, exit: Exit::default() });
     assert!(!bench.engine.is_over(), "its folder is still there");

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use daemon::Clock;
@@ -302,6 +303,11 @@ impl Shared {
 
     pub(super) fn is_pending(&self) -> bool {
         !lock(&self.state).frames.is_empty()
+    }
+
+    /// When the oldest frame was put in that is not acknowledged.
+    pub(super) fn oldest_since(&self) -> Option<Instant> {
+        lock(&self.state).frames.oldest_since()
     }
 
     pub(super) fn report(&self) -> LinkReport {

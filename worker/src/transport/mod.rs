@@ -30,6 +30,7 @@ pub mod wire;
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use daemon::{Clock, Shutdown};
 
@@ -245,6 +246,13 @@ impl Transport {
     pub fn pending(&self) -> bool {
         let links = self.inner.links.read().unwrap_or_else(PoisonError::into_inner);
         links.values().any(|link| link.shared().is_pending())
+    }
+
+    /// Tells whether a frame that was sent before `then` is not acknowledged yet.
+    #[must_use]
+    pub fn is_pending_since(&self, then: Instant) -> bool {
+        let links = self.inner.links.read().unwrap_or_else(PoisonError::into_inner);
+        links.values().any(|link| link.shared().oldest_since().is_some_and(|it| it <= then))
     }
 
     /// Returns the version of a table in which some peer knows a newer incarnation of *this*

@@ -241,7 +241,7 @@ fn at_shutdown_a_worker_drains_first() {
     bench.run(vec![
         (0, On::Shutdown, "[stopping]"),
         (100, heard(), "[stopping]"),
-        (200, On::Heard { drained: true }, "[stopping] ask"),
+        (200, On::Heard { drained: true, released: None }, "[stopping] ask"),
         (300, exited(5, 0), "[stopping] withdraw 0 clean 0"),
         (300, On::Cleaned, "[empty]"),
         (300, wanted(0, 5), "[empty]"),

@@ -171,7 +171,8 @@ impl Worker {
 }
 
 fn route(worker: u32, epoch: Epoch, address: &str) -> Route {
-    Route { worker, epoch, address: address.into(), since_version: 1, executors: Vec::new() }
+    let (address, executors) = (address.into(), Vec::new());
+    Route { worker, epoch, address, since_version: 1, executors, released: Default::default() }
 }
 
 /// Waits for what nobody announces.
