@@ -1,6 +1,8 @@
 //! What the engine is told.
 
-use proto::store::{AssignedRecord, AssignmentRecord, LeaderRecord, TopologyRecord, WorkerRecord};
+use proto::store::{
+    AssignedRecord, AssignmentRecord, LeaderRecord, NimbusRecord, TopologyRecord, WorkerRecord,
+};
 
 use super::{Epoch, Placement};
 
@@ -40,8 +42,10 @@ pub enum Fact {
         /// What is there.
         record: Option<Stamped<WorkerRecord>>,
     },
-    /// `leader`.
-    Leader(Option<LeaderRecord>),
+    /// `leader`: who leads, since the revision of its stamp.
+    Leader(Option<Stamped<LeaderRecord>>),
+    /// `nimbuses/<id>`.
+    Nimbus(String, Option<NimbusRecord>),
 }
 
 /// How an incarnation ended.
@@ -127,6 +131,9 @@ pub struct Remembered {
 pub enum Event {
     /// All there is in the store; replaces what was known.
     Snapshot(Vec<Fact>),
+    /// The store had gone back, and people accepted that: this is all it holds. Whatever runs is
+    /// ended first, because epochs and tables of then and now cannot be compared.
+    Restored(Vec<Fact>),
     /// Changes of the store, in the order of their revisions.
     Store(Vec<Fact>),
     /// Found on disk at the start.
