@@ -12,8 +12,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    activate, deactivate, demo, describe, dev, kill, list, logs, nimbus, rebalance, submit,
-    supervisor,
+    activate, deactivate, demo, describe, dev, kill, list, logs, nimbus, rebalance, recover,
+    submit, supervisor,
 };
 use crate::error::{Exit, Failure};
 use crate::output::Format;
@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Rebalance(rebalance::Rebalance),
     /// Show what the workers of a topology wrote
     Logs(logs::Logs),
+    /// Accept an etcd that was wiped or restored from a backup
+    Recover(recover::Recover),
 }
 
 /// What became of the command line.

@@ -2,7 +2,8 @@
 //!
 //! Every mutation carries a request id made once per command, so that a repetition after a broken
 //! connection gets the first answer instead of acting twice. A nimbus that does not lead names
-//! the one that does; that redirect is followed.
+//! the one that does; that redirect is followed. A standby answers questions too: its answer is
+//! taken, with a remark, where the leader does not answer.
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Response, Status, Streaming};
 
 use crate::error::{Exit, Failure};
+use crate::output;
 
 /// How long a nimbus that refuses connections is tried: long enough for a port that is just being
 /// opened, short enough for a person who forgot to start it.
@@ -29,6 +31,12 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a nimbus that hangs up, or whose coordination store is silent, is tried: long enough
 /// for one that is being restarted.
 const RESTART_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The longest pause between two tries: a new leader serves within a few seconds.
+const RETRY_MAX: Duration = Duration::from_millis(500);
+
+/// How long the leader may take to answer what a standby has answered already.
+const LEADER_MAX: Duration = Duration::from_secs(2);
 
 /// What hyper says of a connection that was closed before it could ask.
 const HUNG_UP: &str = "operation was canceled";
@@ -54,6 +62,8 @@ pub(crate) struct Client {
     addresses: Vec<String>,
     /// The leader, once somebody named it and until it stops answering.
     leader: Option<String>,
+    /// Whether it was said that a standby answers.
+    told: bool,
     clock: Clock,
 }
 
@@ -76,7 +86,7 @@ impl Client {
     /// Knows where to ask; connects when asked for something.
     pub(crate) fn new(addresses: Vec<String>) -> Self {
         assert!(!addresses.is_empty(), "a client needs an address");
-        Self { addresses, leader: None, clock: Clock::system() }
+        Self { addresses, leader: None, told: false, clock: Clock::system() }
     }
 
     /// Calls the leader until it answers, or until trying longer would not help.
@@ -88,8 +98,8 @@ impl Client {
         mut call: impl AsyncFnMut(NimbusClient<Channel>) -> Result<Response<T>, Status>,
     ) -> Result<T, Failure> {
         let started = self.clock.now();
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
-        let mut redirects = 0;
+        let mut backoff = Backoff::new(Duration::from_millis(100), RETRY_MAX);
+        let (mut redirects, mut answered) = (0, false);
         for attempt in 0_usize.. {
             let address = self.address(attempt);
             let trouble = match connect(&address).await {
@@ -99,6 +109,7 @@ impl Client {
                     Err(status) => classify(status),
                 },
             };
+            answered |= matches!(trouble, Trouble::Redirect(_) | Trouble::StoreSilent(_));
             let (patience, failure) = match trouble {
                 Trouble::Redirect(leader) if redirects < REDIRECTS_MAX => {
                     redirects += 1;
@@ -106,8 +117,12 @@ impl Client {
                     continue;
                 }
                 Trouble::Redirect(leader) => {
-                    redirects = 0;
                     let why = format!("{address} says that {leader} leads, which denies it");
+                    (TRANSIENT_PATIENCE, gave_up(what, Exit::Temporary, &why))
+                }
+                Trouble::Unreachable(why) if answered => {
+                    // Others live and will elect another.
+                    let why = format!("the leading nimbus at {address} cannot be reached: {why}");
                     (TRANSIENT_PATIENCE, gave_up(what, Exit::Temporary, &why))
                 }
                 Trouble::Unreachable(why) => {
@@ -129,6 +144,7 @@ impl Client {
                 Trouble::Final(status) => return Err(explain(what, &status)),
             };
             self.leader = None;
+            redirects = 0;
             let waited = self.clock.now().saturating_duration_since(started);
             let all_tried = attempt + 1 >= self.addresses.len();
             if all_tried && waited >= patience {
@@ -151,12 +167,39 @@ impl Client {
 
     /// Reads a status document as text.
     pub(crate) async fn status_text(&mut self, what: &str, path: &str) -> Result<String, Failure> {
-        let reply = self
-            .call(what, async |mut nimbus| {
-                nimbus.status(unary(StatusRequest { path: path.to_owned() })).await
-            })
-            .await?;
+        let request = || unary(StatusRequest { path: path.to_owned() });
+        let reply = self.call(what, async |mut nimbus| nimbus.status(request()).await).await?;
+        let Some(standby) = &reply.standby else { return Ok(reply.json) };
+        if let Some(json) = self.leaders_status(&standby.leader, request()).await {
+            return Ok(json);
+        }
+        if !self.told {
+            self.told = true;
+            let leader = match standby.leader.as_str() {
+                "" => "no nimbus leads now".to_owned(),
+                leader => format!("the leader at {leader} does not answer"),
+            };
+            output::note(&output::escape(&format!(
+                "answered by the standby {}: {leader}; not known are {}",
+                standby.nimbus_id, standby.unknown
+            )));
+        }
         Ok(reply.json)
+    }
+
+    /// Asks the leader that a standby named, once.
+    async fn leaders_status(
+        &mut self,
+        leader: &str,
+        request: tonic::Request<StatusRequest>,
+    ) -> Option<String> {
+        let asked = async {
+            let mut nimbus = if leader.is_empty() { None } else { connect(leader).await.ok() }?;
+            nimbus.status(request).await.ok()
+        };
+        let reply = tokio::time::timeout(LEADER_MAX, asked).await.ok()??.into_inner();
+        self.leader = Some(leader.to_owned());
+        reply.standby.is_none().then_some(reply.json)
     }
 
     /// Reads a status document.
@@ -201,8 +244,8 @@ async fn connect(address: &str) -> Result<NimbusClient<Channel>, String> {
     let endpoint = grpc::endpoint(address)
         .map_err(|error| format!("not an address: {error}"))?
         .connect_timeout(Duration::from_secs(3))
-        .http2_keep_alive_interval(Duration::from_secs(5))
-        .keep_alive_timeout(Duration::from_secs(10));
+        .http2_keep_alive_interval(Duration::from_secs(3))
+        .keep_alive_timeout(Duration::from_secs(5));
     let channel = endpoint.connect().await.map_err(|error| root_cause(&error))?;
     Ok(NimbusClient::new(channel).max_decoding_message_size(REPLY_BYTES_MAX))
 }

@@ -88,6 +88,8 @@ pub(crate) struct NimbusSection {
     pub(crate) advertise: Option<String>,
     /// The largest binary that may be submitted: "512MiB".
     pub(crate) binary_max: Option<String>,
+    /// How many nimbuses hold a binary before its submission is acknowledged.
+    pub(crate) replication: Option<u32>,
 }
 
 /// `[supervisor]`

@@ -27,6 +27,28 @@ pub(crate) struct ClusterStatus {
     pub(crate) topologies: u32,
     /// "ok", or what is wrong with the coordination store.
     pub(crate) store: String,
+    /// The nimbuses that are up.
+    pub(crate) nimbuses: Vec<NimbusStatus>,
+    /// What was refused because who sent it was out of date, by kind.
+    pub(crate) refused: BTreeMap<String, u64>,
+}
+
+/// A nimbus that is up.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct NimbusStatus {
+    /// Its name.
+    pub(crate) id: String,
+    /// Whether it leads.
+    pub(crate) leads: bool,
+    /// Its gRPC address.
+    pub(crate) address: String,
+    /// Its status endpoint.
+    pub(crate) http: String,
+    /// Its version.
+    pub(crate) version: String,
+    /// How many binaries it holds.
+    pub(crate) binaries: usize,
 }
 
 /// The nimbus that leads.

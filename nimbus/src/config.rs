@@ -31,6 +31,12 @@ pub struct Config {
     pub insecure: bool,
     /// The largest binary that may be submitted, in bytes.
     pub binary_bytes_max: u64,
+    /// How many nimbuses have to hold a binary before its submission is acknowledged, itself
+    /// included.
+    pub replication: u32,
+    /// Whether it writes down how far it has seen the store, and after a restart refuses one that
+    /// went back. For a store that outlives the process.
+    pub remember_store: bool,
     /// How long its leadership outlives it when it is killed. Stores may have a least of their own.
     pub leader_ttl: Duration,
     /// How long supervisors may be silent.
@@ -50,6 +56,8 @@ impl Config {
             advertise: None,
             insecure: false,
             binary_bytes_max: 512 << 20,
+            replication: 1,
+            remember_store: false,
             leader_ttl: Duration::from_secs(2),
             patience: Patience::default(),
         }

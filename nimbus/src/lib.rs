@@ -25,9 +25,11 @@ mod binaries;
 mod config;
 mod daemon;
 pub mod engine;
+mod health;
 mod leadership;
 mod observe;
 mod platform;
+mod replicate;
 mod rpc;
 pub mod status;
 
@@ -36,7 +38,7 @@ use std::sync::Arc;
 
 use ::daemon::listen::{ListenError, Security, advertised, bind};
 use ::daemon::{Clock, Shutdown};
-use coordination::{InvalidName, Keys, Store};
+use coordination::{InvalidName, Keys, Store, WatermarkFile};
 use proto::store::LeaderRecord;
 use tracing::{error, info};
 
@@ -95,20 +97,29 @@ pub async fn start(
         http_address: advertised(http_address, config.advertise.as_deref())?,
     };
     let binaries = binaries::Binaries::open(&config.data_dir, config.binary_bytes_max).await?;
+    let memory = WatermarkFile::new(&config.data_dir, &config.cluster);
     let context = daemon::Context {
+        id: config.id.clone(),
         cluster: config.cluster.clone(),
         keys: keys.clone(),
         store: store.clone(),
         clock: clock.clone(),
         binaries: binaries.clone(),
         patience: config.patience,
+        memory: config.remember_store.then_some(memory),
+        replication: config.replication as usize,
     };
-    let handle = daemon::start(context, &shutdown);
-    leadership::start(
-        leadership::Candidate { keys, record, store, clock, ttl: config.leader_ttl },
-        handle.clone(),
-        &shutdown,
-    );
+    let (handle, copier) = daemon::start(context, &shutdown);
+    let (held, ttl) = (binaries.held(), config.leader_ttl);
+    let candidate = leadership::Candidate {
+        keys: keys.clone(),
+        record,
+        held,
+        store: store.clone(),
+        clock,
+        ttl,
+    };
+    leadership::start(candidate, handle.clone(), &shutdown);
     let api = status::Router::new(handle.clone());
     let connections = status::Connections::new(http_listener, http_address, &shutdown);
     let asked = shutdown.clone();
@@ -119,7 +130,7 @@ pub async fn start(
             error!(%error, "status endpoint failed");
         }
     });
-    let services = rpc::services(handle, binaries, &shutdown);
+    let services = rpc::services(rpc::Context { handle, binaries, copier, store, keys }, &shutdown);
     let incoming = ::daemon::grpc::incoming(listener, &shutdown);
     let asked = shutdown.clone();
     shutdown.spawn(async move {

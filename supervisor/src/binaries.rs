@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use daemon::Stamp;
 use proto::nimbus::FetchRequest;
 use proto::nimbus::binaries_client::BinariesClient;
 use sha2::{Digest, Sha256};
@@ -29,26 +30,6 @@ const CHUNK_MAX: Duration = Duration::from_secs(10);
 
 /// Larger than any chunk a nimbus sends.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
-
-/// What the kernel says of a file that was not touched since it was hashed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self {
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-}
 
 /// What is known of one binary in the cache.
 #[derive(Debug, Default)]
@@ -87,11 +68,12 @@ impl Binaries {
         well_formed.then(|| self.folder.join(digest))
     }
 
-    /// Has the verified binary in the cache, fetching it from the nimbus at `address` if need be.
+    /// Has the verified binary in the cache, fetching it from one of the nimbuses at `from` if need
+    /// be.
     pub(crate) async fn ensure(
         &self,
         digest: &str,
-        address: Option<String>,
+        from: &[String],
         in_use: BTreeSet<String>,
     ) -> Result<(), String> {
         let path = self.path(digest).ok_or_else(|| format!("{digest:?} is no digest"))?;
@@ -103,19 +85,32 @@ impl Binaries {
         if self.verify(digest).await {
             return Ok(());
         }
-        let address = address.ok_or("no nimbus leads")?;
         let partial = self.folder.join(format!("{digest}{PARTIAL}"));
-        let fetched = fetch(&address, digest, &partial).await;
-        if let Err(problem) = fetched {
-            drop(fs::remove_file(&partial));
-            return Err(format!("{problem} (from nimbus {address})"));
-        }
+        self.fetch_from_any(digest, from, &partial).await?;
         let kept = fs::rename(&partial, &path).and_then(|()| fs::symlink_metadata(&path));
         let metadata = kept.map_err(|error| format!("cannot keep it: {error}"))?;
         self.touch(digest);
         self.note(digest, Some(Stamp::of(&metadata)));
         self.make_room(digest, in_use);
         Ok(())
+    }
+
+    /// Fetches a binary from the first of these nimbuses that gives it.
+    async fn fetch_from_any(
+        &self,
+        digest: &str,
+        from: &[String],
+        partial: &Path,
+    ) -> Result<(), String> {
+        let mut problems = Vec::new();
+        for address in from {
+            match fetch(address, digest, partial).await {
+                Ok(()) => return Ok(()),
+                Err(problem) => problems.push(format!("{problem} (from nimbus {address})")),
+            }
+            drop(fs::remove_file(partial));
+        }
+        Err(if problems.is_empty() { "no nimbus is known".to_owned() } else { problems.join("; ") })
     }
 
     /// Tells whether the binary is in the cache and has the content its name says.
@@ -259,7 +254,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let binaries = Binaries::open(folder.path().to_owned(), 1 << 20);
         for name in ["", "../../etc/passwd", &"A".repeat(64), &"0".repeat(63)] {
-            let refused = binaries.ensure(name, None, BTreeSet::new()).await.unwrap_err();
+            let refused = binaries.ensure(name, &[], BTreeSet::new()).await.unwrap_err();
             assert!(refused.contains("no digest"), "{refused}");
         }
     }

@@ -39,6 +39,9 @@ pub struct Config {
     pub cores_per_worker: Option<u32>,
     /// Most bytes of binaries kept for the next start.
     pub binaries_bytes_max: u64,
+    /// Whether it writes down how far it has seen the store, and after a restart does not believe
+    /// one that went back. For a store that outlives the process.
+    pub remember_store: bool,
     /// How long the engine waits for what.
     pub timings: Timings,
 }
@@ -57,6 +60,7 @@ impl Config {
             insecure: false,
             cores_per_worker: None,
             binaries_bytes_max: BINARIES_BYTES_MAX,
+            remember_store: false,
             timings: Timings::default(),
         }
     }

@@ -9,6 +9,7 @@ mod report;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use daemon::Shutdown;
@@ -21,6 +22,7 @@ use crate::engine::{Engine, Epoch, Event, Exit, Instructions, SlotEvent};
 use crate::launcher::{self, Launcher};
 use crate::process::Process;
 use crate::register::Registrar;
+use crate::reports::Leader;
 
 /// Between two reports when nothing happens, and between two looks at the clock.
 const BEAT: Duration = Duration::from_millis(250);
@@ -76,7 +78,9 @@ pub(crate) struct Daemon {
     /// Where what the loop started sends its news.
     pub(crate) messages: mpsc::Sender<Message>,
     pub(crate) reports: watch::Sender<Arc<SupervisorReport>>,
-    pub(crate) leader: watch::Sender<Option<String>>,
+    pub(crate) leader: watch::Sender<Option<Leader>>,
+    /// How often a nimbus took reports that leads no more.
+    pub(crate) stale_leaders: Arc<AtomicU64>,
     /// What serves and follows; stopped after the workers.
     pub(crate) parts: Shutdown,
     incarnations: BTreeMap<u32, Incarnation>,
@@ -100,6 +104,7 @@ impl Daemon {
             messages,
             reports: watch::Sender::default(),
             leader: watch::Sender::default(),
+            stale_leaders: Arc::default(),
             parts,
             incarnations: BTreeMap::new(),
             instructions: BTreeMap::new(),
@@ -219,8 +224,9 @@ impl Daemon {
         self.leader.send_if_modified(|known| {
             // While nobody leads, the one who led last may still answer.
             let Some(leader) = self.engine.leader() else { return false };
-            let changed = known.as_ref() != Some(&leader.address);
-            *known = Some(leader.address.clone());
+            let leader = Leader { address: leader.record.address.clone(), term: leader.revision };
+            let changed = known.as_ref() != Some(&leader);
+            *known = Some(leader);
             changed
         });
         self.apply(commands);

@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use ::daemon::listen::{ListenError, Security, advertised, bind};
 use ::daemon::{Clock, Shutdown};
-use coordination::{Keys, Store};
+use coordination::{Keys, Store, WatermarkFile};
 use proto::store::SupervisorRecord;
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
@@ -156,7 +156,9 @@ pub async fn start(
     };
     let registrar =
         Registrar::start(Arc::clone(&store), keys.clone(), record, clock.clone(), &parts);
-    watch::follow(store, keys, messages.clone(), &parts);
+    let memory = WatermarkFile::new(&config.data_dir, &config.cluster);
+    let memory = config.remember_store.then_some(memory);
+    watch::follow(store, keys, memory, messages.clone(), &parts);
 
     let id = data.id.clone();
     let mut engine = Engine::new(&id, config.slots, config.timings);
@@ -169,7 +171,8 @@ pub async fn start(
     daemon.adopt(found);
     daemon.report();
     let (reports, leader) = (daemon.reports.subscribe(), daemon.leader.subscribe());
-    Reporter { reports, leader }.start(&parts);
+    let stale_leaders = Arc::clone(&daemon.stale_leaders);
+    Reporter { reports, leader, stale_leaders }.start(&parts);
     let asked = shutdown.clone();
     shutdown.spawn(daemon.run(received, asked));
     Ok(Running { id, address })

@@ -9,6 +9,7 @@ mod delivery;
 mod ending;
 mod examples;
 mod failure;
+mod high_availability;
 mod hostile;
 mod input_files;
 mod kills;
@@ -16,6 +17,7 @@ mod memory;
 mod moves;
 mod outages;
 mod outputs;
+mod store_trouble;
 mod trouble;
 mod verbs;
 
@@ -43,4 +45,10 @@ fn submit_audit(cluster: &Cluster, name: &str, flags: &[&str], arguments: &[&str
 fn until_flowing(audit: &Audit, what: &str) {
     let before = audit.written();
     until(what, || audit.written() >= before + LOAD_BYTES);
+}
+
+/// Says what was measured, to whoever runs the tests with `--nocapture`.
+fn note(text: &str) {
+    use std::io::Write as _;
+    drop(writeln!(std::io::stderr(), "{text}"));
 }

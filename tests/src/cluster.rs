@@ -311,25 +311,12 @@ impl Cluster {
         std::fs::create_dir_all(&folder).expect("the folder of the test can be written to");
         folder
     }
-
-    /// Writes the end of every log to standard error.
-    fn show_logs(&self) {
-        let mut logs = Vec::new();
-        collect_logs(self.folder.path(), &mut logs);
-        for log in logs {
-            let text =
-                String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
-            let lines: Vec<&str> = text.lines().collect();
-            let end = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
-            drop(writeln!(std::io::stderr(), "== {}\n{end}", log.display()));
-        }
-    }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.show_logs();
+            show_logs(self.folder.path());
         }
         self.nimbus.kill();
         // First those who would start workers again.
@@ -381,6 +368,18 @@ fn start_nimbus(
 fn new_log(folder: &Path, who: &str) -> PathBuf {
     let mut logs = (0..).map(|life| folder.join(format!("{who}-{life}.log")));
     logs.find(|log| !log.exists()).expect("numbers do not end")
+}
+
+/// Writes the end of every log below a folder to standard error.
+pub(crate) fn show_logs(folder: &Path) {
+    let mut logs = Vec::new();
+    collect_logs(folder, &mut logs);
+    for log in logs {
+        let text = String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        let end = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
+        drop(writeln!(std::io::stderr(), "== {}\n{end}", log.display()));
+    }
 }
 
 fn collect_logs(folder: &Path, logs: &mut Vec<PathBuf>) {

@@ -10,6 +10,7 @@ mod cluster;
 mod etcd;
 mod http;
 mod process;
+mod several;
 mod wait;
 
 pub use audit::{Audit, Number, Passage};
@@ -18,4 +19,5 @@ pub use etcd::Etcd;
 pub use http::{get, post};
 pub use nix::sys::signal::Signal;
 pub use process::{Process, processes_below, rss_bytes, signal};
+pub use several::{Several, Shape};
 pub use wait::{DEADLINE, alone, until};

@@ -9,8 +9,8 @@ use crate::commands::{Globals, topology_name, topology_path, written};
 use crate::error::Failure;
 use crate::output::{self, Format, age, escape, grouped, latency};
 use crate::status::{
-    ClusterStatus, ComponentStatus, ErrorStatus, ResultStatus, SupervisorStatus, TopologyDetail,
-    WorkerStatus,
+    ClusterStatus, ComponentStatus, ErrorStatus, NimbusStatus, ResultStatus, SupervisorStatus,
+    TopologyDetail, WorkerStatus,
 };
 use crate::table::{Align, table};
 
@@ -75,7 +75,9 @@ fn cluster_text(cluster: &ClusterStatus, supervisors: Vec<SupervisorStatus>) -> 
         ("store", cluster.store.clone()),
         ("topologies", cluster.topologies.to_string()),
         ("slots", format!("{} of {} used", cluster.slots_used, cluster.slots)),
+        ("refused", named(&cluster.refused)),
     ]);
+    nimbuses(&mut text, &cluster.nimbuses);
     let headings = [
         ("SUPERVISOR", Align::Left),
         ("STATUS", Align::Left),
@@ -100,6 +102,34 @@ fn cluster_text(cluster: &ClusterStatus, supervisors: Vec<SupervisorStatus>) -> 
     };
     section(&mut text, &headings, supervisors.into_iter().map(row).collect());
     text
+}
+
+fn nimbuses(text: &mut String, nimbuses: &[NimbusStatus]) {
+    let headings = [
+        ("NIMBUS", Align::Left),
+        ("ROLE", Align::Left),
+        ("ADDRESS", Align::Left),
+        ("STATUS AT", Align::Left),
+        ("VERSION", Align::Left),
+        ("BINARIES", Align::Right),
+    ];
+    let row = |it: &NimbusStatus| {
+        vec![
+            it.id.clone(),
+            if it.leads { "leader" } else { "standby" }.to_owned(),
+            it.address.clone(),
+            format!("http://{}", it.http),
+            it.version.clone(),
+            it.binaries.to_string(),
+        ]
+    };
+    section(text, &headings, nimbuses.iter().map(row).collect());
+}
+
+/// Counts that are not 0, with their names.
+fn named(counts: &BTreeMap<String, u64>) -> String {
+    let counts = counts.iter().filter(|(_, count)| **count > 0);
+    counts.map(|(name, count)| format!("{name}={count}")).collect::<Vec<_>>().join(" ")
 }
 
 fn topology_text(topology: &TopologyDetail) -> String {
@@ -139,10 +169,6 @@ fn components(text: &mut String, components: &[ComponentStatus]) {
         ("FAILED FOR", Align::Left),
         ("COUNTERS", Align::Left),
     ];
-    let named = |counts: &BTreeMap<String, u64>| {
-        let counts = counts.iter().filter(|(_, count)| **count > 0);
-        counts.map(|(name, count)| format!("{name}={count}")).collect::<Vec<_>>().join(" ")
-    };
     let row = |it: &ComponentStatus| {
         vec![
             it.name.clone(),

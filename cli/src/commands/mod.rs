@@ -10,6 +10,7 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod nimbus;
 pub(crate) mod rebalance;
+pub(crate) mod recover;
 pub(crate) mod submit;
 pub(crate) mod supervisor;
 
@@ -102,6 +103,7 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> Result<(), Failu
         Command::Deactivate(deactivate) => deactivate::run(deactivate, globals).await,
         Command::Kill(kill) => kill::run(kill, globals).await,
         Command::Rebalance(rebalance) => rebalance::run(rebalance, globals).await,
+        Command::Recover(recover) => recover::run(recover, globals).await,
         Command::Logs(logs) => logs::run(logs, globals).await,
     }
 }

@@ -10,7 +10,7 @@ use topology_api::check_name;
 
 use crate::args::{address, size};
 use crate::commands::Globals;
-use crate::config::{File, HTTP_PORT, NIMBUS_PORT, loopback, required, size_in_file};
+use crate::config::{File, HTTP_PORT, NIMBUS_PORT, bad_value, loopback, required, size_in_file};
 use crate::daemons::{self, StoreFlags};
 use crate::embedded::data_dir;
 use crate::error::{Exit, Failure};
@@ -46,6 +46,10 @@ pub(crate) struct Nimbus {
     #[arg(long, value_name = "SIZE", env = "SQUALL_NIMBUS_BINARY_MAX", hide_env_values = true,
         value_parser = size)]
     binary_max: Option<u64>,
+    /// How many nimbuses hold a binary before its submission is acknowledged [default: 1]
+    #[arg(long, value_name = "N", env = "SQUALL_NIMBUS_REPLICATION", hide_env_values = true,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    replication: Option<u32>,
 }
 
 /// Runs it until it is asked to stop.
@@ -81,6 +85,10 @@ fn config(nimbus: &Nimbus, file: &File) -> Result<::nimbus::Config, Failure> {
         let fix = format!("give another --id, or correct {}", data_dir.join("id").display());
         return Err(Failure::new(Exit::Config, "cannot start the nimbus", error, fix));
     }
+    let replication = nimbus.replication.or(section.replication).unwrap_or(1);
+    if replication == 0 {
+        return Err(bad_value("nimbus.replication", "it is 1 or more".to_owned()));
+    }
     let defaults = ::nimbus::Config::new(id, data_dir);
     Ok(::nimbus::Config {
         cluster: nimbus.store.cluster(file),
@@ -89,6 +97,8 @@ fn config(nimbus: &Nimbus, file: &File) -> Result<::nimbus::Config, Failure> {
         advertise: nimbus.advertise.clone().or(section.advertise.clone()),
         insecure: nimbus.store.insecure(file),
         binary_bytes_max: binary_max.unwrap_or(defaults.binary_bytes_max),
+        replication,
+        remember_store: true,
         ..defaults
     })
 }

@@ -94,6 +94,7 @@ fn config(supervisor: &Supervisor, file: &File) -> Result<supervisor::Config, Fa
         cores_per_worker: supervisor.cores_per_worker.or(section.cores_per_worker),
         worker_ports: supervisor.worker_ports.or(ports_in_file),
         binaries_bytes_max: binaries_max.unwrap_or(defaults.binaries_bytes_max),
+        remember_store: true,
         ..defaults
     })
 }

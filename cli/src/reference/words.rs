@@ -53,6 +53,7 @@ data-dir = \"/var/lib/squall/nimbus\"
 listen = \"0.0.0.0:6627\"
 http = \"0.0.0.0:8080\"
 binary-max = \"512MiB\"
+replication = 2
 
 [supervisor]
 data-dir = \"/var/lib/squall/supervisor\"
@@ -135,6 +136,10 @@ pub(super) fn reason(of: &str, setting: &str) -> &'static str {
         (_, "advertise") => "must be given where it listens on every address of the machine",
         ("nimbus", "binary_max") => {
             "room for a binary with debug information; bounds the disk a submit fills"
+        }
+        ("nimbus", "replication") => {
+            "one nimbus alone can take submissions; give 2 where 2 or more run, so that the loss of \
+             one loses no binary"
         }
         ("supervisor", "slots") => {
             "Storm's four; a slot is a process, and each takes its share of the cores"

@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use proto::nimbus::Done;
-use proto::store::{AssignmentRecord, PendingAction, TopologyRecord, TopologyStatus};
+use proto::store::{
+    AssignedRecord, AssignmentRecord, PendingAction, TopologyRecord, TopologyStatus,
+};
 
 use super::command::{Plan, Reply, Write};
 use super::event::Now;
@@ -27,11 +29,15 @@ impl Engine {
     pub(super) fn reconcile(&mut self, now: Now) -> Option<Decision> {
         let ids: Vec<String> = self.view.topologies.keys().cloned().collect();
         ids.iter().find_map(|id| {
-            if self.quarantined.get(id).is_some_and(|until| now.at < *until) {
+            if self.quarantined.get(id).is_some_and(|(until, _)| now.at < *until) {
                 return None;
             }
             let topology = self.view.topologies[id].clone();
             let phase = *self.phases.get(id)?;
+            if self.quarantine(&topology.record).is_some() {
+                // Nothing of it can be started; what runs may still end by itself.
+                return self.finish(&topology, now).map(Decision::from);
+            }
             let plan = match status(&topology.record) {
                 TopologyStatus::Active | TopologyStatus::Inactive => {
                     self.keep_running(&topology, phase, now)
@@ -55,6 +61,9 @@ impl Engine {
         if phase.generation.is_none() {
             return self.place_or_say_why(topology.record.clone(), false, now);
         }
+        if let Some(plan) = self.reinstate(topology) {
+            return Some(plan);
+        }
         if let Some(plan) = self.finish(topology, now) {
             return Some(plan);
         }
@@ -63,6 +72,22 @@ impl Engine {
         }
         self.unplaced.remove(id);
         self.drop_empty(topology, now).or_else(|| self.drop_stale_generations(topology, phase, now))
+    }
+
+    /// Puts the newest generation in force again, if somebody put an older one there: a generation
+    /// is written along with the record, so only a nimbus that leads no more, or a mistake, can.
+    fn reinstate(&self, topology: &Versioned<TopologyRecord>) -> Option<Plan> {
+        let TopologyRecord { id, generation, .. } = &topology.record;
+        if self.view.assigned.get(id)?.generation >= *generation {
+            return None;
+        }
+        let first = (id.clone(), *generation, 0);
+        let range = self.view.assignments.range(first..=(id.clone(), *generation, u32::MAX));
+        let workers = u32::try_from(range.count()).unwrap_or(u32::MAX);
+        (workers > 0).then(|| {
+            let assigned = AssignedRecord { generation: *generation, workers };
+            Plan { decide: vec![Write::Assigned(assigned)], ..plan("reinstate", topology) }
+        })
     }
 
     /// Plans a generation, or remembers why there can be none.
@@ -199,8 +224,7 @@ impl Engine {
         }
         self.runs_nowhere(topology, phase, now).then(|| {
             let decide = vec![Write::Forget(topology.record.name.clone())];
-            let freed = Some(topology.record.digest.clone());
-            Decision { freed, ..Decision::from(Plan { decide, ..plan("forget", topology) }) }
+            Decision::from(Plan { decide, ..plan("forget", topology) })
         })
     }
 
@@ -259,7 +283,7 @@ impl Engine {
 
 impl From<Plan> for Decision {
     fn from(plan: Plan) -> Self {
-        Self { plan, reply: None, freed: None }
+        Self { plan, reply: None }
     }
 }
 

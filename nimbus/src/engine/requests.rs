@@ -126,7 +126,7 @@ impl Engine {
         let decide = vec![Write::Topology(Box::new(record)), Write::Name(name.clone())];
         let plan = Plan { purpose: "submit", topology: id.clone(), decide, ..Plan::default() };
         let reply = Reply::Submitted(SubmitReply { topology_id: id, name: name.clone() });
-        Ok(Decision { plan, reply: Some(reply), freed: None })
+        Ok(Decision { plan, reply: Some(reply) })
     }
 
     fn switch(&self, name: &str, action: Move) -> Result<Decision, Refusal> {
@@ -298,7 +298,7 @@ fn decision(
 ) -> Decision {
     let decide = vec![Write::Topology(Box::new(record))];
     let plan = Plan { decide, ..plan(purpose, topology) };
-    Decision { plan, reply: Some(done(text)), freed: None }
+    Decision { plan, reply: Some(done(text)) }
 }
 
 fn refuse(

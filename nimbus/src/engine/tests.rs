@@ -1,6 +1,7 @@
 //! Stories of the engine: what happens, and what it wants done.
 
 mod moves;
+mod several;
 mod world;
 
 use std::time::Duration;

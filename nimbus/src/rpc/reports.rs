@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{BoxStream, refused};
 use crate::daemon::Handle;
 use crate::engine::command::Refusal;
+use crate::engine::event::{Event, Stale};
 
 /// Takes the reports of supervisors, while this nimbus leads.
 pub(super) struct Service {
@@ -56,9 +57,15 @@ impl Conversation {
             () = self.shutdown.asked() => None,
         };
         let Some(report) = report else { return Ok(None) };
+        let term = self.handle.role().term;
+        if report.leader_term > term {
+            // It knows of a later election than this nimbus has heard of.
+            self.handle.tell(Event::Refused(Stale::Leadership)).await;
+            return Err(not_leader(&self.handle));
+        }
         let sequence = report.sequence;
         self.handle.report(report).await.map_err(refused)?;
-        Ok(Some(ReportReply { sequence }))
+        Ok(Some(ReportReply { sequence, term }))
     }
 }
 

@@ -11,51 +11,18 @@ use serde::Serialize;
 
 use crate::engine::Engine;
 use crate::engine::event::Now;
-use crate::engine::liveness::Verdict;
 use crate::engine::{lifecycle, parallelism, view};
 
+pub use super::cluster::{Cluster, Leader, Nimbus, Standby, cluster};
 pub use super::topology::topology;
-
-/// The cluster as a whole.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Cluster {
-    /// Its name.
-    pub cluster: String,
-    /// The version of the nimbus that says so.
-    pub version: &'static str,
-    /// The nimbus that leads; `null` while nobody does.
-    pub leader: Option<Leader>,
-    /// Supervisors that are not lost.
-    pub supervisors: usize,
-    /// Their slots.
-    pub slots: u32,
-    /// Slots that workers are assigned to.
-    pub slots_used: usize,
-    /// Topologies, in whatever status.
-    pub topologies: usize,
-    /// Workers that are assigned.
-    pub workers: usize,
-    /// `ok`, or why the coordination store does not answer.
-    pub store: String,
-}
-
-/// The nimbus that leads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Leader {
-    /// Its id.
-    pub id: String,
-    /// Its gRPC endpoint.
-    pub address: String,
-    /// Its status endpoint.
-    pub http: String,
-}
 
 /// A supervisor.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Supervisor {
     /// Its id.
     pub id: String,
-    /// `alive`, `silent`, `away` (its workers live) or `lost`.
+    /// `alive`, `silent`, `away` (its workers live) or `lost`; `unknown` to a nimbus that does not
+    /// lead.
     pub status: &'static str,
     /// Its host.
     pub host: String,
@@ -99,7 +66,7 @@ pub struct Summary {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// `active`, `inactive`, `rebalancing`, `finished` or `killed`.
+    /// `active`, `inactive`, `rebalancing`, `quarantined`, `finished` or `killed`.
     pub status: &'static str,
     /// Why it is as it is; empty if there is nothing to say.
     pub reason: String,
@@ -122,7 +89,7 @@ pub struct Topology {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// `active`, `inactive`, `rebalancing`, `finished` or `killed`.
+    /// `active`, `inactive`, `rebalancing`, `quarantined`, `finished` or `killed`.
     pub status: &'static str,
     /// Why it is as it is; empty if there is nothing to say.
     pub reason: String,
@@ -146,6 +113,8 @@ pub struct Topology {
     pub errors: Vec<TaskError>,
     /// What its tasks left, by task.
     pub results: Vec<TaskValue>,
+    /// Set if a nimbus answers that does not lead.
+    pub standby: Option<Standby>,
 }
 
 /// A worker.
@@ -289,30 +258,11 @@ pub struct TaskValue {
     pub value: serde_json::Value,
 }
 
-/// Describes the cluster as a whole.
-#[must_use]
-pub fn cluster(engine: &Engine, name: &str, now: Now) -> Cluster {
-    let view = engine.view();
-    let supervisors: Vec<_> = engine
-        .supervisors()
-        .iter()
-        .filter(|(id, _)| engine.verdict(id, now) != Verdict::Lost)
-        .collect();
-    let assigned = view.all_in_force().count();
-    Cluster {
-        cluster: name.to_owned(),
-        version: crate::VERSION,
-        leader: view.leader.as_ref().map(|leader| Leader {
-            id: leader.nimbus_id.clone(),
-            address: leader.address.clone(),
-            http: leader.http_address.clone(),
-        }),
-        supervisors: supervisors.len(),
-        slots: supervisors.iter().map(|(_, record)| record.slots).sum(),
-        slots_used: assigned,
-        topologies: view.topologies.len(),
-        workers: assigned,
-        store: engine.store_problem().unwrap_or("ok").to_owned(),
+/// What the status of a topology is called.
+pub(super) fn status_word(engine: &Engine, record: &TopologyRecord) -> &'static str {
+    match engine.quarantine(record) {
+        Some(_) => "quarantined",
+        None => lifecycle::word(view::status(record)),
     }
 }
 
@@ -337,7 +287,7 @@ pub fn supervisors(engine: &Engine, now: Now) -> Vec<Supervisor> {
         let here = view.all_in_force().filter(|held| held.record.supervisor == *id);
         Supervisor {
             id: id.clone(),
-            status: engine.verdict(id, now).word(),
+            status: if engine.is_leading() { engine.verdict(id, now).word() } else { "unknown" },
             host: record.host.clone(),
             address: record.address.clone(),
             slots: record.slots,
@@ -362,7 +312,7 @@ pub fn topologies(engine: &Engine, now: Now) -> Vec<Summary> {
         Summary {
             id: record.id.clone(),
             name: record.name.clone(),
-            status: lifecycle::word(view::status(record)),
+            status: status_word(engine, record),
             reason: reason(engine, record),
             workers: engine.view().in_force(&record.id).count(),
             executors: parallelism::executors(&spec, &record.executors).len(),
@@ -377,6 +327,9 @@ pub fn topologies(engine: &Engine, now: Now) -> Vec<Summary> {
 /// Says why a topology is as it is: first why it has no workers, if it has none; then which of them
 /// keeps ending.
 pub(super) fn reason(engine: &Engine, record: &TopologyRecord) -> String {
+    if let Some(why) = engine.quarantine(record) {
+        return why;
+    }
     if let Some(why) = engine.unplaced(&record.id) {
         return why.to_owned();
     }

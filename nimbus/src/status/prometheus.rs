@@ -11,8 +11,18 @@ pub(super) fn page(engine: &Engine, cluster_name: &str, now: Now) -> String {
     let mut page = Page::default();
     let leading = u8::from(engine.is_leading());
     page.gauge("squall_nimbus_leading", "Whether this nimbus leads.", [(labels([]), leading)]);
-    let store_up = u8::from(engine.store_problem().is_none());
+    let read_only = engine.is_store_read_only();
+    let store_up = u8::from(engine.store_problem().is_none() || read_only);
     page.gauge("squall_store_up", "Whether the store answers.", [(labels([]), store_up)]);
+    let full = [(labels([]), u8::from(read_only))];
+    page.gauge("squall_store_read_only", "Whether the store takes no writes.", full);
+    let writing = [(labels([]), u8::from(engine.is_writing()))];
+    page.gauge("squall_store_writing", "Whether a write is on its way to the store.", writing);
+    let refused = engine.refused();
+    let kinds = refused.iter().map(|(what, count)| (labels([("what", what.as_str())]), *count));
+    page.counter("squall_refused_total", "What was refused as out of date.", kinds);
+    let held = engine.binaries_held();
+    page.gauge("squall_binaries_held", "Binaries this nimbus holds.", [(labels([]), held)]);
     if !engine.is_leading() {
         return page.text;
     }

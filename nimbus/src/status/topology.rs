@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use proto::store::{AssignmentRecord, ComponentSpec, TaskResult, TopologyRecord};
 use proto::supervisor::TaskReport;
 
+use super::cluster::standby;
 use super::model::{
-    Component, Input, Output, TaskError, TaskValue, Topology, Totals, Worker, reason, uptime_ms,
+    Component, Input, Output, TaskError, TaskValue, Topology, Totals, Worker, reason, status_word,
+    uptime_ms,
 };
 use crate::engine::Engine;
 use crate::engine::command::Refusal;
 use crate::engine::event::Now;
 use crate::engine::reports::Told;
 use crate::engine::view::{Versioned, epoch_revision};
-use crate::engine::{counters, lifecycle, parallelism, view};
+use crate::engine::{counters, parallelism};
 
 /// Describes a topology.
 ///
@@ -38,7 +40,7 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
     Ok(Topology {
         id: record.id.clone(),
         name: record.name.clone(),
-        status: lifecycle::word(view::status(record)),
+        status: status_word(engine, record),
         reason: reason(engine, record),
         generation: generation.map_or(0, |assigned| assigned.generation),
         submitted_ms: record.submitted_ms,
@@ -50,6 +52,7 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
         totals,
         errors: errors(told),
         results: results(engine, &record.id, told),
+        standby: standby(engine),
     })
 }
 

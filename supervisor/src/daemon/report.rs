@@ -1,6 +1,8 @@
 //! What the supervisor tells nimbus of its slots.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use proto::supervisor::{SlotReport, SupervisorReport, WorkerReport};
 
@@ -20,8 +22,21 @@ impl Daemon {
             incarnation: self.launcher.data.incarnation,
             slots: self.engine.slots().map(|slot| self.slot_report(slot)).collect(),
             sequence: self.sequence,
+            leader_term: 0,
+            refused: self.refused(),
         };
         self.reports.send_replace(Arc::new(report));
+    }
+
+    /// What was refused, by kind; nothing is said where nothing was.
+    fn refused(&self) -> BTreeMap<String, u64> {
+        let stale_leaders = self.stale_leaders.load(Ordering::Relaxed);
+        let kinds = [
+            ("old-generation", self.engine.refused_generations()),
+            ("stale-leader-reply", stale_leaders),
+        ];
+        let counted = kinds.into_iter().filter(|(_, count)| *count > 0);
+        counted.map(|(kind, count)| (kind.to_owned(), count)).collect()
     }
 
     fn slot_report(&self, slot: &Slot) -> SlotReport {

@@ -1,7 +1,8 @@
 //! What the engine is told.
 
 use proto::store::{
-    AssignedRecord, AssignmentRecord, LeaderRecord, Released, TopologyRecord, WorkerRecord,
+    AssignedRecord, AssignmentRecord, LeaderRecord, NimbusRecord, Released, TopologyRecord,
+    WorkerRecord,
 };
 
 use super::{Epoch, Placement};
@@ -42,8 +43,10 @@ pub enum Fact {
         /// What is there.
         record: Option<Stamped<WorkerRecord>>,
     },
-    /// `leader`.
-    Leader(Option<LeaderRecord>),
+    /// `leader`: who leads, since the revision of its stamp.
+    Leader(Option<Stamped<LeaderRecord>>),
+    /// `nimbuses/<id>`.
+    Nimbus(String, Option<NimbusRecord>),
 }
 
 /// How an incarnation ended.
@@ -133,6 +136,9 @@ pub struct Remembered {
 pub enum Event {
     /// All there is in the store; replaces what was known.
     Snapshot(Vec<Fact>),
+    /// The store had gone back, and people accepted that: this is all it holds. Whatever runs is
+    /// ended first, because epochs and tables of then and now cannot be compared.
+    Restored(Vec<Fact>),
     /// Changes of the store, in the order of their revisions.
     Store(Vec<Fact>),
     /// Found on disk at the start.

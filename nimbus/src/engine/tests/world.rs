@@ -71,6 +71,7 @@ impl World {
                         self.answers.insert(ticket, answer);
                     }
                     Command::RemoveBinary { digest } => self.removed.push(digest),
+                    Command::FetchBinary { .. } => {}
                 }
             }
         }

@@ -1,0 +1,36 @@
+//! Looks at the store's health now and then: a store that nobody writes to would else be found full,
+//! or without its quorum, only by the first who wants something.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordination::Store;
+use daemon::Clock;
+
+use crate::daemon::Handle;
+use crate::engine::event::{Event, Health};
+
+/// How often to look.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Looks at the store's health until it is dropped, and tells the loop of every change.
+pub(crate) async fn watch(store: Arc<dyn Store>, clock: Clock, handle: Handle) {
+    let mut told = Health::Fine;
+    loop {
+        let health = match store.read_only().await {
+            Ok(None) => Health::Fine,
+            Ok(Some(reason)) => Health::ReadOnly(reason),
+            Err(error) => Health::Silent(error.to_string()),
+        };
+        if health != told {
+            match &health {
+                Health::Fine => tracing::info!("the store takes writes again"),
+                Health::ReadOnly(reason) => tracing::error!(reason, "the store takes no writes"),
+                Health::Silent(reason) => tracing::warn!(reason, "the store does not answer"),
+            }
+            told = health.clone();
+            handle.tell(Event::StoreHealth(health)).await;
+        }
+        clock.sleep(LOOK_EVERY).await;
+    }
+}
