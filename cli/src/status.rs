@@ -27,6 +27,12 @@ pub(crate) struct ClusterStatus {
     pub(crate) topologies: u32,
     /// "ok", or what is wrong with the coordination store.
     pub(crate) store: String,
+    /// "loopback", "tls" or "insecure".
+    pub(crate) security: String,
+    /// Connections that one end refused, by reason.
+    pub(crate) tls_refused: BTreeMap<String, u64>,
+    /// Why changed TLS files are not in use.
+    pub(crate) tls_problem: String,
 }
 
 /// The nimbus that leads.
@@ -59,6 +65,8 @@ pub(crate) struct SupervisorStatus {
     pub(crate) slots_used: u32,
     /// How long it has been up.
     pub(crate) up_ms: u64,
+    /// "loopback", "tls" or "insecure".
+    pub(crate) security: String,
     /// How long ago it reported.
     pub(crate) last_report_ms: Option<u64>,
 }

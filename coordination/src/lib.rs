@@ -13,7 +13,7 @@ mod store;
 mod transaction;
 
 pub use election::{Leadership, campaign};
-pub use etcd::EtcdStore;
+pub use etcd::{EtcdStore, EtcdTls};
 pub use keys::{InvalidName, Key, Keys};
 pub use memory::MemoryStore;
 pub use mirror::{Mirror, MirrorEvent};

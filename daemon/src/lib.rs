@@ -1,5 +1,5 @@
 //! What long-running processes of Squall share: shutting down, time, backing off, logs, signals,
-//! the rules for listening and accepting, the lock of a data folder, and the settings of gRPC.
+//! the rules for listening and accepting, TLS, the lock of a data folder, and the settings of gRPC.
 
 pub mod accept;
 mod backoff;
@@ -10,6 +10,7 @@ pub mod lock;
 pub mod logging;
 mod shutdown;
 pub mod signals;
+pub mod tls;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, sharpen_sleep};

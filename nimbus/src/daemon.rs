@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordination::{Keys, Leadership, Mirror, Store};
+use daemon::listen::Security;
 use daemon::{Clock, Shutdown};
 use proto::store::LeaderRecord;
 use proto::supervisor::SupervisorReport;
@@ -42,6 +43,7 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     pub(crate) binaries: Binaries,
     pub(crate) patience: Patience,
+    pub(crate) security: Security,
 }
 
 /// Whether this nimbus leads, and who does.
@@ -58,6 +60,7 @@ pub(crate) struct Handle {
     inputs: mpsc::Sender<Input>,
     role: watch::Receiver<Role>,
     cluster: Arc<str>,
+    security: Security,
 }
 
 type Look = Box<dyn FnOnce(&Engine, Now) + Send>;
@@ -78,7 +81,12 @@ pub(crate) fn start(context: Context, shutdown: &Shutdown) -> Handle {
     let (plans, to_write) = mpsc::channel(PLANS_MAX);
     let (role, seen) = watch::channel(Role::default());
     let now = now(&context.clock);
-    let handle = Handle { inputs: sender.clone(), role: seen, cluster: context.cluster.into() };
+    let handle = Handle {
+        inputs: sender.clone(),
+        role: seen,
+        cluster: context.cluster.into(),
+        security: context.security,
+    };
     let writer =
         Writer { store: context.store.clone(), keys: context.keys.clone(), told: Told::default() };
     shutdown.spawn_until_asked(write(writer, to_write, sender));
@@ -223,6 +231,11 @@ impl Handle {
     /// Returns the cluster's name.
     pub(crate) fn cluster(&self) -> &str {
         &self.cluster
+    }
+
+    /// Returns how this nimbus listens and dials.
+    pub(crate) fn security(&self) -> &Security {
+        &self.security
     }
 
     /// Returns who leads now.

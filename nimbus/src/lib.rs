@@ -34,7 +34,8 @@ pub mod status;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ::daemon::listen::{ListenError, Security, advertised, bind};
+use ::daemon::accept::{self, Protocol};
+use ::daemon::listen::{ListenError, advertised, bind};
 use ::daemon::{Clock, Shutdown};
 use coordination::{InvalidName, Keys, Store};
 use proto::store::LeaderRecord;
@@ -81,7 +82,7 @@ pub async fn start(
     shutdown: Shutdown,
 ) -> Result<Running, Error> {
     let keys = Keys::new(&config.cluster)?;
-    let security = Security::from_flag(config.insecure);
+    let security = &config.security;
     let listener = bind(config.listen, security).await?;
     let http_listener = bind(config.http, security).await?;
     let local = |listener: &tokio::net::TcpListener, asked: SocketAddr| {
@@ -91,8 +92,8 @@ pub async fn start(
     let http_address = local(&http_listener, config.http)?;
     let record = LeaderRecord {
         nimbus_id: config.id.clone(),
-        address: advertised(address, config.advertise.as_deref())?,
-        http_address: advertised(http_address, config.advertise.as_deref())?,
+        address: advertised(address, config.advertise.as_deref(), security)?,
+        http_address: advertised(http_address, config.advertise.as_deref(), security)?,
     };
     let binaries = binaries::Binaries::open(&config.data_dir, config.binary_bytes_max).await?;
     let context = daemon::Context {
@@ -102,6 +103,7 @@ pub async fn start(
         clock: clock.clone(),
         binaries: binaries.clone(),
         patience: config.patience,
+        security: security.clone(),
     };
     let handle = daemon::start(context, &shutdown);
     leadership::start(
@@ -110,7 +112,9 @@ pub async fn start(
         &shutdown,
     );
     let api = status::Router::new(handle.clone());
-    let connections = status::Connections::new(http_listener, http_address, &shutdown);
+    let http = Protocol::Http1 { open: config.http_open_read };
+    let connections = accept::connections(http_listener, http, security, &shutdown);
+    let connections = status::Connections::new(connections, http_address);
     let asked = shutdown.clone();
     shutdown.spawn(async move {
         let server = axum::serve(connections, api.routes());
@@ -120,7 +124,7 @@ pub async fn start(
         }
     });
     let services = rpc::services(handle, binaries, &shutdown);
-    let incoming = ::daemon::grpc::incoming(listener, &shutdown);
+    let incoming = ::daemon::grpc::incoming(listener, security, &shutdown);
     let asked = shutdown.clone();
     shutdown.spawn(async move {
         let server = ::daemon::grpc::server().add_routes(services);

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon::listen::Security;
 use daemon::{Backoff, Shutdown};
 use proto::nimbus::reports_client::ReportsClient;
 use proto::supervisor::SupervisorReport;
@@ -21,6 +22,8 @@ pub(crate) struct Reporter {
     pub(crate) reports: watch::Receiver<Arc<SupervisorReport>>,
     /// `host:port` of the leading nimbus.
     pub(crate) leader: watch::Receiver<Option<String>>,
+    /// How nimbus is dialled.
+    pub(crate) security: Security,
 }
 
 impl Reporter {
@@ -50,7 +53,7 @@ impl Reporter {
 
     /// Reports to this nimbus until another leads (`Ok`) or the stream breaks.
     async fn report_to(&mut self, leader: &str, backoff: &mut Backoff) -> Result<(), String> {
-        let channel = crate::channel::dial(leader).await?;
+        let channel = crate::channel::dial(leader, &self.security).await?;
         let (sender, stream) = mpsc::channel(1);
         // In the stream before it is opened: a server may want to see one before it answers.
         let first = self.reports.borrow_and_update().as_ref().clone();

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon::listen::Security;
+use daemon::tls::Tls;
 use daemon::{Clock, Shutdown};
 use proto::store::{AssignmentRecord, Epoch as WireEpoch};
 use proto::supervisor::desired_state::State;
@@ -49,6 +51,9 @@ pub(crate) enum Error {
     /// As above.
     #[error(transparent)]
     Transport(#[from] crate::transport::Error),
+    /// Its supervisor gave it files that cannot be used.
+    #[error(transparent)]
+    Tls(#[from] daemon::tls::TlsError),
 }
 
 /// Room in a frame for what stands with its largest tuple: places in trees, and the tuples that were
@@ -67,6 +72,13 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
     let shutdown = Shutdown::new();
     let loops = cores(launch.cores, &topology);
     let budget = Arc::new(Budget::new(topology.config().worker_memory(), loops));
+    let security = match launch.tls.clone() {
+        Some(files) => Security::Tls(Tls::open(files)?),
+        None => Security::Loopback,
+    };
+    if let Some(tls) = security.tls() {
+        tls.follow(&shutdown);
+    }
     let door = Arc::new(Door::new(clock.clone(), Arc::clone(&budget)));
     let config = Config {
         cluster: launch.cluster.clone(),
@@ -77,6 +89,7 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
         advertise: launch.advertise.clone(),
         frame_bytes_max: topology.config().tuple_max_bytes() as usize + AROUND_TUPLE_BYTES,
         budget: Arc::clone(&budget),
+        security: security.clone(),
     };
     let receiver = Arc::clone(&door) as Arc<dyn Receiver>;
     let transport = Transport::start(config, receiver, clock.clone(), shutdown.clone()).await?;
@@ -101,6 +114,7 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
         desired: Desired::Inactive,
         sequence: 0,
         told_waiting: false,
+        security,
         launch,
     };
     worker.obey(control, topology, arguments).await?;
@@ -124,6 +138,7 @@ struct Worker {
     sequence: u64,
     /// The others were told that tuples wait here.
     told_waiting: bool,
+    security: Security,
 }
 
 impl Worker {
@@ -268,6 +283,7 @@ impl Worker {
             sequence: self.sequence,
             draining: self.desired != Desired::Active,
             table_version: self.table.version(),
+            tls_refused: self.security.tls().map(Tls::refusals).unwrap_or_default(),
         };
         let report = report(&loops.plan, &self.board.snapshot(), &self.transport, &facts);
         control.report.send_replace(report);

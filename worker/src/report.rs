@@ -16,6 +16,7 @@ pub(crate) struct Facts {
     pub(crate) sequence: u64,
     pub(crate) draining: bool,
     pub(crate) table_version: u64,
+    pub(crate) tls_refused: BTreeMap<String, u64>,
 }
 
 /// Makes a report.
@@ -72,6 +73,7 @@ pub(crate) fn report(
         rss_bytes: resident_bytes().unwrap_or(0),
         held_bytes: plan.budget.used(),
         held_bytes_limit: plan.budget.limit(),
+        tls_refused: facts.tls_refused.clone(),
     }
 }
 

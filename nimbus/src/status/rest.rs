@@ -7,6 +7,7 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router as Routes};
+use daemon::listen::Security;
 use serde_json::{Value, json};
 
 use super::{model, prometheus};
@@ -57,13 +58,13 @@ impl Router {
 ///
 /// That this nimbus does not lead, or that there is no such document or topology.
 pub(crate) async fn document(handle: &Handle, path: String) -> Result<Value, Refusal> {
-    let cluster = handle.cluster().to_owned();
+    let (cluster, security) = (handle.cluster().to_owned(), handle.security().clone());
     let look = move |engine: &crate::engine::Engine, now| {
         if !engine.is_leading() {
             return Err(engine.not_leading());
         }
         match path.trim_matches('/').split_once('/').unwrap_or((path.trim_matches('/'), "")) {
-            ("cluster", "") => Ok(to_value(&model::cluster(engine, &cluster, now))),
+            ("cluster", "") => Ok(to_value(&model::cluster(engine, (&cluster, &security), now))),
             ("supervisors", "") => Ok(to_value(&model::supervisors(engine, now))),
             ("topologies", "") => Ok(to_value(&model::topologies(engine, now))),
             ("topologies", name) => Ok(to_value(&model::topology(engine, name, now)?)),
@@ -96,7 +97,7 @@ async fn api(State(handle): State<Handle>, path: Result<Path<String>, PathReject
         Err(refusal) if refusal.kind == RefusalKind::NotLeader(None) => refused(&refusal),
         Err(refusal) if matches!(refusal.kind, RefusalKind::NotLeader(_)) => {
             match handle.role().leader {
-                Some((_, http)) => elsewhere(&http, &path),
+                Some((_, http)) => elsewhere(handle.security(), &http, &path),
                 None => refused(&refusal),
             }
         }
@@ -105,10 +106,11 @@ async fn api(State(handle): State<Handle>, path: Result<Path<String>, PathReject
 }
 
 /// Sends the client to the leader. Only what may stand in a URL is passed on.
-fn elsewhere(http: &str, path: &str) -> Response {
+fn elsewhere(security: &Security, http: &str, path: &str) -> Response {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);
     let path: String = path.bytes().filter(plain).map(char::from).collect();
-    Redirect::temporary(&format!("http://{http}/api/v1/{path}")).into_response()
+    let scheme = security.scheme();
+    Redirect::temporary(&format!("{scheme}://{http}/api/v1/{path}")).into_response()
 }
 
 async fn ready(State(handle): State<Handle>) -> Response {
@@ -122,8 +124,11 @@ async fn ready(State(handle): State<Handle>) -> Response {
 }
 
 async fn metrics(State(handle): State<Handle>) -> Response {
-    let cluster = handle.cluster().to_owned();
-    let page = handle.look(move |engine, now| prometheus::page(engine, &cluster, now)).await;
+    let (cluster, security) = (handle.cluster().to_owned(), handle.security().clone());
+    let look = move |engine: &crate::engine::Engine, now| {
+        prometheus::page(engine, (&cluster, &security), now)
+    };
+    let page = handle.look(look).await;
     match page {
         Ok(page) => {
             let kind = "text/plain; version=0.0.4; charset=utf-8";

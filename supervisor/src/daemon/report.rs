@@ -1,7 +1,9 @@
 //! What the supervisor tells nimbus of its slots.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use daemon::tls::Tls;
 use proto::supervisor::{SlotReport, SupervisorReport, WorkerReport};
 
 use super::Daemon;
@@ -15,13 +17,28 @@ impl Daemon {
     /// Puts the newest report where the reporter finds it.
     pub(crate) fn report(&mut self) {
         self.sequence += 1;
+        let tls = self.launcher.config.security.tls();
         let report = SupervisorReport {
             supervisor: self.launcher.data.id.clone(),
             incarnation: self.launcher.data.incarnation,
             slots: self.engine.slots().map(|slot| self.slot_report(slot)).collect(),
             sequence: self.sequence,
+            security: self.launcher.config.security.name().to_owned(),
+            tls_refused: self.refusals(),
+            tls_problem: tls.and_then(Tls::problem).unwrap_or_default(),
         };
         self.reports.send_replace(Arc::new(report));
+    }
+
+    /// Connections that were refused, here and in the workers that run now.
+    fn refusals(&self) -> BTreeMap<String, u64> {
+        let own = self.launcher.config.security.tls();
+        let mut all = own.map(Tls::refusals).unwrap_or_default();
+        let workers = self.incarnations.values().filter_map(|it| it.report.as_ref());
+        for (reason, count) in workers.flat_map(|report| &report.tls_refused) {
+            *all.entry(reason.clone()).or_default() += count;
+        }
+        all
     }
 
     fn slot_report(&self, slot: &Slot) -> SlotReport {
