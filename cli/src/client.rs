@@ -237,7 +237,7 @@ fn classify(status: Status) -> Trouble {
     if status.metadata().contains_key(STORE_KEY) {
         return Trouble::StoreSilent(status);
     }
-    if root_cause(&status).contains(WANTS_TLS) || status.message().contains(WANTS_TLS) {
+    if root_cause(&status).contains(WANTS_TLS) {
         return Trouble::Refused(WANTS_TLS.to_owned());
     }
     match status.code() {

@@ -189,10 +189,8 @@ fn wants_tls_1() -> Vec<u8> {
 async fn explain(mut stream: TcpStream) {
     let mut bytes = vec![0; HEAD_BYTES_MAX];
     let Ok(length) = stream.read(&mut bytes).await else { return };
-    let answer = match http2(&bytes[..length]) {
-        Opening::Whole => wants_tls_2(),
-        _ => wants_tls_1(),
-    };
+    let is_http2 = bytes[..length].starts_with(PREFACE);
+    let answer = if is_http2 { wants_tls_2() } else { wants_tls_1() };
     if stream.write_all(&answer).await.is_err() || stream.shutdown().await.is_err() {
         return;
     }

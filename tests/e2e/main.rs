@@ -15,6 +15,7 @@ mod kills;
 mod memory;
 mod outages;
 mod outputs;
+mod tls;
 mod trouble;
 mod verbs;
 

@@ -93,7 +93,7 @@ fn launch([client, peer]: &[String; 2], folder: &Path) -> Process {
 }
 
 /// Two ports that nobody listens on; both are held until both are known, so that they differ.
-fn free_ports() -> [u16; 2] {
+pub(crate) fn free_ports() -> [u16; 2] {
     let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("there is a free port"));
     held.map(|listener| listener.local_addr().expect("it is bound").port())
 }
