@@ -7,6 +7,9 @@
 
 use std::time::Duration;
 
+use daemon::accept::WANTS_TLS;
+use daemon::listen::Security;
+use daemon::tls::Tls;
 use daemon::{Backoff, Clock, grpc};
 use proto::nimbus::nimbus_client::NimbusClient;
 use proto::nimbus::{LogsChunk, LogsRequest, StatusRequest};
@@ -64,6 +67,7 @@ pub(crate) struct Client {
     leader: Option<String>,
     /// Whether it was said that a standby answers.
     told: bool,
+    security: Security,
     clock: Clock,
 }
 
@@ -74,6 +78,8 @@ enum Trouble {
     Redirect(String),
     /// Nobody listens there.
     Unreachable(String),
+    /// One end wants TLS and the other has none, or one refuses the other's certificate.
+    Refused(String),
     /// The coordination store does not answer.
     StoreSilent(Status),
     /// Wait and try again.
@@ -84,9 +90,9 @@ enum Trouble {
 
 impl Client {
     /// Knows where to ask; connects when asked for something.
-    pub(crate) fn new(addresses: Vec<String>) -> Self {
+    pub(crate) fn new(addresses: Vec<String>, security: Security) -> Self {
         assert!(!addresses.is_empty(), "a client needs an address");
-        Self { addresses, leader: None, told: false, clock: Clock::system() }
+        Self { addresses, leader: None, told: false, security, clock: Clock::system() }
     }
 
     /// Calls the leader until it answers, or until trying longer would not help.
@@ -102,7 +108,7 @@ impl Client {
         let (mut redirects, mut answered) = (0, false);
         for attempt in 0_usize.. {
             let address = self.address(attempt);
-            let trouble = match connect(&address).await {
+            let trouble = match connect(&address, &self.security).await {
                 Err(why) => Trouble::Unreachable(why),
                 Ok(nimbus) => match call(nimbus).await {
                     Ok(response) => return Ok(response.into_inner()),
@@ -110,6 +116,8 @@ impl Client {
                 },
             };
             answered |= matches!(trouble, Trouble::Redirect(_) | Trouble::StoreSilent(_));
+            let refused = self.security.tls().and_then(Tls::take_refusal);
+            let trouble = refused.map_or(trouble, Trouble::Refused);
             let (patience, failure) = match trouble {
                 Trouble::Redirect(leader) if redirects < REDIRECTS_MAX => {
                     redirects += 1;
@@ -128,6 +136,10 @@ impl Client {
                 Trouble::Unreachable(why) => {
                     let why = format!("nimbus at {address} cannot be reached: {why}");
                     (UNREACHABLE_PATIENCE, gave_up(what, Exit::Unavailable, &why))
+                }
+                Trouble::Refused(why) => {
+                    let why = format!("no connection with {address}: {why}");
+                    (UNREACHABLE_PATIENCE, Failure::new(Exit::Config, what, why, TLS_FIX))
                 }
                 Trouble::Transient(why) if why == HUNG_UP => {
                     let why = format!("{address} hangs up: is it the gRPC address of a nimbus?");
@@ -194,7 +206,7 @@ impl Client {
         request: tonic::Request<StatusRequest>,
     ) -> Option<String> {
         let asked = async {
-            let mut nimbus = if leader.is_empty() { None } else { connect(leader).await.ok() }?;
+            let mut nimbus = if leader.is_empty() { None } else { connect(leader, &self.security).await.ok() }?;
             nimbus.status(request).await.ok()
         };
         let reply = tokio::time::timeout(LEADER_MAX, asked).await.ok()??.into_inner();
@@ -239,14 +251,14 @@ pub(crate) fn request_id() -> String {
 }
 
 /// Connects to one nimbus.
-async fn connect(address: &str) -> Result<NimbusClient<Channel>, String> {
+async fn connect(address: &str, security: &Security) -> Result<NimbusClient<Channel>, String> {
     // Patient pings: a person's link is slower than a cluster's.
     let endpoint = grpc::endpoint(address)
         .map_err(|error| format!("not an address: {error}"))?
         .connect_timeout(Duration::from_secs(3))
         .http2_keep_alive_interval(Duration::from_secs(3))
         .keep_alive_timeout(Duration::from_secs(5));
-    let channel = endpoint.connect().await.map_err(|error| root_cause(&error))?;
+    let channel = grpc::connect(endpoint, security).await.map_err(|error| root_cause(&error))?;
     Ok(NimbusClient::new(channel).max_decoding_message_size(REPLY_BYTES_MAX))
 }
 
@@ -267,6 +279,9 @@ fn classify(status: Status) -> Trouble {
     }
     if status.metadata().contains_key(STORE_KEY) {
         return Trouble::StoreSilent(status);
+    }
+    if root_cause(&status).contains(WANTS_TLS) {
+        return Trouble::Refused(WANTS_TLS.to_owned());
     }
     match status.code() {
         Code::Unavailable | Code::Aborted | Code::Cancelled | Code::DeadlineExceeded => {
@@ -299,6 +314,11 @@ struct Details {
     why: String,
     fix: String,
 }
+
+/// What to do where the two ends do not agree on TLS.
+const TLS_FIX: &str = "give --tls-cert, --tls-key and --tls-ca (or SQUALL_TLS_CERT, SQUALL_TLS_KEY \
+    and SQUALL_TLS_CA) if the cluster has TLS and leave them out if it has none; the certificate \
+    must be of the cluster's authority, and that of nimbus must name the host in --nimbus";
 
 /// What to do where something answers, but not as a nimbus would.
 const NOT_A_NIMBUS: &str = "see that --nimbus (or SQUALL_NIMBUS) is the gRPC address of a nimbus, \
@@ -384,7 +404,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_nimbus_that_is_not_there_is_unavailable_soon_and_named() {
-        let mut client = Client::new(vec!["127.0.0.1:1".into()]);
+        let mut client = Client::new(vec!["127.0.0.1:1".into()], Security::Loopback);
         let failure = client.status_text("cannot ask", "cluster").await.expect_err("nobody there");
         assert_eq!(failure.exit, Exit::Unavailable);
         assert!(failure.why.contains("127.0.0.1:1"), "{}", failure.why);

@@ -31,6 +31,12 @@ pub(crate) struct ClusterStatus {
     pub(crate) nimbuses: Vec<NimbusStatus>,
     /// What was refused because who sent it was out of date, by kind.
     pub(crate) refused: BTreeMap<String, u64>,
+    /// "loopback", "tls" or "insecure".
+    pub(crate) security: String,
+    /// Connections that one end refused, by reason.
+    pub(crate) tls_refused: BTreeMap<String, u64>,
+    /// Why changed TLS files are not in use.
+    pub(crate) tls_problem: String,
 }
 
 /// A nimbus that is up.
@@ -81,6 +87,8 @@ pub(crate) struct SupervisorStatus {
     pub(crate) slots_used: u32,
     /// How long it has been up.
     pub(crate) up_ms: u64,
+    /// "loopback", "tls" or "insecure".
+    pub(crate) security: String,
     /// How long ago it reported.
     pub(crate) last_report_ms: Option<u64>,
 }

@@ -14,7 +14,7 @@ mod transaction;
 mod watermark;
 
 pub use election::{Leadership, campaign};
-pub use etcd::EtcdStore;
+pub use etcd::{EtcdStore, EtcdTls};
 pub use keys::{InvalidName, Key, Keys};
 pub use memory::MemoryStore;
 pub use mirror::{Mirror, MirrorEvent};

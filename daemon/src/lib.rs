@@ -1,6 +1,6 @@
 //! What long-running processes of Squall share: shutting down, time, backing off, logs, signals,
-//! the rules for listening and accepting, the lock of a data folder, the stamp of a file, and the
-//! settings of gRPC.
+//! the rules for listening and accepting, TLS, the lock of a data folder, the stamp of a file, and
+//! the settings of gRPC.
 
 pub mod accept;
 mod backoff;
@@ -12,6 +12,7 @@ pub mod logging;
 mod shutdown;
 pub mod signals;
 mod stamp;
+pub mod tls;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, sharpen_sleep};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordination::{Keys, Leadership, Mirror, Store, WatermarkFile};
+use daemon::listen::Security;
 use daemon::{Clock, Shutdown};
 use proto::store::LeaderRecord;
 use proto::supervisor::SupervisorReport;
@@ -48,6 +49,7 @@ pub(crate) struct Context {
     /// Where it is written down how far the store was seen.
     pub(crate) memory: Option<WatermarkFile>,
     pub(crate) replication: usize,
+    pub(crate) security: Security,
 }
 
 /// Whether this nimbus leads, and who does.
@@ -67,6 +69,7 @@ pub(crate) struct Handle {
     role: watch::Receiver<Role>,
     id: Arc<str>,
     cluster: Arc<str>,
+    security: Security,
 }
 
 type Look = Box<dyn FnOnce(&Engine, Now) + Send>;
@@ -87,13 +90,14 @@ pub(crate) fn start(context: Context, shutdown: &Shutdown) -> (Handle, Copier) {
     let (plans, to_write) = mpsc::channel(PLANS_MAX);
     let (role, seen) = watch::channel(Role::default());
     let now = now(&context.clock);
-    let Context { id, cluster, keys, store, clock, binaries, patience, memory, replication } =
-        context;
+    let Context { id, cluster, keys, store, clock, binaries, patience, memory, .. } = context;
+    let (replication, security) = (context.replication, context.security);
     let handle = Handle {
         inputs: sender.clone(),
         role: seen,
         id: id.as_str().into(),
         cluster: cluster.into(),
+        security,
     };
     let copier = Copier {
         handle: handle.clone(),
@@ -269,6 +273,11 @@ impl Handle {
     /// Returns which nimbus this is.
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Returns how this nimbus listens and dials.
+    pub(crate) fn security(&self) -> &Security {
+        &self.security
     }
 
     /// Returns who leads now.

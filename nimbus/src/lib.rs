@@ -36,7 +36,8 @@ pub mod status;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ::daemon::listen::{ListenError, Security, advertised, bind};
+use ::daemon::accept::{self, Protocol};
+use ::daemon::listen::{ListenError, advertised, bind};
 use ::daemon::{Clock, Shutdown};
 use coordination::{InvalidName, Keys, Store, WatermarkFile};
 use proto::store::LeaderRecord;
@@ -83,7 +84,7 @@ pub async fn start(
     shutdown: Shutdown,
 ) -> Result<Running, Error> {
     let keys = Keys::new(&config.cluster)?;
-    let security = Security::from_flag(config.insecure);
+    let security = &config.security;
     let listener = bind(config.listen, security).await?;
     let http_listener = bind(config.http, security).await?;
     let local = |listener: &tokio::net::TcpListener, asked: SocketAddr| {
@@ -93,8 +94,8 @@ pub async fn start(
     let http_address = local(&http_listener, config.http)?;
     let record = LeaderRecord {
         nimbus_id: config.id.clone(),
-        address: advertised(address, config.advertise.as_deref())?,
-        http_address: advertised(http_address, config.advertise.as_deref())?,
+        address: advertised(address, config.advertise.as_deref(), security)?,
+        http_address: advertised(http_address, config.advertise.as_deref(), security)?,
     };
     let binaries = binaries::Binaries::open(&config.data_dir, config.binary_bytes_max).await?;
     let memory = WatermarkFile::new(&config.data_dir, &config.cluster);
@@ -108,6 +109,7 @@ pub async fn start(
         patience: config.patience,
         memory: config.remember_store.then_some(memory),
         replication: config.replication as usize,
+        security: security.clone(),
     };
     let (handle, copier) = daemon::start(context, &shutdown);
     let (held, ttl) = (binaries.held(), config.leader_ttl);
@@ -121,7 +123,9 @@ pub async fn start(
     };
     leadership::start(candidate, handle.clone(), &shutdown);
     let api = status::Router::new(handle.clone());
-    let connections = status::Connections::new(http_listener, http_address, &shutdown);
+    let http = Protocol::Http1 { open: config.http_open_read };
+    let connections = accept::connections(http_listener, http, security, &shutdown);
+    let connections = status::Connections::new(connections, http_address);
     let asked = shutdown.clone();
     shutdown.spawn(async move {
         let server = axum::serve(connections, api.routes());
@@ -131,7 +135,7 @@ pub async fn start(
         }
     });
     let services = rpc::services(rpc::Context { handle, binaries, copier, store, keys }, &shutdown);
-    let incoming = ::daemon::grpc::incoming(listener, &shutdown);
+    let incoming = ::daemon::grpc::incoming(listener, security, &shutdown);
     let asked = shutdown.clone();
     shutdown.spawn(async move {
         let server = ::daemon::grpc::server().add_routes(services);

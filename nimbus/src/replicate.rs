@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use daemon::listen::Security;
 use daemon::{Clock, Shutdown, grpc};
 use proto::nimbus::binaries_client::BinariesClient;
 use proto::nimbus::{FetchRequest, KeepRequest};
@@ -48,6 +49,7 @@ pub(crate) async fn fetch(
     binaries: &Binaries,
     digest: &str,
     from: &[String],
+    security: &Security,
 ) -> Result<(), String> {
     let _one_at_a_time = binaries.fetching().await;
     if binaries.holds(digest) {
@@ -55,7 +57,7 @@ pub(crate) async fn fetch(
     }
     let mut problems = Vec::new();
     for address in from {
-        match fetch_from(binaries, digest, address).await {
+        match fetch_from(binaries, digest, (address, security)).await {
             Ok(()) => {
                 info!(digest, from = address, "binary copied");
                 return Ok(());
@@ -66,8 +68,12 @@ pub(crate) async fn fetch(
     Err(problems.join("; "))
 }
 
-async fn fetch_from(binaries: &Binaries, digest: &str, address: &str) -> Result<(), String> {
-    let mut client = client(address).await?;
+async fn fetch_from(
+    binaries: &Binaries,
+    digest: &str,
+    (address, security): (&str, &Security),
+) -> Result<(), String> {
+    let mut client = client(address, security).await?;
     let request = FetchRequest { digest: digest.to_owned() };
     let answer = tokio::time::timeout(CHUNK_MAX, client.fetch(request)).await;
     let answer = answer.map_err(|_| "no answer")?;
@@ -83,9 +89,9 @@ async fn fetch_from(binaries: &Binaries, digest: &str, address: &str) -> Result<
     upload.finish().await.map(drop).map_err(|error| error.to_string())
 }
 
-async fn client(address: &str) -> Result<BinariesClient<Channel>, String> {
+async fn client(address: &str, security: &Security) -> Result<BinariesClient<Channel>, String> {
     let endpoint = grpc::endpoint(address).map_err(|error| error.to_string())?;
-    let channel = endpoint.connect().await;
+    let channel = grpc::connect(endpoint, security).await;
     let channel = channel.map_err(|error| format!("{address} cannot be reached: {error}"))?;
     Ok(BinariesClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
 }
@@ -103,9 +109,9 @@ impl Copier {
         if self.binaries.is_fetching() {
             return;
         }
-        let binaries = self.binaries.clone();
+        let (binaries, security) = (self.binaries.clone(), self.handle.security().clone());
         self.shutdown.spawn_until_asked(async move {
-            if let Err(problem) = fetch(&binaries, &digest, &from).await {
+            if let Err(problem) = fetch(&binaries, &digest, &from, &security).await {
                 warn!(digest, problem, "cannot copy a binary, trying again");
             }
         });
@@ -158,7 +164,7 @@ impl Copier {
     ) -> Result<(), String> {
         let nimbus_id = self.handle.id().to_owned();
         let request = KeepRequest { digest: digest.to_owned(), bytes, nimbus_id, term };
-        let mut client = client(&standby.address).await?;
+        let mut client = client(&standby.address, self.handle.security()).await?;
         let answer = tokio::time::timeout(COPY_MAX, client.keep(request)).await;
         let answer = answer.map_err(|_| format!("no answer within {COPY_MAX:?}"))?;
         answer.map(drop).map_err(|status| status.message().to_owned())

@@ -15,10 +15,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use daemon::Stamp;
+use daemon::listen::Security;
 use proto::nimbus::FetchRequest;
 use proto::nimbus::binaries_client::BinariesClient;
 use sha2::{Digest, Sha256};
 use tokio_stream::StreamExt;
+use tonic::transport::Channel;
 
 use crate::workdir;
 
@@ -45,6 +47,8 @@ struct Known {
 pub(crate) struct Binaries {
     folder: PathBuf,
     bytes_max: u64,
+    /// How nimbus is dialled.
+    security: Security,
     known: Arc<Mutex<(BTreeMap<String, Known>, u64)>>,
     /// One download at a time for all slots: those that wait find it done.
     fetching: Arc<tokio::sync::Mutex<()>>,
@@ -52,13 +56,13 @@ pub(crate) struct Binaries {
 
 impl Binaries {
     /// Opens the cache and removes what an earlier life did not finish.
-    pub(crate) fn open(folder: PathBuf, bytes_max: u64) -> Self {
+    pub(crate) fn open(folder: PathBuf, bytes_max: u64, security: Security) -> Self {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().ends_with(PARTIAL) {
                 drop(fs::remove_file(entry.path()));
             }
         }
-        Self { folder, bytes_max, known: Arc::default(), fetching: Arc::default() }
+        Self { folder, bytes_max, security, known: Arc::default(), fetching: Arc::default() }
     }
 
     /// Returns where a binary is, if the digest is one.
@@ -104,7 +108,11 @@ impl Binaries {
     ) -> Result<(), String> {
         let mut problems = Vec::new();
         for address in from {
-            match fetch(address, digest, partial).await {
+            let fetched = async {
+                let channel = crate::channel::dial(address, &self.security).await?;
+                fetch(channel, digest, partial).await
+            };
+            match fetched.await {
                 Ok(()) => return Ok(()),
                 Err(problem) => problems.push(format!("{problem} (from nimbus {address})")),
             }
@@ -192,8 +200,7 @@ fn hash(path: &Path) -> io::Result<String> {
 }
 
 /// Streams a binary into a file and checks its hash.
-async fn fetch(address: &str, digest: &str, path: &Path) -> Result<(), String> {
-    let channel = crate::channel::dial(address).await?;
+async fn fetch(channel: Channel, digest: &str, path: &Path) -> Result<(), String> {
     let mut client = BinariesClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let request = FetchRequest { digest: digest.to_owned() };
     let answer = tokio::time::timeout(CHUNK_MAX, client.fetch(request)).await;
@@ -237,7 +244,7 @@ mod tests {
     #[tokio::test]
     async fn a_binary_that_was_changed_is_thrown_away() {
         let folder = tempfile::tempdir().unwrap();
-        let binaries = Binaries::open(folder.path().to_owned(), 1 << 20);
+        let binaries = Binaries::open(folder.path().to_owned(), 1 << 20, Security::Loopback);
         let digest = put(folder.path(), b"program");
         assert!(binaries.verify(&digest).await, "as it was put");
         assert!(binaries.verify(&digest).await, "untouched");
@@ -252,7 +259,7 @@ mod tests {
     #[tokio::test]
     async fn only_digests_name_binaries() {
         let folder = tempfile::tempdir().unwrap();
-        let binaries = Binaries::open(folder.path().to_owned(), 1 << 20);
+        let binaries = Binaries::open(folder.path().to_owned(), 1 << 20, Security::Loopback);
         for name in ["", "../../etc/passwd", &"A".repeat(64), &"0".repeat(63)] {
             let refused = binaries.ensure(name, &[], BTreeSet::new()).await.unwrap_err();
             assert!(refused.contains("no digest"), "{refused}");
@@ -262,7 +269,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_not_used_for_longest_goes_first_and_what_is_in_use_never() {
         let folder = tempfile::tempdir().unwrap();
-        let binaries = Binaries::open(folder.path().to_owned(), 10);
+        let binaries = Binaries::open(folder.path().to_owned(), 10, Security::Loopback);
         let digests: Vec<_> =
             [b"aaaa", b"bbbb", b"cccc"].map(|content| put(folder.path(), content)).into();
         for digest in &digests {

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::path::PathBuf;
 
+use daemon::listen::Security;
+
 use crate::Error;
 use crate::engine::Timings;
 
@@ -33,8 +35,8 @@ pub struct Config {
     pub advertise: Option<String>,
     /// Ports for the workers, both included; any free port if not given.
     pub worker_ports: Option<(u16, u16)>,
-    /// Listen where others can reach it, without TLS.
-    pub insecure: bool,
+    /// Who may reach it and its workers, and whether all their connections have TLS.
+    pub security: Security,
     /// Loops of each worker; the machine's cores divided by the slots if not given.
     pub cores_per_worker: Option<u32>,
     /// Most bytes of binaries kept for the next start.
@@ -57,7 +59,7 @@ impl Config {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
             advertise: None,
             worker_ports: None,
-            insecure: false,
+            security: Security::Loopback,
             cores_per_worker: None,
             binaries_bytes_max: BINARIES_BYTES_MAX,
             remember_store: false,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use daemon::listen::Security;
 use daemon::{Backoff, Shutdown};
 use proto::nimbus::reports_client::ReportsClient;
 use proto::supervisor::SupervisorReport;
@@ -32,6 +33,8 @@ pub(crate) struct Reporter {
     pub(crate) reports: watch::Receiver<Arc<SupervisorReport>>,
     /// The leading nimbus.
     pub(crate) leader: watch::Receiver<Option<Leader>>,
+    /// How nimbus is dialled.
+    pub(crate) security: Security,
     /// How often a nimbus answered that leads no more.
     pub(crate) stale_leaders: Arc<AtomicU64>,
 }
@@ -63,7 +66,7 @@ impl Reporter {
 
     /// Reports to this nimbus until another leads (`Ok`) or the stream breaks.
     async fn report_to(&mut self, leader: &Leader, backoff: &mut Backoff) -> Result<(), String> {
-        let channel = crate::channel::dial(&leader.address).await?;
+        let channel = crate::channel::dial(&leader.address, &self.security).await?;
         let (sender, stream) = mpsc::channel(1);
         // In the stream before it is opened: a server may want to see one before it answers.
         let first = self.newest(leader);

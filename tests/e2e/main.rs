@@ -18,6 +18,7 @@ mod moves;
 mod outages;
 mod outputs;
 mod store_trouble;
+mod tls;
 mod trouble;
 mod verbs;
 

@@ -1,6 +1,5 @@
 //! A cluster of real processes: the `squall` binary started as a user would start it.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::MutexGuard;
@@ -9,10 +8,8 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::logs::{new_log, show_logs};
 use crate::{Etcd, Process, alone, get, processes_below, signal, until};
-
-/// How many lines of each log are shown when a test fails.
-const LINES_SHOWN: usize = 40;
 
 /// A program of this workspace, built beside the test that runs.
 ///
@@ -51,12 +48,7 @@ impl Outcome {
     /// If it cannot be started.
     #[must_use]
     pub fn of(arguments: &[&str]) -> Self {
-        let output = squall().args(arguments).output().expect("squall starts");
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Self::from(squall().args(arguments).output().expect("squall starts"))
     }
 
     /// Its standard output as one JSON document.
@@ -68,6 +60,16 @@ impl Outcome {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("not one JSON document ({error}): {self:?}"))
+    }
+}
+
+impl From<std::process::Output> for Outcome {
+    fn from(output: std::process::Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
     }
 }
 
@@ -339,7 +341,11 @@ fn is(value: &Value, word: &str) -> bool {
 /// If it was not built.
 #[must_use]
 pub fn squall() -> Command {
-    let mut command = Command::new(program("squall"));
+    unset(Command::new(program("squall")))
+}
+
+/// The same command, with nothing in its environment that `squall` would read.
+pub(crate) fn unset(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("SQUALL_") {
             command.env_remove(name);
@@ -362,33 +368,4 @@ fn start_nimbus(
     let line = nimbus.line("nimbus listens on ");
     let (address, http) = line.split_once(", its status is at http://").expect("the ready line");
     (nimbus, address.to_owned(), http.to_owned())
-}
-
-/// A log for the next life of a daemon.
-fn new_log(folder: &Path, who: &str) -> PathBuf {
-    let mut logs = (0..).map(|life| folder.join(format!("{who}-{life}.log")));
-    logs.find(|log| !log.exists()).expect("numbers do not end")
-}
-
-/// Writes the end of every log below a folder to standard error.
-pub(crate) fn show_logs(folder: &Path) {
-    let mut logs = Vec::new();
-    collect_logs(folder, &mut logs);
-    for log in logs {
-        let text = String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
-        let lines: Vec<&str> = text.lines().collect();
-        let end = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
-        drop(writeln!(std::io::stderr(), "== {}\n{end}", log.display()));
-    }
-}
-
-fn collect_logs(folder: &Path, logs: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            collect_logs(&path, logs);
-        } else if path.extension().is_some_and(|extension| extension == "log") {
-            logs.push(path);
-        }
-    }
 }

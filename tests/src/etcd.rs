@@ -193,6 +193,12 @@ fn free_addresses(count: usize) -> Vec<[String; 2]> {
     held.into_iter().map(|pair| pair.map(address)).collect()
 }
 
+/// Two ports that nobody listens on; both are held until both are known, so that they differ.
+pub(crate) fn free_ports() -> [u16; 2] {
+    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("there is a free port"));
+    held.map(|listener| listener.local_addr().expect("it is bound").port())
+}
+
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Writes bytes in base 64.

@@ -289,7 +289,7 @@ impl Several {
 impl Drop for Several {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            crate::cluster::show_logs(self.folder.path());
+            crate::logs::show_logs(self.folder.path());
         }
         self.nimbuses.iter_mut().for_each(|nimbus| nimbus.process.kill());
         // First those who would start workers again.

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon::listen::Security;
+use daemon::tls::Tls;
 use daemon::{Clock, Shutdown};
 use proto::store::Epoch as WireEpoch;
 use proto::supervisor::desired_state::State;
@@ -53,6 +55,9 @@ pub(crate) enum Error {
     /// As above.
     #[error(transparent)]
     Transport(#[from] crate::transport::Error),
+    /// Its supervisor gave it files that cannot be used.
+    #[error(transparent)]
+    Tls(#[from] daemon::tls::TlsError),
 }
 
 /// Room in a frame for what stands with its largest tuple: places in trees, and the tuples that were
@@ -71,6 +76,13 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
     let shutdown = Shutdown::new();
     let loops = cores(launch.cores, &topology);
     let budget = Arc::new(Budget::new(topology.config().worker_memory(), loops));
+    let security = match launch.tls.clone() {
+        Some(files) => Security::Tls(Tls::open(files)?),
+        None => Security::Loopback,
+    };
+    if let Some(tls) = security.tls() {
+        tls.follow(&shutdown);
+    }
     let door = Arc::new(Door::new(clock.clone(), Arc::clone(&budget)));
     let config = Config {
         cluster: launch.cluster.clone(),
@@ -81,6 +93,7 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
         advertise: launch.advertise.clone(),
         frame_bytes_max: topology.config().tuple_max_bytes() as usize + AROUND_TUPLE_BYTES,
         budget: Arc::clone(&budget),
+        security: security.clone(),
     };
     let receiver = Arc::clone(&door) as Arc<dyn Receiver>;
     let transport = Transport::start(config, receiver, clock.clone(), shutdown.clone()).await?;
@@ -107,6 +120,7 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
         desired: Desired::Inactive,
         sequence: 0,
         told_waiting: false,
+        security,
         launch,
     };
     worker.obey(control, topology, arguments).await?;
@@ -131,6 +145,7 @@ struct Worker {
     sequence: u64,
     /// The others were told that tuples wait here.
     told_waiting: bool,
+    security: Security,
 }
 
 impl Worker {
@@ -276,6 +291,7 @@ impl Worker {
             draining: self.desired != Desired::Active,
             table_version: self.table.version(),
             released: self.moves.released(),
+            tls_refused: self.security.tls().map(Tls::refusals).unwrap_or_default(),
         };
         let report = report(&loops.plan, &self.board.snapshot(), &self.transport, &facts);
         control.report.send_replace(report);

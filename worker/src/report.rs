@@ -17,6 +17,7 @@ pub(crate) struct Facts {
     pub(crate) draining: bool,
     pub(crate) table_version: u64,
     pub(crate) released: Option<Released>,
+    pub(crate) tls_refused: BTreeMap<String, u64>,
 }
 
 /// Makes a report.
@@ -74,6 +75,7 @@ pub(crate) fn report(
         rss_bytes: resident_bytes().unwrap_or(0),
         held_bytes: plan.budget.used(),
         held_bytes_limit: plan.budget.limit(),
+        tls_refused: facts.tls_refused.clone(),
     }
 }
 

@@ -62,22 +62,33 @@ async fn cluster(globals: &Globals) -> Result<(), Failure> {
 }
 
 fn cluster_text(cluster: &ClusterStatus, supervisors: Vec<SupervisorStatus>) -> String {
+    let scheme = if cluster.security == "tls" { "https" } else { "http" };
     let leader = match &cluster.leader {
         Some(leader) => {
-            format!("{} (gRPC {}, status http://{})", leader.id, leader.address, leader.http)
+            format!("{} (gRPC {}, status {scheme}://{})", leader.id, leader.address, leader.http)
         }
         None => "none now".into(),
     };
-    let mut text = facts(&[
+    let refused: u64 = cluster.tls_refused.values().sum();
+    let mut security = cluster.security.clone();
+    if refused > 0 {
+        security.push_str(&format!(", {refused} connections of nimbus refused"));
+    }
+    if !cluster.tls_problem.is_empty() {
+        security.push_str(&format!(", changed files not in use: {}", cluster.tls_problem));
+    }
+    let mut text = banner(cluster, &supervisors);
+    text.push_str(&facts(&[
         ("cluster", cluster.cluster.clone()),
         ("version", cluster.version.clone()),
         ("leader", leader),
         ("store", cluster.store.clone()),
+        ("security", security),
         ("topologies", cluster.topologies.to_string()),
         ("slots", format!("{} of {} used", cluster.slots_used, cluster.slots)),
         ("refused", named(&cluster.refused)),
-    ]);
-    nimbuses(&mut text, &cluster.nimbuses);
+    ]));
+    nimbuses(&mut text, scheme, &cluster.nimbuses);
     let headings = [
         ("SUPERVISOR", Align::Left),
         ("STATUS", Align::Left),
@@ -87,6 +98,7 @@ fn cluster_text(cluster: &ClusterStatus, supervisors: Vec<SupervisorStatus>) -> 
         ("USED", Align::Right),
         ("UP", Align::Right),
         ("LAST REPORT", Align::Right),
+        ("SECURITY", Align::Left),
     ];
     let row = |it: SupervisorStatus| {
         vec![
@@ -98,13 +110,14 @@ fn cluster_text(cluster: &ClusterStatus, supervisors: Vec<SupervisorStatus>) -> 
             it.slots_used.to_string(),
             age(it.up_ms),
             it.last_report_ms.map_or_else(|| "never".into(), |ms| format!("{ms}ms ago")),
+            it.security,
         ]
     };
     section(&mut text, &headings, supervisors.into_iter().map(row).collect());
     text
 }
 
-fn nimbuses(text: &mut String, nimbuses: &[NimbusStatus]) {
+fn nimbuses(text: &mut String, scheme: &str, nimbuses: &[NimbusStatus]) {
     let headings = [
         ("NIMBUS", Align::Left),
         ("ROLE", Align::Left),
@@ -118,7 +131,7 @@ fn nimbuses(text: &mut String, nimbuses: &[NimbusStatus]) {
             it.id.clone(),
             if it.leads { "leader" } else { "standby" }.to_owned(),
             it.address.clone(),
-            format!("http://{}", it.http),
+            format!("{scheme}://{}", it.http),
             it.version.clone(),
             it.binaries.to_string(),
         ]
@@ -130,6 +143,21 @@ fn nimbuses(text: &mut String, nimbuses: &[NimbusStatus]) {
 fn named(counts: &BTreeMap<String, u64>) -> String {
     let counts = counts.iter().filter(|(_, count)| **count > 0);
     counts.map(|(name, count)| format!("{name}={count}")).collect::<Vec<_>>().join(" ")
+}
+
+/// What nobody shall overlook: who lets in everybody.
+fn banner(cluster: &ClusterStatus, supervisors: &[SupervisorStatus]) -> String {
+    let open = supervisors.iter().filter(|it| it.security == "insecure").map(|it| it.id.as_str());
+    let nimbus = (cluster.security == "insecure").then_some("nimbus");
+    let open: Vec<&str> = nimbus.into_iter().chain(open).collect();
+    if open.is_empty() {
+        return String::new();
+    }
+    format!(
+        "INSECURE: whoever reaches a port of {} can run programs there; docs/security.md says how \
+         to change that\n\n",
+        open.join(", ")
+    )
 }
 
 fn topology_text(topology: &TopologyDetail) -> String {

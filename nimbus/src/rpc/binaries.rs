@@ -67,7 +67,8 @@ impl Api for Service {
             ));
         };
         self.handle.tell(Event::Promised(digest.clone())).await;
-        let kept = replicate::fetch(&self.binaries, &digest, &[address]).await;
+        let security = self.handle.security();
+        let kept = replicate::fetch(&self.binaries, &digest, &[address], security).await;
         kept.map_err(|why| not_kept(RefusalKind::Unavailable, why))?;
         Ok(Response::new(KeepReply {}))
     }

@@ -2,6 +2,7 @@
 //! what is in the store, so a standby serves them too.
 
 use daemon::Shutdown;
+use daemon::listen::Security;
 use proto::nimbus::{LogsChunk, LogsRequest};
 use proto::supervisor::supervisor_client::SupervisorClient;
 use proto::supervisor::{self, LogChunk};
@@ -43,11 +44,12 @@ pub(super) async fn logs(
             follow,
             tail_bytes,
         };
+        let security = handle.security().clone();
         shutdown.spawn(async move {
             tokio::select! {
                 () = asked.asked() => {}
                 () = sender.closed() => {}
-                () = forward(source, request, &sender) => {}
+                () = forward(source, request, &security, &sender) => {}
             }
         });
     }
@@ -59,11 +61,12 @@ pub(super) async fn logs(
 async fn forward(
     source: Source,
     request: supervisor::LogsRequest,
+    security: &Security,
     chunks: &mpsc::Sender<Result<LogsChunk, Status>>,
 ) {
     let chunk =
         |data| Ok(LogsChunk { worker: source.worker, supervisor: source.supervisor.clone(), data });
-    let failed = match open(&source.address, request).await {
+    let failed = match open(&source.address, request, security).await {
         Ok(mut log) => loop {
             match log.message().await {
                 Ok(Some(LogChunk { data })) => {
@@ -85,10 +88,10 @@ async fn forward(
 async fn open(
     address: &str,
     request: supervisor::LogsRequest,
+    security: &Security,
 ) -> Result<Streaming<LogChunk>, String> {
     let endpoint = daemon::grpc::endpoint(address).map_err(|error| error.to_string())?;
-    let channel = endpoint
-        .connect()
+    let channel = daemon::grpc::connect(endpoint, security)
         .await
         .map_err(|error| format!("its supervisor at {address} cannot be reached: {error}"))?;
     let mut client = SupervisorClient::new(channel);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use daemon::listen::Security;
+use daemon::tls::Tls;
 use serde::Serialize;
 
 use crate::engine::Engine;
@@ -33,6 +35,12 @@ pub struct Cluster {
     pub nimbuses: Vec<Nimbus>,
     /// What was refused because who sent it was out of date, by kind.
     pub refused: BTreeMap<String, u64>,
+    /// How the nimbus that says so listens: `loopback`, `tls` or `insecure`.
+    pub security: &'static str,
+    /// Connections of that nimbus that one end refused, by reason.
+    pub tls_refused: BTreeMap<String, u64>,
+    /// Why changed TLS files are not in use there; empty if they are.
+    pub tls_problem: String,
     /// Set if a nimbus answers that does not lead.
     pub standby: Option<Standby>,
 }
@@ -76,9 +84,10 @@ pub struct Leader {
     pub http: String,
 }
 
-/// Describes the cluster as a whole.
+/// Describes the cluster as a whole: its name is `name`, and the nimbus that says so listens as
+/// `security` says.
 #[must_use]
-pub fn cluster(engine: &Engine, name: &str, now: Now) -> Cluster {
+pub fn cluster(engine: &Engine, (name, security): (&str, &Security), now: Now) -> Cluster {
     let view = engine.view();
     let supervisors: Vec<_> = engine
         .supervisors()
@@ -102,6 +111,9 @@ pub fn cluster(engine: &Engine, name: &str, now: Now) -> Cluster {
         store: engine.store_problem().unwrap_or_else(|| "ok".to_owned()),
         nimbuses: nimbuses(engine),
         refused: engine.refused(),
+        security: security.name(),
+        tls_refused: security.tls().map(Tls::refusals).unwrap_or_default(),
+        tls_problem: security.tls().and_then(Tls::problem).unwrap_or_default(),
         standby: standby(engine),
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use proto::store::TopologyRecord;
+use proto::supervisor::SupervisorReport;
 use serde::Serialize;
 
 use crate::engine::Engine;
@@ -14,7 +15,10 @@ use crate::engine::event::Now;
 use crate::engine::{lifecycle, parallelism, view};
 
 pub use super::cluster::{Cluster, Leader, Nimbus, Standby, cluster};
-pub use super::topology::topology;
+pub use super::topology::{Input, Output, TaskError, TaskValue, topology};
+
+/// Reasons of refused connections that are shown of a supervisor.
+const REFUSAL_REASONS_MAX: usize = 16;
 
 /// A supervisor.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,6 +42,12 @@ pub struct Supervisor {
     pub up_ms: u64,
     /// How long ago it reported; `null` if it has not reported to this nimbus yet.
     pub last_report_ms: Option<u64>,
+    /// How it and its workers listen: `loopback`, `tls` or `insecure`; empty until it reports.
+    pub security: String,
+    /// Connections of it and its workers that one end refused, by reason.
+    pub tls_refused: BTreeMap<String, u64>,
+    /// Why changed TLS files are not in use there; empty if they are.
+    pub tls_problem: String,
     /// What is in its slots, by its own word.
     pub workers: Vec<SlotUse>,
 }
@@ -193,28 +203,6 @@ pub struct Component {
     pub outputs: Vec<Output>,
 }
 
-/// A stream that a component reads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Input {
-    /// The component that emits it.
-    pub component: String,
-    /// The stream.
-    pub stream: String,
-    /// How it is split among the tasks.
-    pub grouping: String,
-}
-
-/// A stream that a component emits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Output {
-    /// The stream.
-    pub stream: String,
-    /// What its tuples are called.
-    pub tuple: String,
-    /// The names of their fields.
-    pub fields: Vec<String>,
-}
-
 /// All components together; acked, failed and pending are tuple trees, as the spouts count them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
@@ -228,34 +216,6 @@ pub struct Totals {
     pub failed: u64,
     /// Tuple trees that are open.
     pub pending: u64,
-}
-
-/// Something that went wrong in a task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TaskError {
-    /// When.
-    pub at_ms: u64,
-    /// In which component.
-    pub component: String,
-    /// In which task.
-    pub task: u32,
-    /// In which worker.
-    pub worker: u32,
-    /// The kind of failure.
-    pub reason: String,
-    /// What it said.
-    pub text: String,
-}
-
-/// What a task left.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TaskValue {
-    /// The task.
-    pub task: u32,
-    /// Its component.
-    pub component: String,
-    /// What it left.
-    pub value: serde_json::Value,
 }
 
 /// What the status of a topology is called.
@@ -298,10 +258,19 @@ pub fn supervisors(engine: &Engine, now: Now) -> Vec<Supervisor> {
                 let silence = now.at.saturating_duration_since(latest.at).as_millis();
                 u64::try_from(silence).unwrap_or(u64::MAX)
             }),
+            security: latest.map(|latest| latest.report.security.clone()).unwrap_or_default(),
+            tls_refused: latest.map(|latest| refusals(&latest.report)).unwrap_or_default(),
+            tls_problem: latest.map(|latest| latest.report.tls_problem.clone()).unwrap_or_default(),
             workers: in_use.collect(),
         }
     };
     engine.supervisors().iter().map(describe).collect()
+}
+
+/// What a supervisor says of refused connections; there are few reasons, and no more are believed.
+fn refusals(report: &SupervisorReport) -> BTreeMap<String, u64> {
+    let reasons = report.tls_refused.iter().take(REFUSAL_REASONS_MAX);
+    reasons.map(|(reason, count)| (reason.chars().take(32).collect(), *count)).collect()
 }
 
 /// Lists every topology.

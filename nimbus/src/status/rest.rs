@@ -68,14 +68,14 @@ pub(crate) struct Document {
 ///
 /// That there is no such document or topology.
 pub(crate) async fn document(handle: &Handle, path: String) -> Result<Document, Refusal> {
-    let cluster = handle.cluster().to_owned();
+    let (cluster, security) = (handle.cluster().to_owned(), handle.security().clone());
     let look = move |engine: &crate::engine::Engine, now| {
         if engine.view().revision == 0 {
             return Err(engine.not_leading());
         }
         let json =
             match path.trim_matches('/').split_once('/').unwrap_or((path.trim_matches('/'), "")) {
-                ("cluster", "") => to_value(&model::cluster(engine, &cluster, now)),
+                ("cluster", "") => to_value(&model::cluster(engine, (&cluster, &security), now)),
                 ("supervisors", "") => to_value(&model::supervisors(engine, now)),
                 ("topologies", "") => to_value(&model::topologies(engine, now)),
                 ("topologies", name) => to_value(&model::topology(engine, name, now)?),
@@ -107,7 +107,10 @@ async fn api(State(handle): State<Handle>, path: Result<Path<String>, PathReject
     match document(&handle, path).await {
         Ok(Document { json, standby: None }) => Json(json).into_response(),
         Ok(Document { json, standby: Some(standby) }) => {
-            let leader = handle.role().leader.map(|(_, http)| format!("http://{http}"));
+            let leader = handle
+                .role()
+                .leader
+                .map(|(_, http)| format!("{}://{http}", handle.security().scheme()));
             let mut response = Json(json).into_response();
             let headers = [("squall-standby", Some(standby.nimbus_id)), ("squall-leader", leader)];
             for (name, value) in headers {
@@ -132,8 +135,11 @@ async fn ready(State(handle): State<Handle>) -> Response {
 }
 
 async fn metrics(State(handle): State<Handle>) -> Response {
-    let cluster = handle.cluster().to_owned();
-    let page = handle.look(move |engine, now| prometheus::page(engine, &cluster, now)).await;
+    let (cluster, security) = (handle.cluster().to_owned(), handle.security().clone());
+    let look = move |engine: &crate::engine::Engine, now| {
+        prometheus::page(engine, (&cluster, &security), now)
+    };
+    let page = handle.look(look).await;
     match page {
         Ok(page) => {
             let kind = "text/plain; version=0.0.4; charset=utf-8";

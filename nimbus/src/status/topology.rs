@@ -4,18 +4,66 @@ use std::collections::BTreeMap;
 
 use proto::store::{AssignmentRecord, ComponentSpec, TaskResult, TopologyRecord};
 use proto::supervisor::TaskReport;
+use serde::Serialize;
 
 use super::cluster::standby;
-use super::model::{
-    Component, Input, Output, TaskError, TaskValue, Topology, Totals, Worker, reason, status_word,
-    uptime_ms,
-};
+use super::model::{Component, Topology, Totals, Worker, reason, status_word, uptime_ms};
 use crate::engine::Engine;
 use crate::engine::command::Refusal;
 use crate::engine::event::Now;
 use crate::engine::reports::Told;
 use crate::engine::view::{Versioned, epoch_revision};
 use crate::engine::{counters, parallelism};
+
+/// A stream that a component reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Input {
+    /// The component that emits it.
+    pub component: String,
+    /// The stream.
+    pub stream: String,
+    /// How it is split among the tasks.
+    pub grouping: String,
+}
+
+/// A stream that a component emits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Output {
+    /// The stream.
+    pub stream: String,
+    /// What its tuples are called.
+    pub tuple: String,
+    /// The names of their fields.
+    pub fields: Vec<String>,
+}
+
+/// Something that went wrong in a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TaskError {
+    /// When.
+    pub at_ms: u64,
+    /// In which component.
+    pub component: String,
+    /// In which task.
+    pub task: u32,
+    /// In which worker.
+    pub worker: u32,
+    /// The kind of failure.
+    pub reason: String,
+    /// What it said.
+    pub text: String,
+}
+
+/// What a task left.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TaskValue {
+    /// The task.
+    pub task: u32,
+    /// Its component.
+    pub component: String,
+    /// What it left.
+    pub value: serde_json::Value,
+}
 
 /// Describes a topology.
 ///

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use daemon::tls::Tls;
 use proto::supervisor::{SlotReport, SupervisorReport, WorkerReport};
 
 use super::Daemon;
@@ -17,6 +18,7 @@ impl Daemon {
     /// Puts the newest report where the reporter finds it.
     pub(crate) fn report(&mut self) {
         self.sequence += 1;
+        let tls = self.launcher.config.security.tls();
         let report = SupervisorReport {
             supervisor: self.launcher.data.id.clone(),
             incarnation: self.launcher.data.incarnation,
@@ -24,6 +26,9 @@ impl Daemon {
             sequence: self.sequence,
             leader_term: 0,
             refused: self.refused(),
+            security: self.launcher.config.security.name().to_owned(),
+            tls_refused: self.refusals(),
+            tls_problem: tls.and_then(Tls::problem).unwrap_or_default(),
         };
         self.reports.send_replace(Arc::new(report));
     }
@@ -37,6 +42,17 @@ impl Daemon {
         ];
         let counted = kinds.into_iter().filter(|(_, count)| *count > 0);
         counted.map(|(kind, count)| (kind.to_owned(), count)).collect()
+    }
+
+    /// Connections that were refused, here and in the workers that run now.
+    fn refusals(&self) -> BTreeMap<String, u64> {
+        let own = self.launcher.config.security.tls();
+        let mut all = own.map(Tls::refusals).unwrap_or_default();
+        let workers = self.incarnations.values().filter_map(|it| it.report.as_ref());
+        for (reason, count) in workers.flat_map(|report| &report.tls_refused) {
+            *all.entry(reason.clone()).or_default() += count;
+        }
+        all
     }
 
     fn slot_report(&self, slot: &Slot) -> SlotReport {

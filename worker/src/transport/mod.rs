@@ -32,6 +32,7 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
+use daemon::listen::Security;
 use daemon::{Clock, Shutdown};
 
 pub use self::codec::{BatchHead, FrameWriter, Item};
@@ -85,6 +86,8 @@ pub struct Config {
     pub frame_bytes_max: usize,
     /// What the worker holds: frames that are not acknowledged count.
     pub budget: Arc<Budget>,
+    /// How it speaks with other workers.
+    pub security: Security,
 }
 
 /// Why the transport did not start.
@@ -120,6 +123,7 @@ struct Inner {
     address: String,
     receiver: Arc<dyn Receiver>,
     incoming: Arc<Incoming>,
+    security: Security,
     links: RwLock<HashMap<u32, Arc<Link>>>,
     clock: Clock,
     shutdown: Shutdown,
@@ -143,6 +147,7 @@ impl Transport {
     ) -> Result<Self, Error> {
         let Config { cluster, topology, worker, epoch, listen, advertise, .. } = config;
         let (frame_bytes_max, budget) = (config.frame_bytes_max, config.budget);
+        let security = config.security;
         let failed = |source| Error::Listen { listen: listen.clone(), source };
         let listener = listen.bind().await.map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
@@ -150,7 +155,9 @@ impl Transport {
         let incoming =
             Arc::new(Incoming::new(Arc::clone(&me), Arc::clone(&receiver), Arc::clone(&budget)));
         let message_max = frame_bytes_max + wire::AROUND_PAYLOAD_BYTES;
-        let serving = server::serve(listener, Arc::clone(&incoming), message_max, shutdown.clone());
+        let connections = daemon::grpc::incoming(listener, &security, &shutdown);
+        let serving =
+            server::serve(connections, Arc::clone(&incoming), message_max, shutdown.clone());
         shutdown.spawn(serving);
         let inner = Inner {
             me,
@@ -159,6 +166,7 @@ impl Transport {
             address: listen::host_and_port(&advertise, port),
             receiver,
             incoming,
+            security,
             links: RwLock::default(),
             clock,
             shutdown,
@@ -272,7 +280,8 @@ impl Inner {
         let limits = (self.frame_bytes_max, Arc::clone(&self.budget));
         let shared = Arc::new(Shared::new((worker, epoch), limits, there, self.clock.clone()));
         let receiver = Arc::clone(&self.receiver);
-        let client = Client::new(Arc::clone(&self.me), Arc::clone(&shared), receiver);
+        let me = (Arc::clone(&self.me), self.security.clone());
+        let client = Client::new(me, Arc::clone(&shared), receiver);
         let _runtime = self.runtime.enter();
         self.shutdown.spawn(client.run(self.shutdown.clone()));
         Link::new(shared)

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use daemon::listen::Security;
 use daemon::{Clock, Shutdown};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -133,6 +134,7 @@ impl Worker {
             advertise: "127.0.0.1".into(),
             frame_bytes_max: FRAME_BYTES_MAX,
             budget: Arc::new(Budget::unlimited()),
+            security: Security::Loopback,
         };
         let (recorder, shutdown) = (Arc::new(Recorder::default()), Shutdown::new());
         let receiver = Arc::clone(&recorder);
