@@ -133,7 +133,8 @@ impl Door {
         }
         if first[0] != HANDSHAKE {
             tls.refused_plain(peer);
-            explain(stream).await;
+            // It may hang up before it has read that.
+            timeout(OPENING_TIME / 2, explain(stream)).await.ok();
             return None;
         }
         let mut stream = match tls.accept(stream, self.protocol).await {

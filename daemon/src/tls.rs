@@ -87,6 +87,10 @@ impl Tls {
         let (refusals, problem) = (Refusals::default(), RwLock::default());
         let tls = Self { inner: Arc::new(Inner { files, material, refusals, problem }) };
         tls.warn_of_its_end();
+        let key = &tls.inner.files.key;
+        if std::fs::metadata(key).is_ok_and(|metadata| metadata.mode() & 0o007 != 0) {
+            warn!(key = %key.display(), "every user of this machine can read our private key");
+        }
         Ok(tls)
     }
 

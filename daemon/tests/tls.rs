@@ -370,6 +370,14 @@ async fn changed_files_are_used_by_the_next_handshake_and_broken_ones_are_not() 
 }
 
 #[tokio::test]
+async fn with_tls_others_may_reach_the_listener() {
+    let security = Security::Tls(Authority::new().node());
+    let everywhere: ListenRange = "0.0.0.0:0".parse().unwrap();
+    assert!(bind(everywhere, &security).await.is_ok(), "TLS guards it");
+    assert!(bind(everywhere, &Security::Loopback).await.is_err(), "nothing guards it");
+}
+
+#[tokio::test]
 async fn a_host_that_the_certificate_does_not_name_is_not_advertised() {
     let authority = Authority::new();
     let security = Security::Tls(authority.node());

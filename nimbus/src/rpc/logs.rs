@@ -91,9 +91,11 @@ async fn open(
     security: &Security,
 ) -> Result<Streaming<LogChunk>, String> {
     let endpoint = daemon::grpc::endpoint(address).map_err(|error| error.to_string())?;
-    let channel = daemon::grpc::connect(endpoint, security)
-        .await
-        .map_err(|error| format!("its supervisor at {address} cannot be reached: {error}"))?;
+    let channel = daemon::grpc::connect(endpoint, security).await.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        let why = cause.unwrap_or_else(|| error.to_string());
+        format!("its supervisor at {address} cannot be reached: {why}")
+    })?;
     let mut client = SupervisorClient::new(channel);
     let log = tokio::time::timeout(daemon::grpc::CALL_TIMEOUT, client.logs(request)).await;
     let log = log.map_err(|_| format!("its supervisor at {address} does not answer"))?;
