@@ -256,7 +256,7 @@ async fn connect(address: &str, security: &Security) -> Result<NimbusClient<Chan
     let endpoint = grpc::endpoint(address)
         .map_err(|error| format!("not an address: {error}"))?
         .connect_timeout(Duration::from_secs(3))
-        .http2_keep_alive_interval(Duration::from_secs(3))
+        .http2_keep_alive_interval(Duration::from_secs(5))
         .keep_alive_timeout(Duration::from_secs(5));
     let channel = grpc::connect(endpoint, security).await.map_err(|error| root_cause(&error))?;
     Ok(NimbusClient::new(channel).max_decoding_message_size(REPLY_BYTES_MAX))
@@ -290,6 +290,11 @@ fn classify(status: Status) -> Trouble {
         // tonic calls a connection that broke under a call "unknown" and keeps the cause.
         Code::Unknown if std::error::Error::source(&status).is_some() => {
             Trouble::Transient(root_cause(&status))
+        }
+        // And "internal" one that was broken off by an error of HTTP/2, a ping that came too late
+        // for one.
+        Code::Internal if status.message().starts_with("h2 protocol error") => {
+            Trouble::Transient(status.message().to_owned())
         }
         _ => Trouble::Final(status),
     }
@@ -366,6 +371,9 @@ mod tests {
     fn what_may_heal_is_tried_again_and_what_cannot_is_not() {
         assert!(matches!(classify(Status::unavailable("no leader yet")), Trouble::Transient(_)));
         assert!(matches!(classify(Status::aborted("conflict")), Trouble::Transient(_)));
+        let broken = Status::internal("h2 protocol error: http2 error");
+        assert!(matches!(classify(broken), Trouble::Transient(_)));
+        assert!(matches!(classify(Status::internal("a bug")), Trouble::Final(_)));
         assert!(matches!(classify(Status::invalid_argument("bad")), Trouble::Final(_)));
         assert!(matches!(classify(Status::unknown("by the server")), Trouble::Final(_)));
     }

@@ -13,20 +13,28 @@ use crate::engine::event::{Event, Health};
 /// How often to look.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Looks that get no answer in a row before that is told: one may be a machine that is busy.
+const SILENT_LOOKS: u32 = 2;
+
 /// Looks at the store's health until it is dropped, and tells the loop of every change.
 pub(crate) async fn watch(store: Arc<dyn Store>, clock: Clock, handle: Handle) {
-    let mut told = Health::Fine;
+    let (mut told, mut unanswered) = (Health::Fine, 0);
     loop {
         let health = match store.read_only().await {
             Ok(None) => Health::Fine,
             Ok(Some(reason)) => Health::ReadOnly(reason),
             Err(error) => Health::Silent(error.to_string()),
         };
-        if health != told {
+        unanswered = if matches!(health, Health::Silent(_)) { unanswered + 1 } else { 0 };
+        if health != told && (unanswered == 0 || unanswered >= SILENT_LOOKS) {
             match &health {
                 Health::Fine => tracing::info!("the store takes writes again"),
                 Health::ReadOnly(reason) => tracing::error!(reason, "the store takes no writes"),
-                Health::Silent(reason) => tracing::warn!(reason, "the store does not answer"),
+                // Once an outage, whatever its reason turns to.
+                Health::Silent(reason) if unanswered == SILENT_LOOKS => {
+                    tracing::warn!(reason, "the store does not answer");
+                }
+                Health::Silent(_) => {}
             }
             told = health.clone();
             handle.tell(Event::StoreHealth(health)).await;

@@ -78,6 +78,18 @@ struct Service {
 }
 
 impl Service {
+    /// Refuses a question. What a standby does not find may have come just now: the leader knows.
+    fn refused_here(&self, refusal: Refusal) -> Status {
+        let role = self.context.handle.role();
+        let elsewhere = role.leader.filter(|_| !role.leading).map(|(address, _)| address);
+        match elsewhere {
+            Some(leader) if refusal.kind == RefusalKind::NotFound => {
+                refused(Refusal::not_leader(Some(leader)))
+            }
+            _ => refused(refusal),
+        }
+    }
+
     async fn change(&self, id: String, verb: Verb) -> Result<Response<Done>, Status> {
         match self.context.handle.ask(event::Request { id, verb }).await.map_err(refused)? {
             Reply::Done(done) => Ok(Response::new(done)),
@@ -129,7 +141,8 @@ impl Nimbus for Service {
         request: Request<StatusRequest>,
     ) -> Result<Response<StatusReply>, Status> {
         let path = request.into_inner().path;
-        let document = status::document(&self.context.handle, path).await.map_err(refused)?;
+        let document = status::document(&self.context.handle, path).await;
+        let document = document.map_err(|refusal| self.refused_here(refusal))?;
         let status::Document { json, standby } = document;
         Ok(Response::new(StatusReply { json: json.to_string(), standby }))
     }
