@@ -7,6 +7,9 @@
 //! `--until-end` goes on from there until there is a file `DIR/end`; `--relay=async` has each relay
 //! wait for many numbers at a time, `--relay=blocking` gives spouts and relays threads of their own; `--grouping=NAME` says how the sinks
 //! read, by fields if nothing does; `--pace=N` has each spout task emit N numbers a second.
+//!
+//! With `--rate=N` it is another topology: the one of `tests::ledger`, at a fixed rate, which writes
+//! down when everything happened and goes on from there when its processes start again.
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
@@ -202,6 +205,9 @@ fn value<'a>(args: &'a Args, start: &str) -> Option<&'a str> {
 }
 
 fn audit(args: &Args) -> Result<Topology, BuildError> {
+    if args.value("rate").is_some() {
+        return tests::ledger::declare(args);
+    }
     if value(args, "--folder=").is_none() {
         return Err(BuildError::new("audit", "say with --folder=DIR where to write"));
     }

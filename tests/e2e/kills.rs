@@ -127,10 +127,10 @@ fn a_machine_that_was_frozen_finds_its_workers_retired_and_stops_them() {
 }
 
 /// Numbers that look random, from a seed: Knuth's linear congruential generator.
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (self.0 >> 33) % limit
     }

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::cluster::unset;
+use crate::command::unset;
 use crate::etcd::free_ports;
 use crate::logs::{collect_logs, new_log, show_logs};
 use crate::{Machine, Network, Outcome, Process, alone, processes_below, program, signal, until};

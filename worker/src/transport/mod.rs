@@ -94,7 +94,10 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No port of the range is free, or the address is not ours.
-    #[error("cannot listen on {listen}")]
+    #[error(
+        "cannot listen on {listen}: {source}; free a port, or give the supervisor others with \
+         --worker-ports"
+    )]
     Listen {
         /// Where it was to listen.
         listen: Listen,
