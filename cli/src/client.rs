@@ -206,7 +206,8 @@ impl Client {
         request: tonic::Request<StatusRequest>,
     ) -> Option<String> {
         let asked = async {
-            let mut nimbus = if leader.is_empty() { None } else { connect(leader, &self.security).await.ok() }?;
+            let mut nimbus =
+                if leader.is_empty() { None } else { connect(leader, &self.security).await.ok() }?;
             nimbus.status(request).await.ok()
         };
         let reply = tokio::time::timeout(LEADER_MAX, asked).await.ok()??.into_inner();
