@@ -47,6 +47,8 @@ pub struct Outbox {
     edges: Vec<Edge>,
     /// Owner epoch of the executor's tasks.
     ownership: u64,
+    /// How often something was sent.
+    sent: u64,
     /// What the memory of the worker is charged with for what waits.
     charged: u64,
     /// Room for decisions, reused.
@@ -59,7 +61,7 @@ impl Outbox {
     #[must_use]
     pub fn new(edges: Vec<EdgeStart<'_>>, ownership: u64) -> Self {
         let edges = edges.into_iter().map(Edge::new).collect();
-        Self { edges, ownership, charged: 0, ordinals: Vec::new(), hashes: Vec::new() }
+        Self { edges, ownership, sent: 0, charged: 0, ordinals: Vec::new(), hashes: Vec::new() }
     }
 
     /// Routes what was emitted to one stream, and sends what is full.
@@ -109,7 +111,7 @@ impl Outbox {
     pub fn flush(&mut self, source: u32, exits: &mut Exits) {
         let mut left = 0;
         for edge in &mut self.edges {
-            edge.send((source, self.ownership), exits, (1, 0));
+            self.sent += edge.send((source, self.ownership), exits, (1, 0));
             left += edge.weight();
         }
         exits.memory.change(self.charged, left);
@@ -126,6 +128,12 @@ impl Outbox {
                     && !exits.has_room(&target.place)
             })
         })
+    }
+
+    /// How often a flush sent something: while it rises, what waits becomes less.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Tells whether nothing waits.
