@@ -10,6 +10,8 @@ mod cluster;
 mod etcd;
 mod http;
 mod process;
+#[path = "../sim/mod.rs"]
+pub mod sim;
 mod wait;
 
 pub use audit::{Audit, Number, Passage};
