@@ -26,7 +26,7 @@ mod config;
 mod daemon;
 pub mod engine;
 mod leadership;
-mod observe;
+pub mod observe;
 mod platform;
 mod rpc;
 pub mod status;

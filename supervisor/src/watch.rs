@@ -23,25 +23,29 @@ pub(crate) fn follow(
     let mut mirror = Mirror::follow(store, keys.root(), parts);
     parts.spawn_until_asked(async move {
         loop {
-            let event = match mirror.changed().await {
-                MirrorEvent::Snapshot(listing) => {
-                    Event::Snapshot(listing.entries.iter().filter_map(|e| put(&keys, e)).collect())
-                }
-                MirrorEvent::Changes(changes) => {
-                    let facts: Vec<_> = changes.iter().filter_map(|c| fact(&keys, c)).collect();
-                    if facts.is_empty() {
-                        continue;
-                    }
-                    Event::Store(facts)
-                }
-                // The workers go on: what they run does not depend on the store.
-                MirrorEvent::Unavailable(_) => continue,
-            };
+            let Some(event) = observe(&mirror.changed().await, &keys) else { continue };
             if messages.send(Message::Engine(event)).await.is_err() {
                 return;
             }
         }
     });
+}
+
+/// Turns what a mirror of the whole cluster shows into an event, if it concerns a supervisor.
+#[must_use]
+pub fn observe(event: &MirrorEvent, keys: &Keys) -> Option<Event> {
+    match event {
+        MirrorEvent::Snapshot(listing) => {
+            let facts = listing.entries.iter().filter_map(|entry| put(keys, entry));
+            Some(Event::Snapshot(facts.collect()))
+        }
+        MirrorEvent::Changes(changes) => {
+            let facts: Vec<_> = changes.iter().filter_map(|change| fact(keys, change)).collect();
+            (!facts.is_empty()).then_some(Event::Store(facts))
+        }
+        // The workers go on: what they run does not depend on the store.
+        MirrorEvent::Unavailable(_) => None,
+    }
 }
 
 fn fact(keys: &Keys, change: &Change) -> Option<Fact> {

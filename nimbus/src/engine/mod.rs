@@ -13,6 +13,7 @@
 //! | `lifecycle` | what may happen to a topology when |
 //! | `requests` | what people ask for |
 //! | `reconcile` | what has to happen by itself |
+//! | `transactions` | how a plan is written |
 //! | `parallelism`, `scheduler`, `generation` | which executors there are, where they go, and how that is written down |
 
 pub mod command;
@@ -28,6 +29,7 @@ pub mod reports;
 mod requests;
 pub mod scheduler;
 mod shown;
+mod transactions;
 pub mod view;
 
 use std::collections::{BTreeMap, VecDeque};
