@@ -47,7 +47,7 @@ use view::View;
 /// Requests that wait for the write before them.
 const WAITING_MAX: usize = 1_000;
 
-/// A gap between two ticks that means that this process stood still.
+/// A time without any event, ticks among them, that means that this process stood still.
 const STANDSTILL: Duration = Duration::from_secs(1);
 
 /// How long to let the store be after it failed.
@@ -82,7 +82,7 @@ pub struct Engine {
     unplaced: BTreeMap<String, String>,
     /// Topologies whose records the store refused: left alone until then, for the sake of others.
     quarantined: BTreeMap<String, Instant>,
-    last_tick: Instant,
+    last_event: Instant,
 }
 
 /// A write on its way, and what follows it.
@@ -131,17 +131,28 @@ impl Engine {
             phases: BTreeMap::new(),
             unplaced: BTreeMap::new(),
             quarantined: BTreeMap::new(),
-            last_tick: now.at,
+            last_event: now.at,
         }
     }
 
     /// Takes in what happened and returns what to do, in this order.
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Command> {
         let mut commands = Vec::new();
+        self.notice_standstill(now);
         if self.take(event, now, &mut commands) {
             self.decide(now, &mut commands);
         }
         commands
+    }
+
+    /// Blames nobody for a silence in which this process stood still: whatever wakes it, reports that
+    /// came in the meantime may be the last that it gets to hear.
+    fn notice_standstill(&mut self, now: Now) {
+        let gap = now.at.saturating_duration_since(self.last_event);
+        self.last_event = now.at;
+        if gap > STANDSTILL {
+            self.liveness.forgive(now.at);
+        }
     }
 
     /// Takes an event in and tells whether there may be something to decide.
@@ -177,13 +188,7 @@ impl Engine {
                 }
             }
             Event::NotWritten(failure) => self.not_written(failure, now, commands),
-            Event::Tick => {
-                let gap = now.at.saturating_duration_since(self.last_tick);
-                self.last_tick = now.at;
-                if gap > STANDSTILL {
-                    self.liveness.forgive(now.at);
-                }
-            }
+            Event::Tick => {}
         }
         true
     }
@@ -192,7 +197,6 @@ impl Engine {
     fn lead(&mut self, elected: Revision, now: Now) {
         self.elected = Some(elected);
         self.liveness.forgive(now.at);
-        self.last_tick = now.at;
         for phase in self.phases.values_mut() {
             phase.since = now.at;
         }
