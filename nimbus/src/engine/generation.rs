@@ -116,7 +116,10 @@ impl Old<'_> {
     /// Gives an executor that starts anew what sets it apart from whatever had its place, and from
     /// whoever owned its tasks.
     fn incarnate(&self, mut executor: ExecutorRecord, placement: &Placement) -> ExecutorRecord {
-        executor.incarnation = self.incarnations.get(&executor.index).copied().unwrap_or(0);
+        // A place that was gone for a while may have had any of those that the others have.
+        let highest = || self.incarnations.values().max().copied().unwrap_or(0);
+        executor.incarnation =
+            self.incarnations.get(&executor.index).copied().unwrap_or_else(highest);
         let end = self.owners.partition_point(|(old, _)| old.first_task < executor.end_task);
         let owners = self.owners[..end].iter().rev();
         for (old, worker) in owners.take_while(|(old, _)| executor.first_task < old.end_task) {
@@ -191,6 +194,16 @@ mod tests {
         assert_eq!(next[0].epoch_revision, 0, "it moves");
         assert_eq!(next[0].executors[0].incarnation, 3 + INCARNATIONS_SPARE);
         assert_eq!(next[0].executors[0].ownership, 0, "the same worker owns its tasks");
+    }
+
+    #[test]
+    fn an_executor_that_comes_back_gets_no_incarnation_that_it_had() {
+        let fewer = draft(&first(), &[place(0, "a", &[0, 1]), place(1, "b", &[2])]);
+        let fewer: Vec<_> =
+            fewer.into_iter().map(|record| Versioned { record, revision: 80 }).collect();
+        let again = draft(&fewer, &[place(0, "a", &[0, 1]), place(1, "b", &[2, 3])]);
+        let before = first()[1].record.executors[1].incarnation;
+        assert!(again[1].executors[1].incarnation > before, "{:?}", again[1].executors);
     }
 
     #[test]
