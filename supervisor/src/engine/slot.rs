@@ -146,10 +146,7 @@ impl Slot {
             (None, Some(wanted)) => self.begin(wanted),
             (Some(current), Some(wanted)) if current.continues(&wanted) => {
                 *current = wanted;
-                if std::mem::take(&mut self.unconfirmed) {
-                    return self.fetch();
-                }
-                Vec::new()
+                if self.unconfirmed { self.fetch() } else { Vec::new() }
             }
             (Some(_), wanted) => {
                 self.next = wanted;
@@ -182,6 +179,8 @@ impl Slot {
     fn fetch(&mut self) -> Vec<Command> {
         let Some(current) = &self.current else { return Vec::new() };
         self.state = State::Fetching { retry: None };
+        // Confirmed, or waited for long enough: what is started now is not started again.
+        self.unconfirmed = false;
         vec![Command::Fetch { slot: self.number, digest: current.digest.clone() }]
     }
 
