@@ -15,6 +15,7 @@
 //! | `lifecycle` | what may happen to a topology when |
 //! | `requests` | what people ask for |
 //! | `reconcile` | what has to happen by itself |
+//! | `transactions` | how a plan is written |
 //! | `parallelism`, `scheduler`, `generation` | which executors there are, where they go, and how that is written down |
 
 pub mod command;
@@ -33,6 +34,7 @@ pub mod reports;
 mod requests;
 pub mod scheduler;
 mod shown;
+mod transactions;
 pub mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -52,7 +54,7 @@ use view::View;
 /// Requests that wait for the write before them.
 const WAITING_MAX: usize = 1_000;
 
-/// A gap between two ticks that means that this process stood still.
+/// A time without any event, ticks among them, that means that this process stood still.
 const STANDSTILL: Duration = Duration::from_secs(1);
 
 /// How long to let the store be after it failed.
@@ -92,7 +94,7 @@ pub struct Engine {
     /// Topologies whose records the store refused: left alone until then, for the sake of others,
     /// and why.
     quarantined: BTreeMap<String, (Instant, String)>,
-    last_tick: Instant,
+    last_event: Instant,
 }
 
 /// A write on its way, and what follows it.
@@ -141,7 +143,7 @@ impl Engine {
             phases: BTreeMap::new(),
             unplaced: BTreeMap::new(),
             quarantined: BTreeMap::new(),
-            last_tick: now.at,
+            last_event: now.at,
         }
     }
 
@@ -154,11 +156,22 @@ impl Engine {
     /// Takes in what happened and returns what to do, in this order.
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Command> {
         let mut commands = Vec::new();
+        self.notice_standstill(now);
         if self.take(event, now, &mut commands) {
             self.decide(now, &mut commands);
             self.copy_binaries(now.at, &mut commands);
         }
         commands
+    }
+
+    /// Blames nobody for a silence in which this process stood still: whatever wakes it, reports that
+    /// came in the meantime may be the last that it gets to hear.
+    fn notice_standstill(&mut self, now: Now) {
+        let gap = now.at.saturating_duration_since(self.last_event);
+        self.last_event = now.at;
+        if gap > STANDSTILL {
+            self.liveness.forgive(now.at);
+        }
     }
 
     /// Takes an event in and tells whether there may be something to decide.
@@ -206,13 +219,7 @@ impl Engine {
                 }
             }
             Event::NotWritten(failure) => self.not_written(failure, now, commands),
-            Event::Tick => {
-                let gap = now.at.saturating_duration_since(self.last_tick);
-                self.last_tick = now.at;
-                if gap > STANDSTILL {
-                    self.liveness.forgive(now.at);
-                }
-            }
+            Event::Tick => {}
         }
         true
     }
@@ -221,7 +228,6 @@ impl Engine {
     fn lead(&mut self, elected: Revision, now: Now) {
         self.elected = Some(elected);
         self.liveness.forgive(now.at);
-        self.last_tick = now.at;
         for phase in self.phases.values_mut() {
             phase.since = now.at;
         }

@@ -356,5 +356,9 @@ fn a_worker_found_dead_waits_for_the_store_to_say_that_it_is_wanted() {
         (1_999, On::Tick, "[backing-off]"),
         (2_000, On::Tick, "[fetching] fetch d"),
         (2_000, fetched(), "[starting] launch 5.3"),
+        (2_001, wanted(0, 5), "[starting]"),
+        (2_002, launched(5, 3, 7), "[starting]"),
+        (2_003, wanted(0, 5), "[starting]"),
+        (2_004, fetched(), "[starting]"),
     ]);
 }
