@@ -262,6 +262,17 @@ fn a_nimbus_that_stood_still_moves_nothing_whatever_wakes_it() {
 }
 
 #[test]
+fn a_new_leader_shows_nothing_before_it_has_seen_what_others_wrote() {
+    let mut world = World::new(&[("a", 1)]);
+    world.submit("clicks", 1);
+    let elected = world.engine.view().revision + 1;
+    world.tell(Event::Leads { elected });
+    assert!(!world.engine.is_current(), "it was elected at a revision that it has not seen");
+    world.change(Key::Leader, None);
+    assert!(world.engine.is_current());
+}
+
+#[test]
 fn a_new_leader_moves_nothing_and_keeps_the_promises_of_the_old_one() {
     let mut world = World::new(&[("a", 1), ("b", 1)]);
     let (id, other) = (world.submit("clicks", 1), world.submit("views", 1));

@@ -59,7 +59,7 @@ impl Router {
 pub(crate) async fn document(handle: &Handle, path: String) -> Result<Value, Refusal> {
     let cluster = handle.cluster().to_owned();
     let look = move |engine: &crate::engine::Engine, now| {
-        if !engine.is_leading() {
+        if !engine.is_leading() || !engine.is_current() {
             return Err(engine.not_leading());
         }
         match path.trim_matches('/').split_once('/').unwrap_or((path.trim_matches('/'), "")) {
