@@ -205,7 +205,7 @@ impl Engine {
             Event::Follows => self.follow(commands),
             Event::Report(report) => {
                 let supervisor = report.supervisor.clone();
-                if !self.supervisors.contains_key(&supervisor) {
+                if !self.is_known(&supervisor) {
                     return false;
                 }
                 let was_fresh = self.liveness.is_fresh(&supervisor, now.at);
@@ -222,6 +222,13 @@ impl Engine {
             Event::Tick => {}
         }
         true
+    }
+
+    /// Tells whether a supervisor is listened to: it is registered, or was, or runs something. One
+    /// that was started again while the store takes no writes cannot register.
+    fn is_known(&self, supervisor: &str) -> bool {
+        self.supervisors.contains_key(supervisor)
+            || self.view.all_in_force().any(|held| held.record.supervisor == supervisor)
     }
 
     /// Becomes leader: whoever was silent gets time to report, and every wait starts anew.
