@@ -1,5 +1,6 @@
 //! What long-running processes of Squall share: shutting down, time, backing off, logs, signals,
-//! the rules for listening and accepting, the lock of a data folder, and the settings of gRPC.
+//! the rules for listening and accepting, the count of who was turned away, the lock of a data
+//! folder, and the settings of gRPC.
 
 pub mod accept;
 mod backoff;
@@ -10,7 +11,9 @@ pub mod lock;
 pub mod logging;
 mod shutdown;
 pub mod signals;
+mod turned_away;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, sharpen_sleep};
 pub use shutdown::{Shutdown, Stuck};
+pub use turned_away::TurnedAway;

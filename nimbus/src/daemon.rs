@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use coordination::{Keys, Leadership, Mirror, Store};
 use daemon::{Clock, Shutdown};
+use proto::nimbus::{Retired, WorkerNews};
 use proto::store::LeaderRecord;
 use proto::supervisor::SupervisorReport;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -65,11 +66,16 @@ type Answer = Result<Reply, Refusal>;
 
 enum Input {
     Report(Box<SupervisorReport>),
+    /// What a worker says by itself, and where to say that it is retired.
+    News(Box<WorkerNews>, oneshot::Sender<Option<Retired>>),
     Ask(Request, oneshot::Sender<Answer>),
     Look(Look),
     Leads(Leadership),
     Follows,
-    Wrote { term: u64, written: Result<u64, WriteFailure> },
+    Wrote {
+        term: u64,
+        written: Result<u64, WriteFailure>,
+    },
 }
 
 /// Starts the loop and its writer.
@@ -154,6 +160,11 @@ impl Daemon {
     fn take(&mut self, input: Input) -> Option<Event> {
         match input {
             Input::Report(report) => Some(Event::Report(report)),
+            Input::News(news, retired) => {
+                // Who hung up in the meantime asks again.
+                drop(retired.send(self.engine.retired(&news)));
+                Some(Event::News(news))
+            }
             Input::Ask(request, answer) => {
                 self.next_ticket += 1;
                 self.tickets.insert(self.next_ticket, answer);
@@ -240,6 +251,14 @@ impl Handle {
     /// Hands a report over; fails only when the loop has ended.
     pub(crate) async fn report(&self, report: SupervisorReport) -> Result<(), Refusal> {
         self.inputs.send(Input::Report(Box::new(report))).await.map_err(|_| stopping())
+    }
+
+    /// Hands over what a worker says by itself, and tells whether it is retired.
+    pub(crate) async fn news(&self, news: WorkerNews) -> Result<Option<Retired>, Refusal> {
+        let (sender, retired) = oneshot::channel();
+        let news = Input::News(Box::new(news), sender);
+        self.inputs.send(news).await.map_err(|_| stopping())?;
+        retired.await.map_err(|_| stopping())
     }
 
     /// Asks for a change and waits until it is done.

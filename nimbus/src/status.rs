@@ -8,6 +8,7 @@ pub mod model;
 mod prometheus;
 mod rest;
 mod topology;
+mod turned;
 
 pub(crate) use connections::Connections;
 pub(crate) use rest::{Router, document};

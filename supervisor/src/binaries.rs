@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use daemon::TurnedAway;
 use proto::nimbus::FetchRequest;
 use proto::nimbus::binaries_client::BinariesClient;
 use sha2::{Digest, Sha256};
@@ -23,6 +24,9 @@ use crate::workdir;
 
 /// Ends the name of a file that is being written.
 const PARTIAL: &str = ".partial";
+
+/// How the problem begins with a binary that is not what was asked for.
+const WRONG: &str = "its SHA-256 is";
 
 /// No chunk of a binary comes for so long: the nimbus is gone.
 const CHUNK_MAX: Duration = Duration::from_secs(10);
@@ -67,6 +71,8 @@ pub(crate) struct Binaries {
     known: Arc<Mutex<(BTreeMap<String, Known>, u64)>>,
     /// One download at a time for all slots: those that wait find it done.
     fetching: Arc<tokio::sync::Mutex<()>>,
+    /// Binaries that were not what their digest says.
+    turned_away: Arc<Mutex<TurnedAway>>,
 }
 
 impl Binaries {
@@ -77,7 +83,19 @@ impl Binaries {
                 drop(fs::remove_file(entry.path()));
             }
         }
-        Self { folder, bytes_max, known: Arc::default(), fetching: Arc::default() }
+        let (known, fetching, turned_away) = Default::default();
+        Self { folder, bytes_max, known, fetching, turned_away }
+    }
+
+    /// Returns the binaries that were not what their digest says.
+    pub(crate) fn turned_away(&self) -> TurnedAway {
+        self.turned_away.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn turn_away(&self, digest: &str) {
+        let who = format!("binary {}", digest.get(..12).unwrap_or(digest));
+        let mut turned = self.turned_away.lock().unwrap_or_else(PoisonError::into_inner);
+        turned.note(&who, "", "digest");
     }
 
     /// Returns where a binary is, if the digest is one.
@@ -108,6 +126,9 @@ impl Binaries {
         let fetched = fetch(&address, digest, &partial).await;
         if let Err(problem) = fetched {
             drop(fs::remove_file(&partial));
+            if problem.starts_with(WRONG) {
+                self.turn_away(digest);
+            }
             return Err(format!("{problem} (from nimbus {address})"));
         }
         let kept = fs::rename(&partial, &path).and_then(|()| fs::symlink_metadata(&path));
@@ -137,6 +158,7 @@ impl Binaries {
             && hash(&path).is_ok_and(|found| found == digest);
         if !right {
             tracing::warn!(digest, "binary in the cache is damaged, throwing it away");
+            self.turn_away(digest);
             drop(fs::remove_file(&path));
         }
         self.note(digest, right.then_some(stamp));
@@ -221,7 +243,7 @@ async fn fetch(address: &str, digest: &str, path: &Path) -> Result<(), String> {
     }
     let found = workdir::hexadecimal(&hasher.finalize());
     if found != digest {
-        return Err(format!("its SHA-256 is {found} and not {digest}"));
+        return Err(format!("{WRONG} {found} and not {digest}"));
     }
     file.set_permissions(Permissions::from_mode(0o500)).map_err(failed)?;
     file.sync_all().map_err(failed)

@@ -57,6 +57,7 @@ fn fact(keys: &Keys, change: &Change) -> Option<Fact> {
                 Some(Fact::Worker { topology, worker, record: None })
             }
             Key::Leader => Some(Fact::Leader(None)),
+            Key::Nimbus { id } => Some(Fact::Nimbus(id, None)),
             _ => None,
         },
     }
@@ -74,6 +75,7 @@ fn put(keys: &Keys, entry: &Entry) -> Option<Fact> {
             Some(Fact::Worker { topology, worker, record: Some(stamped(entry)?) })
         }
         Key::Leader => Some(Fact::Leader(Some(read(entry)?))),
+        Key::Nimbus { id } => Some(Fact::Nimbus(id, Some(read(entry)?))),
         _ => None,
     }
 }

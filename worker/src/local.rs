@@ -52,7 +52,7 @@ impl Loops {
                 executor.tasks.clone().map(|task| TaskCounters::new(task, executor.index, name))
             })
             .collect();
-        plan.board.post(0, tasks.iter(), 0);
+        plan.board.post(0, tasks.iter(), None);
         let threads = (0..inboxes.len())
             .map(|at| {
                 let start = LoopStart {

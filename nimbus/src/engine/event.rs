@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use coordination::{Key, Revision};
+use proto::nimbus::WorkerNews;
 use proto::store::{
     AssignedRecord, AssignmentRecord, LeaderRecord, RequestRecord, SupervisorRecord, TaskResult,
     TopologyRecord, TopologySpec, WorkerRecord,
@@ -42,6 +43,8 @@ pub enum Event {
     Follows,
     /// A supervisor reported.
     Report(Box<SupervisorReport>),
+    /// A worker reported by itself, because its supervisor is away.
+    News(Box<WorkerNews>),
     /// Somebody asked for a change.
     Asked {
         /// What to answer to.

@@ -9,7 +9,8 @@
 //! |---|---|
 //! | `view` | what the store says |
 //! | `reports`, `counters` | what supervisors and workers report |
-//! | `liveness` | who is lost |
+//! | `evidence`, `liveness` | what is heard of a machine, and who is lost |
+//! | `flapping` | who comes and goes, and when not to move much |
 //! | `lifecycle` | what may happen to a topology when |
 //! | `requests` | what people ask for |
 //! | `reconcile` | what has to happen by itself |
@@ -18,6 +19,8 @@
 pub mod command;
 pub mod counters;
 pub mod event;
+mod evidence;
+pub mod flapping;
 mod generation;
 pub mod lifecycle;
 pub mod liveness;
@@ -38,6 +41,7 @@ use proto::store::{SupervisorRecord, TopologyStatus};
 
 use command::{Command, Plan, Refusal, RefusalKind, Reply};
 use event::{Event, Now, Request, WriteFailure};
+use flapping::{Caution, Flapping};
 use liveness::{Liveness, Patience, Verdict};
 use reports::Reports;
 use view::View;
@@ -60,6 +64,8 @@ pub struct Engine {
     view: View,
     reports: Reports,
     liveness: Liveness,
+    flapping: Flapping,
+    caution: Caution,
     /// Every supervisor that is registered, or was and is not lost yet.
     supervisors: BTreeMap<String, SupervisorRecord>,
     /// Revision of this nimbus's election, while it leads.
@@ -80,7 +86,8 @@ pub struct Engine {
     unplaced: BTreeMap<String, String>,
     /// Topologies whose records the store refused: left alone until then, for the sake of others.
     quarantined: BTreeMap<String, Instant>,
-    last_tick: Instant,
+    /// When this engine last had something to take in.
+    last: Instant,
 }
 
 /// A write on its way, and what follows it.
@@ -119,6 +126,8 @@ impl Engine {
             view: View::default(),
             reports: Reports::default(),
             liveness: Liveness::new(patience, now.at),
+            flapping: Flapping::default(),
+            caution: Caution::new(now.at),
             supervisors: BTreeMap::new(),
             elected: None,
             store_problem: None,
@@ -129,17 +138,40 @@ impl Engine {
             phases: BTreeMap::new(),
             unplaced: BTreeMap::new(),
             quarantined: BTreeMap::new(),
-            last_tick: now.at,
+            last: now.at,
         }
     }
 
     /// Takes in what happened and returns what to do, in this order.
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Command> {
         let mut commands = Vec::new();
+        self.note_standstill(now);
         if self.take(event, now, &mut commands) {
             self.decide(now, &mut commands);
         }
         commands
+    }
+
+    /// Ticks come ten times a second: after a gap this process stood still, and what the others
+    /// reported meanwhile may come in only after this event.
+    fn note_standstill(&mut self, now: Now) {
+        let gap = now.at.saturating_duration_since(std::mem::replace(&mut self.last, now.at));
+        if gap > STANDSTILL {
+            self.startle(now);
+        }
+    }
+
+    /// Notes that a report came in: after a time without any, the others get time as well.
+    fn note_report(&mut self, now: Now) {
+        if !self.liveness.hears(now.at) {
+            self.startle(now);
+        }
+    }
+
+    /// Gives everybody time to report, and gives up nothing in a hurry.
+    fn startle(&mut self, now: Now) {
+        self.liveness.forgive(now.at);
+        self.caution.startle(now.at);
     }
 
     /// Takes an event in and tells whether there may be something to decide.
@@ -161,13 +193,16 @@ impl Engine {
             Event::Follows => self.follow(commands),
             Event::Report(report) => {
                 let supervisor = report.supervisor.clone();
-                if !self.supervisors.contains_key(&supervisor) {
+                let known = self.supervisors.contains_key(&supervisor);
+                if !known || self.reports.is_outdated(&report, &self.view) {
                     return false;
                 }
+                self.note_report(now);
                 let was_fresh = self.liveness.is_fresh(&supervisor, now.at);
                 self.liveness.heard(&supervisor, now.at);
                 return self.reports.take(*report, &self.view, now.at) || !was_fresh;
             }
+            Event::News(news) => return self.hear(*news, now),
             Event::Asked { ticket, request } => self.ask(ticket, request, commands),
             Event::Written { revision } => {
                 if let Some(writing) = &mut self.writing {
@@ -176,11 +211,9 @@ impl Engine {
             }
             Event::NotWritten(failure) => self.not_written(failure, now, commands),
             Event::Tick => {
-                let gap = now.at.saturating_duration_since(self.last_tick);
-                self.last_tick = now.at;
-                if gap > STANDSTILL {
-                    self.liveness.forgive(now.at);
-                }
+                let up = self.supervisors.keys();
+                let up = up.filter(|id| self.liveness.is_fresh(id, now.at)).cloned().collect();
+                self.flapping.look(up, now.at);
             }
         }
         true
@@ -189,8 +222,7 @@ impl Engine {
     /// Becomes leader: whoever was silent gets time to report, and every wait starts anew.
     fn lead(&mut self, elected: Revision, now: Now) {
         self.elected = Some(elected);
-        self.liveness.forgive(now.at);
-        self.last_tick = now.at;
+        self.startle(now);
         for phase in self.phases.values_mut() {
             phase.since = now.at;
         }
@@ -256,8 +288,11 @@ impl Engine {
     fn look(&mut self, now: Now) {
         for (id, record) in &self.view.supervisors {
             let known = self.supervisors.insert(id.clone(), record.clone());
-            if known.is_none_or(|known| known.incarnation != record.incarnation) {
+            if known.as_ref().is_none_or(|known| known.incarnation != record.incarnation) {
                 self.liveness.heard(id, now.at);
+                if known.is_some() {
+                    self.flapping.restarted(id, now.at);
+                }
             }
         }
         let (view, old) = (&self.view, std::mem::take(&mut self.phases));
@@ -293,6 +328,7 @@ impl Engine {
                 Err(answer) => commands.push(Command::Answer { ticket, answer }),
             }
         }
+        self.give_up_lost(now);
         if let Some(decision) = self.reconcile(now) {
             self.write(decision, None, commands);
         }
@@ -321,6 +357,13 @@ impl Engine {
             done: None,
         });
         commands.push(Command::Write(Box::new(plan)));
+    }
+
+    /// Decides which lost machines are given up: what they ran is to run elsewhere.
+    fn give_up_lost(&mut self, now: Now) {
+        let all = self.supervisors.keys();
+        let lost = all.filter(|id| self.verdict(id, now) == Verdict::Lost).cloned().collect();
+        self.caution.give_up(&lost, now.at);
     }
 
     /// Forgets supervisors that are lost, no longer registered, and have nothing assigned.

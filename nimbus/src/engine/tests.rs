@@ -1,5 +1,6 @@
 //! Stories of the engine: what happens, and what it wants done.
 
+mod detection;
 mod world;
 
 use std::time::Duration;

@@ -14,7 +14,10 @@ use crate::engine::event::Now;
 use crate::engine::liveness::Verdict;
 use crate::engine::{lifecycle, parallelism, view};
 
+use super::topology::reason;
 pub use super::topology::topology;
+pub use super::turned::Turned;
+use super::turned::{self, reported};
 
 /// The cluster as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,6 +40,8 @@ pub struct Cluster {
     pub workers: usize,
     /// `ok`, or why the coordination store does not answer.
     pub store: String,
+    /// Whose reports this nimbus did not take, since it leads.
+    pub turned_away: Vec<Turned>,
 }
 
 /// The nimbus that leads.
@@ -69,6 +74,10 @@ pub struct Supervisor {
     pub version: String,
     /// How long it has been up.
     pub up_ms: u64,
+    /// It comes and goes: nothing new is placed there for a while.
+    pub held_back: bool,
+    /// Whom it turned away since it started.
+    pub turned_away: Vec<Turned>,
     /// How long ago it reported; `null` if it has not reported to this nimbus yet.
     pub last_report_ms: Option<u64>,
     /// What is in its slots, by its own word.
@@ -179,6 +188,12 @@ pub struct Worker {
     pub held_bytes: u64,
     /// How much of that it may hold: the setting `worker.memory`.
     pub held_bytes_limit: u64,
+    /// How long the oldest tuple waits in its mailboxes, outboxes and links.
+    pub waiting_ms: u64,
+    /// It reports to nimbus itself: its supervisor is away.
+    pub direct: bool,
+    /// Whom it turned away since it started.
+    pub turned_away: Vec<Turned>,
     /// The indices of its executors.
     pub executors: Vec<u32>,
 }
@@ -313,6 +328,7 @@ pub fn cluster(engine: &Engine, name: &str, now: Now) -> Cluster {
         topologies: view.topologies.len(),
         workers: assigned,
         store: engine.store_problem().unwrap_or("ok").to_owned(),
+        turned_away: turned::by_nimbus(engine),
     }
 }
 
@@ -344,6 +360,8 @@ pub fn supervisors(engine: &Engine, now: Now) -> Vec<Supervisor> {
             slots_used: here.count(),
             version: record.version.clone(),
             up_ms: now.wall_ms.saturating_sub(record.started_ms),
+            held_back: engine.is_held_back(id, now),
+            turned_away: latest.map_or_else(Vec::new, |it| reported(&it.report.turned_away)),
             last_report_ms: latest.map(|latest| {
                 let silence = now.at.saturating_duration_since(latest.at).as_millis();
                 u64::try_from(silence).unwrap_or(u64::MAX)
@@ -372,21 +390,6 @@ pub fn topologies(engine: &Engine, now: Now) -> Vec<Summary> {
         }
     };
     engine.view().topologies.values().map(|topology| summary(&topology.record)).collect()
-}
-
-/// Says why a topology is as it is: first why it has no workers, if it has none; then which of them
-/// keeps ending.
-pub(super) fn reason(engine: &Engine, record: &TopologyRecord) -> String {
-    if let Some(why) = engine.unplaced(&record.id) {
-        return why.to_owned();
-    }
-    let ending = engine.view().in_force(&record.id).find_map(|held| {
-        let (supervisor, worker) = (&held.record.supervisor, held.record.worker);
-        let slot = engine.reports().slot(supervisor, &record.id, worker)?;
-        (slot.state == "backing-off")
-            .then(|| format!("worker {worker} keeps ending: {}", slot.last_exit))
-    });
-    ending.unwrap_or_else(|| record.reason.clone())
 }
 
 pub(super) fn uptime_ms(record: &TopologyRecord, now: Now) -> u64 {

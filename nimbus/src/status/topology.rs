@@ -6,8 +6,9 @@ use proto::store::{AssignmentRecord, ComponentSpec, TaskResult, TopologyRecord};
 use proto::supervisor::TaskReport;
 
 use super::model::{
-    Component, Input, Output, TaskError, TaskValue, Topology, Totals, Worker, reason, uptime_ms,
+    Component, Input, Output, TaskError, TaskValue, Topology, Totals, Worker, uptime_ms,
 };
+use super::turned::reported;
 use crate::engine::Engine;
 use crate::engine::command::Refusal;
 use crate::engine::event::Now;
@@ -53,6 +54,21 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
     })
 }
 
+/// Says why a topology is as it is: first why it has no workers, if it has none; then which of them
+/// keeps ending.
+pub(super) fn reason(engine: &Engine, record: &TopologyRecord) -> String {
+    if let Some(why) = engine.unplaced(&record.id) {
+        return why.to_owned();
+    }
+    let ending = engine.view().in_force(&record.id).find_map(|held| {
+        let (supervisor, worker) = (&held.record.supervisor, held.record.worker);
+        let slot = engine.reports().slot(supervisor, &record.id, worker)?;
+        (slot.state == "backing-off")
+            .then(|| format!("worker {worker} keeps ending: {}", slot.last_exit))
+    });
+    ending.unwrap_or_else(|| record.reason.clone())
+}
+
 fn worker(engine: &Engine, held: &Versioned<AssignmentRecord>) -> Worker {
     let AssignmentRecord { topology, worker, supervisor, slot, .. } = &held.record;
     let told = engine.reports().slot(supervisor, topology, *worker).cloned();
@@ -83,6 +99,9 @@ fn worker(engine: &Engine, held: &Versioned<AssignmentRecord>) -> Worker {
         rss_bytes: live.map_or(0, |live| live.report.rss_bytes),
         held_bytes: live.map_or(0, |live| live.report.held_bytes),
         held_bytes_limit: live.map_or(0, |live| live.report.held_bytes_limit),
+        waiting_ms: live.map_or(0, |live| live.report.waiting_ms),
+        direct: live.is_some_and(|live| live.direct),
+        turned_away: live.map_or_else(Vec::new, |live| reported(&live.report.turned_away)),
         executors: held.record.executors.iter().map(|executor| executor.index).collect(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use proto::supervisor::{SlotReport, SupervisorReport, WorkerReport};
+use proto::supervisor::{SlotReport, SupervisorReport, Turned, WorkerReport};
 
 use super::Daemon;
 use crate::engine::{Slot, State};
@@ -15,11 +15,13 @@ impl Daemon {
     /// Puts the newest report where the reporter finds it.
     pub(crate) fn report(&mut self) {
         self.sequence += 1;
+        let binaries = self.launcher.binaries.turned_away();
         let report = SupervisorReport {
             supervisor: self.launcher.data.id.clone(),
             incarnation: self.launcher.data.incarnation,
             slots: self.engine.slots().map(|slot| self.slot_report(slot)).collect(),
             sequence: self.sequence,
+            turned_away: self.turned_away.iter().chain(binaries.iter()).map(turned).collect(),
         };
         self.reports.send_replace(Arc::new(report));
     }
@@ -50,6 +52,10 @@ impl Daemon {
                 .and_then(|incarnation| incarnation.report.clone()),
         }
     }
+}
+
+fn turned((who, epoch, why, count): (&str, &str, &'static str, u64)) -> Turned {
+    Turned { who: who.to_owned(), epoch: epoch.to_owned(), why: why.to_owned(), count }
 }
 
 /// Replaces the newest report of a worker, keeping errors and results that only an earlier one

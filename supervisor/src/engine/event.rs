@@ -42,6 +42,8 @@ pub enum Fact {
     },
     /// `leader`.
     Leader(Option<LeaderRecord>),
+    /// `nimbuses/<id>`.
+    Nimbus(String, Option<LeaderRecord>),
 }
 
 /// How an incarnation ended.
@@ -90,6 +92,13 @@ pub enum SlotEvent {
         /// It was asked to drain and nothing is pending.
         drained: bool,
     },
+    /// The system was asked about the process, as `Command::Look` wants it.
+    Looked {
+        /// It was stopped by a signal and does nothing.
+        stopped: bool,
+    },
+    /// The worker reported that it is to be replaced, and why: a component makes no progress.
+    Hung(String),
     /// The process is gone, or could not be started.
     Exited {
         /// Of this incarnation.

@@ -84,6 +84,7 @@ pub struct View {
     assignments: BTreeMap<String, BTreeMap<(u64, u32), Stamped<AssignmentRecord>>>,
     workers: BTreeMap<String, BTreeMap<u32, Stamped<WorkerRecord>>>,
     leader: Option<LeaderRecord>,
+    nimbuses: BTreeMap<String, LeaderRecord>,
 }
 
 impl View {
@@ -105,6 +106,7 @@ impl View {
                 set_below(&mut self.workers, topology, worker, record);
             }
             Fact::Leader(record) => self.leader = record,
+            Fact::Nimbus(id, record) => set(&mut self.nimbuses, id, record),
         }
     }
 
@@ -124,6 +126,19 @@ impl View {
     #[must_use]
     pub fn leader(&self) -> Option<&LeaderRecord> {
         self.leader.as_ref()
+    }
+
+    /// Returns where the nimbuses are, the leading one first.
+    #[must_use]
+    pub fn nimbuses(&self) -> Vec<String> {
+        let leader = self.leader.iter().map(|record| &record.address);
+        let mut addresses: Vec<String> = leader.cloned().collect();
+        for record in self.nimbuses.values() {
+            if !addresses.contains(&record.address) {
+                addresses.push(record.address.clone());
+            }
+        }
+        addresses
     }
 
     /// Returns what the spouts of a topology may do, if the topology is known.

@@ -9,7 +9,7 @@ use daemon::Shutdown;
 use futures::Stream;
 use proto::nimbus::binaries_server::{Binaries, BinariesServer};
 use proto::nimbus::reports_server::{Reports, ReportsServer};
-use proto::nimbus::{BinaryChunk, FetchRequest, ReportReply};
+use proto::nimbus::{BinaryChunk, FetchRequest, ReportReply, WorkerNews, WorkerNewsReply};
 use proto::supervisor::SupervisorReport;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -121,5 +121,14 @@ impl Reports for Service {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(replies))))
+    }
+
+    type ReportWorkerStream = Answers<WorkerNewsReply>;
+
+    async fn report_worker(
+        &self,
+        _: Request<Streaming<WorkerNews>>,
+    ) -> Result<Response<Self::ReportWorkerStream>, Status> {
+        Err(Status::unavailable("the workers of these tests have no word for nimbus"))
     }
 }

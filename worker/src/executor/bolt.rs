@@ -132,8 +132,10 @@ impl BoltExecutor {
             .clone()
             .map(|task| {
                 let (cx, waker) = plan.context(task);
+                let driver = component.bolt_task(budget).expect("a bolt makes bolt tasks");
+                plan.board.watch_progress(task, driver.progress());
                 Cell {
-                    task: component.bolt_task(budget).expect("a bolt makes bolt tasks"),
+                    task: driver,
                     cx,
                     waker,
                     state: TaskState::new(now),
@@ -381,10 +383,11 @@ impl BoltExecutor {
         })
     }
 
-    /// Since when the oldest tuple waits that it has not begun with.
+    /// Since when the oldest tuple waits that it has not begun with, or that has no room ahead.
     pub fn oldest(&self, exits: &Exits) -> Option<Instant> {
         let in_hand = self.in_hand.as_ref().map(|hand| hand.since);
-        in_hand.into_iter().chain(exits.mailboxes[self.place].oldest()).min()
+        let queued = [exits.mailboxes[self.place].oldest(), self.outbox.oldest()];
+        in_hand.into_iter().chain(queued.into_iter().flatten()).min()
     }
 
     /// Tells whether it is in the middle of something that the next turn can go on with.

@@ -4,6 +4,7 @@
 //! every 100 ms while there is something new, and at once when a task has ended.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -137,9 +138,17 @@ struct Posted {
     errors: Vec<ShownError>,
     error_sequence: u64,
     log_gates: BTreeMap<(u32, &'static str), LogGate>,
-    waiting_ns: BTreeMap<usize, u64>,
+    oldest: BTreeMap<usize, Option<Instant>>,
     idle: BTreeMap<usize, bool>,
     watches: Vec<Arc<CallWatch>>,
+    /// What changes with each call of a task, where several are made at once.
+    progress: BTreeMap<u32, Arc<AtomicU32>>,
+}
+
+impl Posted {
+    fn progress(&self, task: u32) -> u32 {
+        self.progress.get(&task).map_or(0, |progress| progress.load(Ordering::Relaxed))
+    }
 }
 
 /// Where loops post what their tasks count, for the reports.
@@ -187,12 +196,12 @@ impl Board {
         self.posted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Posts what the tasks of one loop counted, and how long its oldest tuple waits.
+    /// Posts what the tasks of one loop counted, and since when its oldest tuple waits.
     pub fn post<'a>(
         &self,
         at_loop: usize,
         tasks: impl Iterator<Item = &'a TaskCounters>,
-        waiting_ns: u64,
+        oldest: Option<Instant>,
     ) {
         let mut posted = self.lock();
         let mut ended = false;
@@ -200,7 +209,7 @@ impl Board {
             let before = posted.tasks.insert(task.task, task.clone());
             ended |= task.ended && before.is_some_and(|before| !before.ended);
         }
-        posted.waiting_ns.insert(at_loop, waiting_ns);
+        posted.oldest.insert(at_loop, oldest);
         drop(posted);
         if ended {
             self.changed.notify_one();
@@ -215,10 +224,11 @@ impl Board {
         }
     }
 
-    /// The longest that a tuple of this worker waits, in nanoseconds.
+    /// Since when a tuple of this worker waits before or behind an executor. Posted ten times a
+    /// second, and true for longer while its loop is in a call and posts nothing.
     #[must_use]
-    pub fn waiting_ns(&self) -> u64 {
-        self.lock().waiting_ns.values().copied().max().unwrap_or(0)
+    pub fn oldest(&self) -> Option<Instant> {
+        self.lock().oldest.values().copied().flatten().min()
     }
 
     /// Makes the watch of a loop.
@@ -231,8 +241,11 @@ impl Board {
     /// Shows the calls that have been going on for longer than `limit`.
     pub fn show_stuck(&self, limit: Duration) {
         let now = self.clock.now();
+        let posted = self.lock();
+        let calls = posted.watches.iter();
         let stuck: Vec<_> =
-            self.lock().watches.iter().filter_map(|watch| watch.stuck(now, limit)).collect();
+            calls.filter_map(|it| it.stuck(now, limit, |task| posted.progress(task))).collect();
+        drop(posted);
         for (task, took) in stuck {
             let text = format!(
                 "one call has not returned for {}; its thread can do nothing else meanwhile",
@@ -240,6 +253,22 @@ impl Board {
             );
             self.show(task, "stuck", text);
         }
+    }
+
+    /// Notes what changes with each call of a task.
+    pub fn watch_progress(&self, task: u32, progress: Option<Arc<AtomicU32>>) {
+        if let Some(progress) = progress {
+            self.lock().progress.insert(task, progress);
+        }
+    }
+
+    /// The task whose call gets on with nothing for the longest time, if that is longer than `limit`.
+    pub fn hung(&self, limit: Duration) -> Option<(u32, Duration)> {
+        let now = self.clock.now();
+        let posted = self.lock();
+        let calls = posted.watches.iter();
+        let stalled = calls.filter_map(|it| it.stalled(now, |task| posted.progress(task)));
+        stalled.max_by_key(|(_, took)| *took).filter(|(_, took)| *took >= limit)
     }
 
     /// Shows an error; the log has at most one a second of each task and reason.

@@ -92,8 +92,10 @@ impl SpoutExecutor {
         let config = plan.topology.config();
         let cell = |task: u32| {
             let (cx, waker) = plan.context(task);
+            let driver = component.spout_task().expect("a spout makes spout tasks");
+            plan.board.watch_progress(task, driver.progress());
             Cell {
-                task: component.spout_task().expect("a spout makes spout tasks"),
+                task: driver,
                 cx,
                 waker,
                 state: TaskState::new(now),
@@ -335,6 +337,11 @@ impl SpoutExecutor {
             cell.counters.counters.insert("late-verdicts", late);
             &cell.counters
         })
+    }
+
+    /// Since when the oldest tuple waits that has no room ahead.
+    pub fn oldest(&self) -> Option<Instant> {
+        self.outbox.oldest()
     }
 
     /// Tells whether trees are open: their timeout must be watched.

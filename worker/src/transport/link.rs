@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use daemon::Clock;
@@ -73,6 +74,12 @@ impl Link {
     #[must_use]
     pub fn gate(&self, task: u32) -> Arc<Gate> {
         self.shared.gate(task)
+    }
+
+    /// Whether frames can leave now: else they wait for a connection.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.shared.is_connected()
     }
 
     /// Number of the worker at the other end.
@@ -302,6 +309,16 @@ impl Shared {
 
     pub(super) fn is_pending(&self) -> bool {
         !lock(&self.state).frames.is_empty()
+    }
+
+    /// Whether frames can leave now.
+    pub(super) fn is_connected(&self) -> bool {
+        lock(&self.state).welcomed
+    }
+
+    /// Since when the oldest frame waits that the peer has not said it has.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        lock(&self.state).frames.oldest_since()
     }
 
     pub(super) fn report(&self) -> LinkReport {
