@@ -6,9 +6,11 @@
 mod bad_binaries;
 mod counts;
 mod delivery;
+mod detection;
 mod ending;
 mod examples;
 mod failure;
+mod fencing;
 mod hostile;
 mod input_files;
 mod kills;
