@@ -19,6 +19,7 @@ mod ping_pong;
 mod plain;
 mod problem;
 mod python_random;
+mod recovery;
 mod run;
 mod schedule;
 mod source;
@@ -62,6 +63,7 @@ fn carry_out(command: Command) -> Result<(), Problem> {
         Command::Draw(draw) => draw::run(&draw),
         Command::Stream(stream) => stream::measure(&stream),
         Command::Schedule(schedule) => schedule::measure(&schedule),
+        Command::Recovery(recovery) => recovery::measure(&recovery),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::compare::Compare;
 use crate::draw::Draw;
 use crate::plain::Plain;
 use crate::problem::{EX_USAGE, Problem};
+use crate::recovery::Recovery;
 use crate::schedule::Schedule;
 use crate::stages::StagesArgs;
 use crate::stream::Stream;
@@ -115,6 +116,8 @@ pub(crate) enum Command {
     Compare(Compare),
     /// Decisions of the nimbus about a large cluster
     Schedule(Schedule),
+    /// How long a cluster of real processes takes to get over the loss of one
+    Recovery(Recovery),
     /// Results as pictures and tables in the documentation
     Draw(Draw),
 }

@@ -12,8 +12,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    activate, deactivate, demo, describe, dev, kill, list, logs, nimbus, rebalance, submit,
-    supervisor,
+    activate, certs, deactivate, demo, describe, dev, kill, list, logs, nimbus, rebalance, recover,
+    submit, supervisor,
 };
 use crate::error::{Exit, Failure};
 use crate::output::Format;
@@ -52,6 +52,18 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "FILE", env = "SQUALL_CONFIG_FILE",
         help_heading = GLOBAL, hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
+    /// Shown to others to say who we are: a certificate (PEM); needs the two below
+    #[arg(long, global = true, value_name = "FILE", env = "SQUALL_TLS_CERT",
+        help_heading = GLOBAL, hide_env_values = true)]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, global = true, value_name = "FILE", env = "SQUALL_TLS_KEY",
+        help_heading = GLOBAL, hide_env_values = true)]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Certificates of the authorities that others must have theirs from (PEM)
+    #[arg(long, global = true, value_name = "FILE", env = "SQUALL_TLS_CA",
+        help_heading = GLOBAL, hide_env_values = true)]
+    pub(crate) tls_ca: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -84,6 +96,10 @@ pub(crate) enum Command {
     Rebalance(rebalance::Rebalance),
     /// Show what the workers of a topology wrote
     Logs(logs::Logs),
+    /// Accept an etcd that was wiped or restored from a backup
+    Recover(recover::Recover),
+    /// Make the certificates of a cluster with TLS
+    Certs(certs::Certs),
 }
 
 /// What became of the command line.

@@ -2,10 +2,14 @@
 //!
 //! Every mutation carries a request id made once per command, so that a repetition after a broken
 //! connection gets the first answer instead of acting twice. A nimbus that does not lead names
-//! the one that does; that redirect is followed.
+//! the one that does; that redirect is followed. A standby answers questions too: its answer is
+//! taken, with a remark, where the leader does not answer.
 
 use std::time::Duration;
 
+use daemon::accept::WANTS_TLS;
+use daemon::listen::Security;
+use daemon::tls::Tls;
 use daemon::{Backoff, Clock, grpc};
 use proto::nimbus::nimbus_client::NimbusClient;
 use proto::nimbus::{LogsChunk, LogsRequest, StatusRequest};
@@ -15,6 +19,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Response, Status, Streaming};
 
 use crate::error::{Exit, Failure};
+use crate::output;
 
 /// How long a nimbus that refuses connections is tried: long enough for a port that is just being
 /// opened, short enough for a person who forgot to start it.
@@ -29,6 +34,12 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a nimbus that hangs up, or whose coordination store is silent, is tried: long enough
 /// for one that is being restarted.
 const RESTART_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The longest pause between two tries: a new leader serves within a few seconds.
+const RETRY_MAX: Duration = Duration::from_millis(500);
+
+/// How long the leader may take to answer what a standby has answered already.
+const LEADER_MAX: Duration = Duration::from_secs(2);
 
 /// What hyper says of a connection that was closed before it could ask.
 const HUNG_UP: &str = "operation was canceled";
@@ -54,6 +65,9 @@ pub(crate) struct Client {
     addresses: Vec<String>,
     /// The leader, once somebody named it and until it stops answering.
     leader: Option<String>,
+    /// Whether it was said that a standby answers.
+    told: bool,
+    security: Security,
     clock: Clock,
 }
 
@@ -64,6 +78,8 @@ enum Trouble {
     Redirect(String),
     /// Nobody listens there.
     Unreachable(String),
+    /// One end wants TLS and the other has none, or one refuses the other's certificate.
+    Refused(String),
     /// The coordination store does not answer.
     StoreSilent(Status),
     /// Wait and try again.
@@ -74,9 +90,9 @@ enum Trouble {
 
 impl Client {
     /// Knows where to ask; connects when asked for something.
-    pub(crate) fn new(addresses: Vec<String>) -> Self {
+    pub(crate) fn new(addresses: Vec<String>, security: Security) -> Self {
         assert!(!addresses.is_empty(), "a client needs an address");
-        Self { addresses, leader: None, clock: Clock::system() }
+        Self { addresses, leader: None, told: false, security, clock: Clock::system() }
     }
 
     /// Calls the leader until it answers, or until trying longer would not help.
@@ -88,17 +104,20 @@ impl Client {
         mut call: impl AsyncFnMut(NimbusClient<Channel>) -> Result<Response<T>, Status>,
     ) -> Result<T, Failure> {
         let started = self.clock.now();
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
-        let mut redirects = 0;
+        let mut backoff = Backoff::new(Duration::from_millis(100), RETRY_MAX);
+        let (mut redirects, mut answered) = (0, false);
         for attempt in 0_usize.. {
             let address = self.address(attempt);
-            let trouble = match connect(&address).await {
+            let trouble = match connect(&address, &self.security).await {
                 Err(why) => Trouble::Unreachable(why),
                 Ok(nimbus) => match call(nimbus).await {
                     Ok(response) => return Ok(response.into_inner()),
                     Err(status) => classify(status),
                 },
             };
+            answered |= matches!(trouble, Trouble::Redirect(_) | Trouble::StoreSilent(_));
+            let refused = self.security.tls().and_then(Tls::take_refusal);
+            let trouble = refused.map_or(trouble, Trouble::Refused);
             let (patience, failure) = match trouble {
                 Trouble::Redirect(leader) if redirects < REDIRECTS_MAX => {
                     redirects += 1;
@@ -106,13 +125,21 @@ impl Client {
                     continue;
                 }
                 Trouble::Redirect(leader) => {
-                    redirects = 0;
                     let why = format!("{address} says that {leader} leads, which denies it");
+                    (TRANSIENT_PATIENCE, gave_up(what, Exit::Temporary, &why))
+                }
+                Trouble::Unreachable(why) if answered => {
+                    // Others live and will elect another.
+                    let why = format!("the leading nimbus at {address} cannot be reached: {why}");
                     (TRANSIENT_PATIENCE, gave_up(what, Exit::Temporary, &why))
                 }
                 Trouble::Unreachable(why) => {
                     let why = format!("nimbus at {address} cannot be reached: {why}");
                     (UNREACHABLE_PATIENCE, gave_up(what, Exit::Unavailable, &why))
+                }
+                Trouble::Refused(why) => {
+                    let why = format!("no connection with {address}: {why}");
+                    (UNREACHABLE_PATIENCE, Failure::new(Exit::Config, what, why, TLS_FIX))
                 }
                 Trouble::Transient(why) if why == HUNG_UP => {
                     let why = format!("{address} hangs up: is it the gRPC address of a nimbus?");
@@ -129,6 +156,7 @@ impl Client {
                 Trouble::Final(status) => return Err(explain(what, &status)),
             };
             self.leader = None;
+            redirects = 0;
             let waited = self.clock.now().saturating_duration_since(started);
             let all_tried = attempt + 1 >= self.addresses.len();
             if all_tried && waited >= patience {
@@ -151,12 +179,40 @@ impl Client {
 
     /// Reads a status document as text.
     pub(crate) async fn status_text(&mut self, what: &str, path: &str) -> Result<String, Failure> {
-        let reply = self
-            .call(what, async |mut nimbus| {
-                nimbus.status(unary(StatusRequest { path: path.to_owned() })).await
-            })
-            .await?;
+        let request = || unary(StatusRequest { path: path.to_owned() });
+        let reply = self.call(what, async |mut nimbus| nimbus.status(request()).await).await?;
+        let Some(standby) = &reply.standby else { return Ok(reply.json) };
+        if let Some(json) = self.leaders_status(&standby.leader, request()).await {
+            return Ok(json);
+        }
+        if !self.told {
+            self.told = true;
+            let leader = match standby.leader.as_str() {
+                "" => "no nimbus leads now".to_owned(),
+                leader => format!("the leader at {leader} does not answer"),
+            };
+            output::note(&output::escape(&format!(
+                "answered by the standby {}: {leader}; not known are {}",
+                standby.nimbus_id, standby.unknown
+            )));
+        }
         Ok(reply.json)
+    }
+
+    /// Asks the leader that a standby named, once.
+    async fn leaders_status(
+        &mut self,
+        leader: &str,
+        request: tonic::Request<StatusRequest>,
+    ) -> Option<String> {
+        let asked = async {
+            let mut nimbus =
+                if leader.is_empty() { None } else { connect(leader, &self.security).await.ok() }?;
+            nimbus.status(request).await.ok()
+        };
+        let reply = tokio::time::timeout(LEADER_MAX, asked).await.ok()??.into_inner();
+        self.leader = Some(leader.to_owned());
+        reply.standby.is_none().then_some(reply.json)
     }
 
     /// Reads a status document.
@@ -196,14 +252,14 @@ pub(crate) fn request_id() -> String {
 }
 
 /// Connects to one nimbus.
-async fn connect(address: &str) -> Result<NimbusClient<Channel>, String> {
+async fn connect(address: &str, security: &Security) -> Result<NimbusClient<Channel>, String> {
     // Patient pings: a person's link is slower than a cluster's.
     let endpoint = grpc::endpoint(address)
         .map_err(|error| format!("not an address: {error}"))?
         .connect_timeout(Duration::from_secs(3))
         .http2_keep_alive_interval(Duration::from_secs(5))
-        .keep_alive_timeout(Duration::from_secs(10));
-    let channel = endpoint.connect().await.map_err(|error| root_cause(&error))?;
+        .keep_alive_timeout(Duration::from_secs(5));
+    let channel = grpc::connect(endpoint, security).await.map_err(|error| root_cause(&error))?;
     Ok(NimbusClient::new(channel).max_decoding_message_size(REPLY_BYTES_MAX))
 }
 
@@ -225,6 +281,9 @@ fn classify(status: Status) -> Trouble {
     if status.metadata().contains_key(STORE_KEY) {
         return Trouble::StoreSilent(status);
     }
+    if root_cause(&status).contains(WANTS_TLS) {
+        return Trouble::Refused(WANTS_TLS.to_owned());
+    }
     match status.code() {
         Code::Unavailable | Code::Aborted | Code::Cancelled | Code::DeadlineExceeded => {
             Trouble::Transient(status.message().to_owned())
@@ -232,6 +291,11 @@ fn classify(status: Status) -> Trouble {
         // tonic calls a connection that broke under a call "unknown" and keeps the cause.
         Code::Unknown if std::error::Error::source(&status).is_some() => {
             Trouble::Transient(root_cause(&status))
+        }
+        // And "internal" one that was broken off by an error of HTTP/2, a ping that came too late
+        // for one.
+        Code::Internal if status.message().starts_with("h2 protocol error") => {
+            Trouble::Transient(status.message().to_owned())
         }
         _ => Trouble::Final(status),
     }
@@ -256,6 +320,11 @@ struct Details {
     why: String,
     fix: String,
 }
+
+/// What to do where the two ends do not agree on TLS.
+const TLS_FIX: &str = "give --tls-cert, --tls-key and --tls-ca (or SQUALL_TLS_CERT, SQUALL_TLS_KEY \
+    and SQUALL_TLS_CA) if the cluster has TLS and leave them out if it has none; the certificate \
+    must be of the cluster's authority, and that of nimbus must name the host in --nimbus";
 
 /// What to do where something answers, but not as a nimbus would.
 const NOT_A_NIMBUS: &str = "see that --nimbus (or SQUALL_NIMBUS) is the gRPC address of a nimbus, \
@@ -303,6 +372,9 @@ mod tests {
     fn what_may_heal_is_tried_again_and_what_cannot_is_not() {
         assert!(matches!(classify(Status::unavailable("no leader yet")), Trouble::Transient(_)));
         assert!(matches!(classify(Status::aborted("conflict")), Trouble::Transient(_)));
+        let broken = Status::internal("h2 protocol error: http2 error");
+        assert!(matches!(classify(broken), Trouble::Transient(_)));
+        assert!(matches!(classify(Status::internal("a bug")), Trouble::Final(_)));
         assert!(matches!(classify(Status::invalid_argument("bad")), Trouble::Final(_)));
         assert!(matches!(classify(Status::unknown("by the server")), Trouble::Final(_)));
     }
@@ -341,7 +413,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_nimbus_that_is_not_there_is_unavailable_soon_and_named() {
-        let mut client = Client::new(vec!["127.0.0.1:1".into()]);
+        let mut client = Client::new(vec!["127.0.0.1:1".into()], Security::Loopback);
         let failure = client.status_text("cannot ask", "cluster").await.expect_err("nobody there");
         assert_eq!(failure.exit, Exit::Unavailable);
         assert!(failure.why.contains("127.0.0.1:1"), "{}", failure.why);

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use daemon::tls::{Files, Tls};
 use serde::Deserialize;
 
 use crate::args::size;
@@ -52,6 +53,18 @@ pub(crate) struct File {
     pub(crate) etcd: Option<Vec<String>>,
     /// Whether both daemons may listen beyond loopback without TLS.
     pub(crate) insecure: Option<bool>,
+    /// The certificate that is shown to others.
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key.
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Certificates of the authorities that are trusted.
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// Certificates of the authorities that etcd's is from.
+    pub(crate) etcd_ca: Option<PathBuf>,
+    /// The certificate that etcd is shown.
+    pub(crate) etcd_cert: Option<PathBuf>,
+    /// Its private key.
+    pub(crate) etcd_key: Option<PathBuf>,
     /// For the verbs that ask a nimbus.
     pub(crate) client: ClientSection,
     /// For `squall nimbus`.
@@ -84,10 +97,14 @@ pub(crate) struct NimbusSection {
     pub(crate) listen: Option<SocketAddr>,
     /// Where its status endpoint is.
     pub(crate) http: Option<SocketAddr>,
+    /// Whether who shows no certificate may read the status.
+    pub(crate) http_open_read: Option<bool>,
     /// The name others reach it under.
     pub(crate) advertise: Option<String>,
     /// The largest binary that may be submitted: "512MiB".
     pub(crate) binary_max: Option<String>,
+    /// How many nimbuses hold a binary before its submission is acknowledged.
+    pub(crate) replication: Option<u32>,
 }
 
 /// `[supervisor]`
@@ -196,6 +213,35 @@ fn with_port(address: &str) -> Result<String, Failure> {
     }
 }
 
+/// The TLS that everything speaks, if its three files are named: certificate, key, authorities.
+pub(crate) fn tls(
+    [cert, key, ca]: [Option<PathBuf>; 3],
+    file: &File,
+) -> Result<Option<Tls>, Failure> {
+    const WHAT: &str = "cannot use TLS";
+    let named = [
+        ("--tls-cert", cert.or_else(|| file.tls_cert.clone())),
+        ("--tls-key", key.or_else(|| file.tls_key.clone())),
+        ("--tls-ca", ca.or_else(|| file.tls_ca.clone())),
+    ];
+    let missing: Vec<&str> =
+        named.iter().filter(|(_, path)| path.is_none()).map(|(flag, _)| *flag).collect();
+    let [(_, Some(cert)), (_, Some(key)), (_, Some(ca))] = named else {
+        if missing.len() == named.len() {
+            return Ok(None);
+        }
+        let why = format!("{} is missing, and all three are needed", missing.join(" and "));
+        let fix = "give --tls-cert, --tls-key and --tls-ca (or SQUALL_TLS_CERT, SQUALL_TLS_KEY and \
+                   SQUALL_TLS_CA), or none of them";
+        return Err(Failure::new(Exit::Config, WHAT, why, fix));
+    };
+    let opened = Tls::open(Files::new(cert, key, ca));
+    opened.map(Some).map_err(|error| {
+        let fix = "`squall certs issue` makes certificates that fit; docs/security.md says how";
+        Failure::new(Exit::Config, WHAT, error, fix)
+    })
+}
+
 /// Loopback with this port.
 pub(crate) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)
@@ -265,6 +311,19 @@ mod tests {
         let error = File::parse("[nimbus]\nlisten-on = \"127.0.0.1:1\"").expect_err("unknown key");
         assert!(error.to_string().contains("listen-on"), "{error}");
         assert!(error.to_string().contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn tls_needs_all_its_files_or_none() {
+        let some = |path: &str| Some(PathBuf::from(path));
+        let none = || [None, None, None];
+        assert!(tls(none(), &File::default()).unwrap().is_none());
+        let failure = tls([some("a"), None, None], &File::default()).expect_err("two are missing");
+        assert_eq!(failure.exit, Exit::Config);
+        assert!(failure.why.contains("--tls-key and --tls-ca"), "{}", failure.why);
+        let set = file("tls-cert = \"/no/cert\"\ntls-key = \"/no/key\"");
+        let failure = tls([None, None, some("/no/ca")], &set).expect_err("they are not there");
+        assert!(failure.why.contains("/no/c"), "{}", failure.why);
     }
 
     #[test]

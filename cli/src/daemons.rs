@@ -1,12 +1,13 @@
 //! What `squall nimbus` and `squall supervisor` share: flags, store, logs, the wait for a signal.
 
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use coordination::{EtcdStore, Store};
-use daemon::listen::ListenError;
+use coordination::{EtcdStore, EtcdTls, Store};
+use daemon::listen::{ListenError, Security};
 use daemon::signals::{self, Signal};
 use daemon::{Clock, Shutdown, logging};
 use tokio::signal::unix::{self, SignalKind};
@@ -33,16 +34,46 @@ pub(crate) struct StoreFlags {
     /// Name of the cluster: several may share an etcd [default: default]
     #[arg(long, value_name = "NAME", env = "SQUALL_CLUSTER", hide_env_values = true)]
     cluster: Option<String>,
+    /// Certificates of the authorities that etcd's is from (PEM); for https:// addresses
+    #[arg(long, value_name = "FILE", env = "SQUALL_ETCD_CA", hide_env_values = true)]
+    etcd_ca: Option<PathBuf>,
+    /// Shown to etcd to say who we are: a certificate (PEM)
+    #[arg(long, value_name = "FILE", env = "SQUALL_ETCD_CERT", hide_env_values = true)]
+    etcd_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", env = "SQUALL_ETCD_KEY", hide_env_values = true)]
+    etcd_key: Option<PathBuf>,
     /// Listen beyond loopback without TLS
     #[arg(long, env = "SQUALL_INSECURE", hide_env_values = true)]
     insecure: bool,
 }
 
+/// Where etcd is, and how to speak with it.
+#[derive(Debug)]
+pub(crate) struct EtcdAt {
+    urls: Vec<String>,
+    tls: EtcdTls,
+}
+
 impl StoreFlags {
-    /// Where etcd is.
-    pub(crate) fn etcd(&self, file: &File) -> Result<Vec<String>, Failure> {
+    /// Where etcd is, and how to speak with it.
+    pub(crate) fn etcd(&self, file: &File) -> Result<EtcdAt, Failure> {
         let urls = self.etcd.clone().or_else(|| file.etcd.clone());
-        required(urls, "--etcd", "SQUALL_ETCD", "etcd")
+        let urls = required(urls, "--etcd", "SQUALL_ETCD", "etcd")?;
+        let path = |flag: &Option<PathBuf>, set: &Option<PathBuf>| flag.clone().or(set.clone());
+        let cert = path(&self.etcd_cert, &file.etcd_cert);
+        let key = path(&self.etcd_key, &file.etcd_key);
+        let identity = match (cert, key) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            _ => {
+                let what = "cannot show etcd a certificate";
+                let why = "a certificate needs its key, and a key its certificate";
+                let fix = "give both --etcd-cert and --etcd-key, or none of them";
+                return Err(Failure::new(Exit::Config, what, why, fix));
+            }
+        };
+        Ok(EtcdAt { urls, tls: EtcdTls { ca: path(&self.etcd_ca, &file.etcd_ca), identity } })
     }
 
     /// Name of the cluster.
@@ -59,7 +90,7 @@ impl StoreFlags {
 /// Starts a daemon on etcd and runs it until it is asked to stop.
 pub(crate) async fn run(
     who: &str,
-    etcd: &[String],
+    (etcd, security): (&EtcdAt, &Security),
     start: impl AsyncFnOnce(Arc<dyn Store>, Clock, Shutdown) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut signal = pin!(signal());
@@ -68,6 +99,9 @@ pub(crate) async fn run(
         signal = &mut signal => return Err(Failure::early_end(signal)),
     };
     let shutdown = Shutdown::new();
+    if let Some(tls) = security.tls() {
+        tls.follow(&shutdown);
+    }
     start(store, Clock::system(), shutdown.clone()).await?;
     signal.await;
     output::note(&format!("{who} stops"));
@@ -78,12 +112,12 @@ pub(crate) async fn run(
         .map_err(|error| Failure::internal(format!("{who} did not stop in time"), error))
 }
 
-async fn connect(etcd: &[String]) -> Result<Arc<dyn Store>, Failure> {
+async fn connect(etcd: &EtcdAt) -> Result<Arc<dyn Store>, Failure> {
     let what = "cannot reach the coordination store";
-    match EtcdStore::connect(etcd).await {
+    match EtcdStore::connect_with(&etcd.urls, &etcd.tls).await {
         Ok(store) => Ok(Arc::new(store)),
         Err(error @ coordination::Error::Refused(_)) => {
-            let fix = "write --etcd as http://host:port";
+            let fix = "write --etcd as http://host:port, or https://host:port with --etcd-ca";
             Err(Failure::new(Exit::Config, what, error, fix))
         }
         Err(error) => {
@@ -131,7 +165,8 @@ fn cannot_listen(what: &str, error: &ListenError) -> Failure {
         ListenError::Taken(_) | ListenError::System { .. } => Exit::Unavailable,
         ListenError::NotLoopback(_)
         | ListenError::NothingToAdvertise(_)
-        | ListenError::NotAHost(_) => Exit::Config,
+        | ListenError::NotAHost(_)
+        | ListenError::NotNamed { .. } => Exit::Config,
     };
     // Its text ends with what to do.
     let text = error.to_string();

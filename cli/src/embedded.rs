@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordination::{MemoryStore, Store};
+use daemon::listen::Security;
 use daemon::{Clock, Shutdown};
 
 use crate::daemons;
@@ -31,8 +32,8 @@ pub(crate) struct Settings {
     pub(crate) http: SocketAddr,
     /// The name others reach it under.
     pub(crate) advertise: Option<String>,
-    /// Whether it may be reached from elsewhere without TLS.
-    pub(crate) insecure: bool,
+    /// Who may reach it, and whether all its connections have TLS.
+    pub(crate) security: Security,
     /// How many workers it runs.
     pub(crate) slots: u32,
     /// Cores each of them gets.
@@ -46,6 +47,7 @@ pub(crate) struct Embedded {
     pub(crate) address: SocketAddr,
     /// Where its status endpoint is.
     pub(crate) http_address: SocketAddr,
+    scheme: &'static str,
     nimbus: Shutdown,
     supervisor: Shutdown,
 }
@@ -62,8 +64,16 @@ impl Embedded {
             .map_err(|error| daemons::nimbus_failure(&error))?;
         let config = supervisor_config(settings)?;
         let started = supervisor::start(config, store, clock, supervisor.clone()).await;
-        let cluster =
-            Self { address: leader.address, http_address: leader.http_address, nimbus, supervisor };
+        if let Some(tls) = settings.security.tls() {
+            tls.follow(&nimbus);
+        }
+        let cluster = Self {
+            address: leader.address,
+            http_address: leader.http_address,
+            scheme: settings.security.scheme(),
+            nimbus,
+            supervisor,
+        };
         match started {
             Ok(_) => Ok(cluster),
             Err(error) => {
@@ -75,7 +85,7 @@ impl Embedded {
 
     /// Address of its status endpoint, for people.
     pub(crate) fn status_url(&self) -> String {
-        format!("http://{}", self.http_address)
+        format!("{}://{}", self.scheme, self.http_address)
     }
 
     /// Stops its workers, then the daemons.
@@ -102,7 +112,7 @@ fn nimbus_config(settings: &Settings) -> Result<nimbus::Config, Failure> {
         listen: settings.listen,
         http: settings.http,
         advertise: settings.advertise.clone(),
-        insecure: settings.insecure,
+        security: settings.security.clone(),
         cluster: settings.cluster.clone(),
         ..nimbus::Config::new("embedded", data_dir)
     })
@@ -113,7 +123,7 @@ fn supervisor_config(settings: &Settings) -> Result<supervisor::Config, Failure>
     Ok(supervisor::Config {
         listen: SocketAddr::new(settings.listen.ip(), 0),
         advertise: settings.advertise.clone(),
-        insecure: settings.insecure,
+        security: settings.security.clone(),
         slots: settings.slots,
         cores_per_worker: settings.cores_per_worker,
         ..supervisor::Config::new(&settings.cluster, data_dir)

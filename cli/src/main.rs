@@ -54,7 +54,13 @@ fn start(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Demo(demo) if demo.json => Format::Json,
         _ => cli.output.or(file.client.output).unwrap_or_default(),
     };
-    let globals = Globals { format, nimbus: config::nimbus_addresses(cli.nimbus, &file)?, file };
+    let tls = match &cli.command {
+        // It makes the files.
+        Command::Certs(_) => None,
+        _ => config::tls([cli.tls_cert, cli.tls_key, cli.tls_ca], &file)?,
+    };
+    let nimbus = config::nimbus_addresses(cli.nimbus, &file)?;
+    let globals = Globals { format, nimbus, file, tls };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -152,16 +152,25 @@ fn page() -> String {
     page.push_str(words::FLAGS);
     flags(&command(), &mut page);
     for verb in command().get_subcommands() {
-        write!(page, "\n### `squall {}`\n\n", verb.get_name()).expect("a string takes all");
-        let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
-        writeln!(page, "{about}.").expect("a string takes all");
-        if verb.get_arguments().next().is_some() {
-            page.push('\n');
-            flags(verb, &mut page);
-        }
+        section("squall", verb, &mut page);
     }
     page.push_str(words::TAIL);
     page
+}
+
+/// The section of a verb, and those of the verbs below it.
+fn section(above: &str, verb: &Command, page: &mut String) {
+    let name = format!("{above} {}", verb.get_name());
+    write!(page, "\n### `{name}`\n\n").expect("a string takes all");
+    let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+    writeln!(page, "{about}.").expect("a string takes all");
+    if verb.get_arguments().next().is_some() {
+        page.push('\n');
+        flags(verb, page);
+    }
+    for below in verb.get_subcommands() {
+        section(&name, below, page);
+    }
 }
 
 /// The blocks of a document between "```toml" and "```".

@@ -29,6 +29,34 @@ pub(crate) struct ClusterStatus {
     pub(crate) store: String,
     /// Whose reports this nimbus did not take.
     pub(crate) turned_away: Vec<TurnedStatus>,
+    /// The nimbuses that are up.
+    pub(crate) nimbuses: Vec<NimbusStatus>,
+    /// What was refused because who sent it was out of date, by kind.
+    pub(crate) refused: BTreeMap<String, u64>,
+    /// "loopback", "tls" or "insecure".
+    pub(crate) security: String,
+    /// Connections that one end refused, by reason.
+    pub(crate) tls_refused: BTreeMap<String, u64>,
+    /// Why changed TLS files are not in use.
+    pub(crate) tls_problem: String,
+}
+
+/// A nimbus that is up.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct NimbusStatus {
+    /// Its name.
+    pub(crate) id: String,
+    /// Whether it leads.
+    pub(crate) leads: bool,
+    /// Its gRPC address.
+    pub(crate) address: String,
+    /// Its status endpoint.
+    pub(crate) http: String,
+    /// Its version.
+    pub(crate) version: String,
+    /// How many binaries it holds.
+    pub(crate) binaries: usize,
 }
 
 /// The nimbus that leads.
@@ -61,6 +89,8 @@ pub(crate) struct SupervisorStatus {
     pub(crate) slots_used: u32,
     /// How long it has been up.
     pub(crate) up_ms: u64,
+    /// "loopback", "tls" or "insecure".
+    pub(crate) security: String,
     /// How long ago it reported.
     pub(crate) last_report_ms: Option<u64>,
     /// It comes and goes: nothing new is placed there for a while.

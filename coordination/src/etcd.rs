@@ -1,8 +1,11 @@
-//! The store on etcd; the only file that names its client.
+//! The store on etcd; with what is below it, all that names its client.
 //!
 //! Errors of etcd and of gRPC are classified here, once. Each call has a limit of time. Reads and
 //! leases are tried again on another member; a transaction only if it cannot have reached etcd,
 //! because else it could be applied twice.
+
+mod causes;
+mod connection;
 
 use std::error::Error as _;
 use std::fmt;
@@ -11,20 +14,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use etcd_client::{
-    Client, Compare, CompareOp, ConnectOptions, DeleteOptions, Event, EventType, GetOptions,
-    KeyValue, KvClient, LeaseClient, PutOptions, Txn, TxnOp, WatchClient, WatchOptions,
+    Client, Compare, CompareOp, DeleteOptions, Event, EventType, GetOptions, KeyValue, KvClient,
+    LeaseClient, MaintenanceClient, PutOptions, Txn, TxnOp, WatchClient, WatchOptions,
     WatchResponse, WatchStream,
 };
 use futures::{StreamExt, stream};
-use tonic::{Code, ConnectError};
+use tonic::ConnectError;
 
+use self::causes::{Verdict, alarm, root_cause, verdict};
+pub use self::connection::EtcdTls;
 use crate::failover::{Failed, Members, Rules};
 use crate::store::{
     Change, Entry, Error, Guard, LeaseId, Listing, Operation, Revision, Store, Transaction, Watch,
 };
-
-/// How long a connection may take to stand.
-const CONNECT_MAX: Duration = Duration::from_secs(1);
 
 /// How long a call may take that may as well be made twice.
 const CALL: Rules = Rules { limit: Duration::from_secs(5), repeatable: true };
@@ -35,12 +37,8 @@ const WRITE: Rules = Rules { limit: Duration::from_secs(5), repeatable: false };
 /// How long keeping a lease alive may take: short, because leases are.
 const KEEP_ALIVE: Rules = Rules { limit: Duration::from_secs(2), repeatable: true };
 
-/// Pings on a connection that is silent, to notice that its other end is gone. etcd hangs up on
-/// who pings more often than every 5 s, or without an open call.
-const PING_INTERVAL: Duration = Duration::from_secs(6);
-
-/// How long the answer to a ping may take.
-const PING_MAX: Duration = Duration::from_secs(3);
+/// How long a look at the health of a member may take.
+const HEALTH: Rules = Rules { limit: Duration::from_secs(3), repeatable: true };
 
 /// Most bytes of an answer: a listing comes in one piece.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
@@ -67,6 +65,7 @@ struct Member {
     kv: KvClient,
     watch: WatchClient,
     lease: LeaseClient,
+    maintenance: MaintenanceClient,
 }
 
 impl fmt::Debug for EtcdStore {
@@ -84,11 +83,16 @@ impl EtcdStore {
     /// [`Error::Refused`] if an address makes no sense, [`Error::Unavailable`] if no member answers
     /// within a few seconds.
     pub async fn connect(urls: &[String]) -> Result<Self, Error> {
-        let options = ConnectOptions::new()
-            .with_require_leader(true)
-            .with_connect_timeout(CONNECT_MAX)
-            .with_keep_alive(PING_INTERVAL, PING_MAX)
-            .with_tcp_keepalive(PING_INTERVAL);
+        Self::connect_with(urls, &EtcdTls::default()).await
+    }
+
+    /// Like [`EtcdStore::connect`], with TLS towards members whose address begins with `https://`.
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`Error::Refused`] if a file cannot be read.
+    pub async fn connect_with(urls: &[String], tls: &EtcdTls) -> Result<Self, Error> {
+        let options = connection::options(urls, tls)?;
         let mut members = Vec::new();
         for url in urls {
             let client = Client::connect([url], Some(options.clone())).await;
@@ -99,6 +103,7 @@ impl EtcdStore {
                 kv: client.kv_client().max_decoding_message_size(ANSWER_BYTES_MAX),
                 watch: client.watch_client().max_decoding_message_size(ANSWER_BYTES_MAX),
                 lease: client.lease_client(),
+                maintenance: client.maintenance_client(),
             });
         }
         if members.is_empty() {
@@ -274,49 +279,19 @@ impl Store for EtcdStore {
             Err(error) => Err(error),
         }
     }
-}
 
-/// What a status means for the caller.
-enum Verdict {
-    NotFound,
-    Refused,
-    Unavailable,
-}
-
-fn verdict(code: Code) -> Verdict {
-    match code {
-        Code::NotFound => Verdict::NotFound,
-        Code::InvalidArgument
-        | Code::AlreadyExists
-        | Code::PermissionDenied
-        | Code::Unauthenticated
-        | Code::FailedPrecondition
-        | Code::OutOfRange
-        | Code::Unimplemented => Verdict::Refused,
-        // Among these `ResourceExhausted`: out of space or too busy, which people or time can mend.
-        Code::Ok
-        | Code::Cancelled
-        | Code::Unknown
-        | Code::DeadlineExceeded
-        | Code::ResourceExhausted
-        | Code::Aborted
-        | Code::Internal
-        | Code::Unavailable
-        | Code::DataLoss => Verdict::Unavailable,
+    async fn read_only(&self) -> Result<Option<String>, Error> {
+        let answer = self.call(HEALTH, None, |mut member| async move {
+            let status = member.maintenance.status().await?;
+            // What a member says that has no leader is its own affair: ask the next.
+            if status.leader() == 0 {
+                let error = tonic::Status::unavailable("it has no leader: too few members are up");
+                return Err(etcd_client::Error::GRpcStatus(error));
+            }
+            Ok(status)
+        });
+        Ok(answer.await?.errors().iter().find_map(|error| alarm(error)))
     }
-}
-
-/// Says what is behind a status: tonic's own text is only "tcp connect error".
-fn root_cause(status: &tonic::Status) -> String {
-    let mut text = status.message().to_owned();
-    let mut source = status.source();
-    while let Some(error) = source {
-        if error.source().is_none() && !text.contains(&error.to_string()) {
-            text = format!("{text}: {error}");
-        }
-        source = error.source();
-    }
-    text
 }
 
 /// Tells whether a call cannot have reached etcd because there was no connection.

@@ -11,7 +11,8 @@ use std::fmt::Display;
 /// | key | record |
 /// |---|---|
 /// | `leader` | `LeaderRecord`, leased |
-/// | `nimbuses/<id>` | which nimbuses are up, leased |
+/// | `nimbuses/<id>` | `NimbusRecord`: which nimbuses are up and hold what, leased |
+/// | `recovery` | `RecoveryRecord`: how often people accepted that the store went back |
 /// | `supervisors/<id>` | `SupervisorRecord`, leased |
 /// | `topologies/<id>` | `TopologyRecord` |
 /// | `names/<name>` | the id of the topology that has this name |
@@ -43,6 +44,8 @@ pub struct Keys {
 pub enum Key {
     /// The nimbus that decides.
     Leader,
+    /// How often people accepted that the store went back.
+    Recovery,
     /// A nimbus that is up.
     Nimbus {
         /// Its id.
@@ -137,6 +140,12 @@ impl Keys {
     #[must_use]
     pub fn leader(&self) -> String {
         format!("{}leader", self.root)
+    }
+
+    /// Returns the key that counts how often people accepted that the store went back.
+    #[must_use]
+    pub fn recovery(&self) -> String {
+        format!("{}recovery", self.root)
     }
 
     /// Returns the prefix of all nimbuses.
@@ -271,6 +280,7 @@ impl Keys {
         let parts: Vec<&str> = key.strip_prefix(&self.root)?.split('/').collect();
         Some(match parts[..] {
             ["leader"] => Key::Leader,
+            ["recovery"] => Key::Recovery,
             ["nimbuses", id] => Key::Nimbus { id: text(id)? },
             ["supervisors", id] => Key::Supervisor { id: text(id)? },
             ["topologies", id] => Key::Topology { id: text(id)? },
@@ -331,6 +341,7 @@ mod tests {
         let (keys, odd) = (keys(), "a/b%2F%/c".to_owned());
         let table = [
             (keys.leader(), Key::Leader),
+            (keys.recovery(), Key::Recovery),
             (keys.nimbus(&odd), Key::Nimbus { id: odd.clone() }),
             (keys.supervisor(&odd), Key::Supervisor { id: odd.clone() }),
             (keys.topology(&odd), Key::Topology { id: odd.clone() }),

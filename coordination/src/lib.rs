@@ -11,9 +11,10 @@ mod records;
 mod session;
 mod store;
 mod transaction;
+mod watermark;
 
 pub use election::{Leadership, campaign};
-pub use etcd::EtcdStore;
+pub use etcd::{EtcdStore, EtcdTls};
 pub use keys::{InvalidName, Key, Keys};
 pub use memory::MemoryStore;
 pub use mirror::{Mirror, MirrorEvent};
@@ -23,3 +24,4 @@ pub use store::{
     Change, Entry, Error, Guard, LeaseId, Listing, OPERATIONS_MAX, Operation, Revision, Store,
     TRANSACTION_BYTES_MAX, Transaction, Watch,
 };
+pub use watermark::{Watermark, WatermarkFile};

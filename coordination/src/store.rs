@@ -182,4 +182,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends a lease now; its keys vanish. A lease that has already ended is fine.
     async fn revoke(&self, lease: LeaseId) -> Result<(), Error>;
+
+    /// Says why the store answers but takes no writes, if that is so: it is full, for example.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] if it does not answer, or has lost its quorum.
+    async fn read_only(&self) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
 }

@@ -3,13 +3,15 @@
 //! gRPC's own loop tries again at once when the process is out of file descriptors, which on a
 //! single thread would stop everything else, and like HTTP's it waits for ever for the beginning of
 //! a connection. Here an error is waited out, and whoever does not open as the protocol wants it,
-//! soon and whole, is hung up on before the server hears of it. From then on pings watch over a
-//! gRPC connection.
+//! soon and whole, is hung up on before the server hears of it; with TLS that includes the handshake.
+//! From then on pings watch over a gRPC connection.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
@@ -17,6 +19,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tracing::{debug, warn};
 
 use crate::Shutdown;
+use crate::listen::Security;
+use crate::tls::{Connection, Tls};
 
 /// Most connections that have not opened yet; more wait in the backlog of the system.
 const OPENING_MAX: usize = 256;
@@ -45,7 +49,10 @@ pub enum Protocol {
     /// With the preface and a frame of settings, as gRPC does.
     Http2,
     /// With a request line and headers.
-    Http1,
+    Http1 {
+        /// Whether who shows no certificate is let in as well, where there is TLS.
+        open: bool,
+    },
 }
 
 /// What is to be thought of the first bytes of a connection.
@@ -61,58 +68,163 @@ enum Opening {
 pub fn connections(
     listener: TcpListener,
     protocol: Protocol,
+    security: &Security,
     shutdown: &Shutdown,
-) -> ReceiverStream<io::Result<TcpStream>> {
+) -> ReceiverStream<io::Result<Connection>> {
     let (accepted, connections) = mpsc::channel(OPENING_MAX);
-    shutdown.spawn_until_asked(accept(listener, protocol, accepted, shutdown.clone()));
+    let tls = security.tls().cloned();
+    let door = Door { protocol, tls, accepted, shutdown: shutdown.clone() };
+    shutdown.spawn_until_asked(door.accept(listener));
     ReceiverStream::new(connections)
 }
 
-async fn accept(
-    listener: TcpListener,
+/// Where connections come in.
+#[derive(Clone)]
+struct Door {
     protocol: Protocol,
-    accepted: mpsc::Sender<io::Result<TcpStream>>,
+    tls: Option<Tls>,
+    accepted: mpsc::Sender<io::Result<Connection>>,
     shutdown: Shutdown,
-) {
-    let opening = Arc::new(Semaphore::new(OPENING_MAX));
-    loop {
-        let Ok(place) = Arc::clone(&opening).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+}
+
+impl Door {
+    async fn accept(self, listener: TcpListener) {
+        let opening = Arc::new(Semaphore::new(OPENING_MAX));
+        loop {
+            let Ok(place) = Arc::clone(&opening).acquire_owned().await else { return };
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(problem) => {
+                    warn!(%problem, "cannot accept a connection");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let door = self.clone();
+            self.shutdown.spawn_until_asked(async move {
+                let opened = timeout(OPENING_TIME, door.open(stream, peer)).await;
+                if opened.is_err()
+                    && let Some(tls) = &door.tls
+                {
+                    tls.refused_slow(peer);
+                }
+                let Some(connection) = opened.ok().flatten() else { return };
+                if door.accepted.send(Ok(connection)).await.is_err() {
+                    debug!("a connection came while the server stopped");
+                }
+                drop(place);
+            });
+        }
+    }
+
+    /// Waits for the opening; none if it is not what it should be.
+    async fn open(&self, stream: TcpStream, peer: SocketAddr) -> Option<Connection> {
+        stream.set_nodelay(true).ok()?;
+        match &self.tls {
+            None => opens(&stream, self.protocol).await.then(|| Connection::plain(stream, peer)),
+            Some(tls) => self.open_tls(tls, stream, peer).await,
+        }
+    }
+
+    async fn open_tls(&self, tls: &Tls, stream: TcpStream, peer: SocketAddr) -> Option<Connection> {
+        let mut first = [0];
+        if stream.peek(&mut first).await.ok()? == 0 {
+            return None;
+        }
+        if first[0] != HANDSHAKE {
+            tls.refused_plain(peer);
+            // It may hang up before it has read that.
+            timeout(OPENING_TIME / 2, explain(stream)).await.ok();
+            return None;
+        }
+        let mut stream = match tls.accept(stream, self.protocol).await {
+            Ok(stream) => stream,
             Err(problem) => {
-                warn!(%problem, "cannot accept a connection");
-                tokio::time::sleep(PAUSE).await;
-                continue;
+                tls.refused(peer, &problem);
+                return None;
             }
         };
-        let accepted = accepted.clone();
-        shutdown.spawn_until_asked(async move {
-            let opened = timeout(OPENING_TIME, opens(&stream, protocol)).await.unwrap_or(false);
-            if opened && accepted.send(Ok(stream)).await.is_err() {
-                debug!("a connection came while the server stopped");
+        let mut seen = vec![0; self.protocol.opening_bytes_max()];
+        let mut length = 0;
+        while let bytes @ 1.. = stream.read(&mut seen[length..]).await.ok()? {
+            length += bytes;
+            match self.protocol.judge(&seen[..length]) {
+                Opening::Begun => {}
+                Opening::Wrong => break,
+                Opening::Whole => {
+                    seen.truncate(length);
+                    return Some(Connection::tls(stream, peer, seen));
+                }
             }
-            drop(place);
-        });
+        }
+        None
     }
+}
+
+/// How who speaks without TLS where it is wanted is told so.
+pub const WANTS_TLS: &str = "this port speaks TLS";
+
+/// What a TLS handshake begins with.
+const HANDSHAKE: u8 = 0x16;
+
+/// What who speaks HTTP/2 without TLS is told: no settings, then that it shall go, because its
+/// security is inadequate (RFC 9113, 2022, sections 6.8 and 7).
+fn wants_tls_2() -> Vec<u8> {
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const GO_AWAY: &[u8] = &[7, 0, 0, 0, 0, 0];
+    const LAST_STREAM: &[u8] = &[0; 4];
+    const INADEQUATE_SECURITY: &[u8] = &[0, 0, 0, 12];
+    let length = [0, 0, 8 + WANTS_TLS.len() as u8];
+    let text = WANTS_TLS.as_bytes();
+    [SETTINGS, &length, GO_AWAY, LAST_STREAM, INADEQUATE_SECURITY, text].concat()
+}
+
+/// What who speaks HTTP/1 without TLS is told.
+fn wants_tls_1() -> Vec<u8> {
+    let text = format!("{WANTS_TLS}: ask with https:// in front\n");
+    let head = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain";
+    format!("{head}\r\ncontent-length: {}\r\n\r\n{text}", text.len()).into_bytes()
+}
+
+/// Tells somebody who does not speak TLS that it should.
+async fn explain(mut stream: TcpStream) {
+    let mut bytes = vec![0; HEAD_BYTES_MAX];
+    let Ok(length) = stream.read(&mut bytes).await else { return };
+    let is_http2 = bytes[..length].starts_with(PREFACE);
+    let answer = if is_http2 { wants_tls_2() } else { wants_tls_1() };
+    if stream.write_all(&answer).await.is_err() || stream.shutdown().await.is_err() {
+        return;
+    }
+    // What is unread when the socket is closed would take the answer with it.
+    while let Ok(1..) = stream.read(&mut bytes).await {}
 }
 
 /// Waits for the opening, and leaves it where it is.
 async fn opens(stream: &TcpStream, protocol: Protocol) -> bool {
-    let mut bytes = match protocol {
-        Protocol::Http2 => vec![0; PREFACE.len() + FRAME_HEAD_BYTES + SETTINGS_BYTES_MAX],
-        Protocol::Http1 => vec![0; HEAD_BYTES_MAX],
-    };
+    let mut bytes = vec![0; protocol.opening_bytes_max()];
     loop {
         let Ok(seen @ 1..) = stream.peek(&mut bytes).await else { return false };
-        let opening = match protocol {
-            Protocol::Http2 => http2(&bytes[..seen]),
-            Protocol::Http1 => http1(&bytes[..seen]),
-        };
-        match opening {
-            Opening::Whole => return stream.set_nodelay(true).is_ok(),
+        match protocol.judge(&bytes[..seen]) {
+            Opening::Whole => return true,
             Opening::Wrong => return false,
             // What was seen stays, so waiting for the socket would return at once.
             Opening::Begun => tokio::time::sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
+impl Protocol {
+    fn opening_bytes_max(self) -> usize {
+        match self {
+            Self::Http2 => PREFACE.len() + FRAME_HEAD_BYTES + SETTINGS_BYTES_MAX,
+            Self::Http1 { .. } => HEAD_BYTES_MAX,
+        }
+    }
+
+    fn judge(self, bytes: &[u8]) -> Opening {
+        match self {
+            Self::Http2 => http2(bytes),
+            Self::Http1 { .. } => http1(bytes),
         }
     }
 }

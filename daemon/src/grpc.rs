@@ -8,12 +8,14 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Endpoint, Server};
+use tonic::transport::{Channel, Endpoint, Server};
 
 use crate::Shutdown;
 use crate::accept::{self, Protocol};
+use crate::listen::Security;
+use crate::tls::Connection;
 
 /// Largest HTTP/2 frame that either end takes.
 pub const FRAME_BYTES_MAX: u32 = 256 << 10;
@@ -39,17 +41,19 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// let any_port: ListenRange = "127.0.0.1:0".parse().unwrap();
-/// let listener = bind(any_port, Security::Loopback).await.unwrap();
+/// let security = Security::Loopback;
+/// let listener = bind(any_port, &security).await.unwrap();
 /// let address = listener.local_addr().unwrap();
 /// let (shutdown, asked) = (Shutdown::new(), Shutdown::new());
 /// let services = Routes::default();
-/// let incoming = grpc::incoming(listener, &shutdown);
+/// let incoming = grpc::incoming(listener, &security, &shutdown);
 /// shutdown.spawn(async move {
 ///     let server = grpc::server().add_routes(services);
 ///     let asked = async move { asked.asked().await };
 ///     server.serve_with_incoming_shutdown(incoming, asked).await.unwrap();
 /// });
-/// let channel = grpc::endpoint(&address.to_string()).unwrap().connect().await.unwrap();
+/// let endpoint = grpc::endpoint(&address.to_string()).unwrap();
+/// let channel = grpc::connect(endpoint, &security).await.unwrap();
 /// # drop(channel);
 /// # });
 /// ```
@@ -65,12 +69,13 @@ pub fn server() -> Server {
 #[must_use]
 pub fn incoming(
     listener: TcpListener,
+    security: &Security,
     shutdown: &Shutdown,
-) -> ReceiverStream<io::Result<TcpStream>> {
-    accept::connections(listener, Protocol::Http2, shutdown)
+) -> ReceiverStream<io::Result<Connection>> {
+    accept::connections(listener, Protocol::Http2, security, shutdown)
 }
 
-/// Makes the end that dials `address`, `host:port`.
+/// Makes the end that dials `address`, `host:port`; [`connect`] dials.
 ///
 /// # Errors
 ///
@@ -83,6 +88,21 @@ pub fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Error> {
         .http2_keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .keep_alive_while_idle(true))
+}
+
+/// Dials what an endpoint names, with TLS where that is how this process speaks.
+///
+/// # Errors
+///
+/// If nobody answers there, or one end refuses the other.
+pub async fn connect(
+    endpoint: Endpoint,
+    security: &Security,
+) -> Result<Channel, tonic::transport::Error> {
+    match security.tls() {
+        None => endpoint.connect().await,
+        Some(tls) => tls.connect(endpoint).await,
+    }
 }
 
 /// Makes the end that dials a Unix socket. The operating system tells at once when its other end

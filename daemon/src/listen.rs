@@ -1,30 +1,62 @@
 //! Where a process listens, and whether it may.
 //!
 //! Secure unless told otherwise: whoever can reach a port of Squall can run programs, so anything
-//! but loopback must be asked for. Each refusal says what, why, and what to do.
+//! but loopback needs TLS, or the word that it shall go without. Each refusal says what, why, and
+//! what to do.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use tokio::net::TcpListener;
 
-/// Who may be let in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+use crate::tls::Tls;
+
+/// Who may be let in, and how this process speaks with others.
+///
+/// ```
+/// use daemon::listen::Security;
+///
+/// assert_eq!(Security::default().name(), "loopback");
+/// assert_eq!(Security::Insecure.scheme(), "http");
+/// ```
+#[derive(Clone, Debug, Default)]
 pub enum Security {
     /// Nobody but this machine.
     #[default]
     Loopback,
     /// Everybody who can reach the address: the network is trusted, or something else guards it.
     Insecure,
+    /// Everybody with a certificate of a trusted authority; on loopback too.
+    Tls(Tls),
 }
 
 impl Security {
-    /// Reads the flag `--insecure`.
+    /// Returns the TLS that every connection gets, if any.
     #[must_use]
-    pub fn from_flag(insecure: bool) -> Self {
-        if insecure { Self::Insecure } else { Self::Loopback }
+    pub fn tls(&self) -> Option<&Tls> {
+        match self {
+            Self::Tls(tls) => Some(tls),
+            Self::Loopback | Self::Insecure => None,
+        }
+    }
+
+    /// Returns how the status names it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::Insecure => "insecure",
+            Self::Tls(_) => "tls",
+        }
+    }
+
+    /// Returns what stands in front of the address of the status.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls().is_some() { "https" } else { "http" }
     }
 }
 
@@ -34,7 +66,8 @@ pub enum ListenError {
     /// The address can be reached from elsewhere, and nobody allowed that.
     #[error(
         "refused to listen on {0}: it can be reached from other machines, and whoever reaches it \
-         can run programs on this one; listen on a loopback address such as 127.0.0.1, or give \
+         can run programs on this one; give --tls-cert, --tls-key and --tls-ca (`squall certs` \
+         makes what they need), or listen on a loopback address such as 127.0.0.1, or give \
          --insecure if the network is trusted"
     )]
     NotLoopback(IpAddr),
@@ -61,6 +94,18 @@ pub enum ListenError {
     /// The host to advertise is not a host.
     #[error("--advertise {0:?} is not a host: give a name or an address, without a port")]
     NotAHost(String),
+    /// Others would dial it by a name that its certificate does not hold, and refuse it.
+    #[error(
+        "{} does not name {host:?}, by which others would dial this process, and they would refuse \
+         it; issue a certificate for that host, or give --advertise HOST with a host that it names",
+        cert.display()
+    )]
+    NotNamed {
+        /// The host that others would dial.
+        host: String,
+        /// The file of the certificate.
+        cert: PathBuf,
+    },
 }
 
 /// An address and the ports that may be taken there: `ip:port` or `ip:first-last`.
@@ -134,25 +179,25 @@ impl fmt::Display for ListenRange {
     }
 }
 
-/// Refuses an address that others can reach, unless that was allowed.
+/// Refuses an address that others can reach, unless there is TLS or it was allowed to go without.
 ///
 /// ```
 /// use daemon::listen::{Security, check};
 ///
-/// assert!(check([127, 0, 0, 1].into(), Security::Loopback).is_ok());
-/// let refused = check([0, 0, 0, 0].into(), Security::Loopback).unwrap_err();
-/// assert!(refused.to_string().contains("--insecure"));
-/// assert!(check([0, 0, 0, 0].into(), Security::Insecure).is_ok());
+/// assert!(check([127, 0, 0, 1].into(), &Security::Loopback).is_ok());
+/// let refused = check([0, 0, 0, 0].into(), &Security::Loopback).unwrap_err();
+/// assert!(refused.to_string().contains("--tls-cert"));
+/// assert!(check([0, 0, 0, 0].into(), &Security::Insecure).is_ok());
 /// ```
 ///
 /// # Errors
 ///
 /// [`ListenError::NotLoopback`].
-pub fn check(ip: IpAddr, security: Security) -> Result<(), ListenError> {
-    if security == Security::Insecure || ip.to_canonical().is_loopback() {
-        Ok(())
-    } else {
-        Err(ListenError::NotLoopback(ip))
+pub fn check(ip: IpAddr, security: &Security) -> Result<(), ListenError> {
+    match security {
+        Security::Insecure | Security::Tls(_) => Ok(()),
+        Security::Loopback if ip.to_canonical().is_loopback() => Ok(()),
+        Security::Loopback => Err(ListenError::NotLoopback(ip)),
     }
 }
 
@@ -163,9 +208,9 @@ pub fn check(ip: IpAddr, security: Security) -> Result<(), ListenError> {
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap().block_on(async {
 /// let any_port: ListenRange = "127.0.0.1:0".parse().unwrap();
-/// let listener = bind(any_port, Security::Loopback).await.unwrap();
+/// let listener = bind(any_port, &Security::Loopback).await.unwrap();
 /// let bound = listener.local_addr().unwrap();
-/// assert_eq!(advertised(bound, None).unwrap(), bound.to_string());
+/// assert_eq!(advertised(bound, None, &Security::Loopback).unwrap(), bound.to_string());
 /// # });
 /// ```
 ///
@@ -175,7 +220,7 @@ pub fn check(ip: IpAddr, security: Security) -> Result<(), ListenError> {
 /// [`ListenError::System`] for anything else.
 pub async fn bind(
     range: impl Into<ListenRange>,
-    security: Security,
+    security: &Security,
 ) -> Result<TcpListener, ListenError> {
     let range = range.into();
     check(range.ip, security)?;
@@ -192,18 +237,35 @@ pub async fn bind(
 /// Says what others dial to reach a listener: the host to advertise, or else its own address.
 ///
 /// ```
-/// use daemon::listen::advertised;
+/// use daemon::listen::{Security, advertised};
 ///
 /// let bound = "0.0.0.0:6627".parse().unwrap();
-/// assert_eq!(advertised(bound, Some("nimbus.example.org")).unwrap(), "nimbus.example.org:6627");
-/// assert_eq!(advertised(bound, Some("2001:db8::7")).unwrap(), "[2001:db8::7]:6627");
-/// assert!(advertised(bound, None).unwrap_err().to_string().contains("--advertise"));
+/// let address = |host| advertised(bound, host, &Security::Insecure);
+/// assert_eq!(address(Some("nimbus.example.org")).unwrap(), "nimbus.example.org:6627");
+/// assert_eq!(address(Some("2001:db8::7")).unwrap(), "[2001:db8::7]:6627");
+/// assert!(address(None).unwrap_err().to_string().contains("--advertise"));
 /// ```
 ///
 /// # Errors
 ///
-/// [`ListenError::NothingToAdvertise`] or [`ListenError::NotAHost`].
-pub fn advertised(bound: SocketAddr, host: Option<&str>) -> Result<String, ListenError> {
+/// [`ListenError::NothingToAdvertise`], [`ListenError::NotAHost`], or [`ListenError::NotNamed`] if
+/// our certificate does not hold for that host.
+pub fn advertised(
+    bound: SocketAddr,
+    host: Option<&str>,
+    security: &Security,
+) -> Result<String, ListenError> {
+    let address = to_dial(bound, host)?;
+    let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
+    match security.tls() {
+        Some(tls) if !tls.names(host) => {
+            Err(ListenError::NotNamed { host: host.to_owned(), cert: tls.files().cert.clone() })
+        }
+        _ => Ok(address),
+    }
+}
+
+fn to_dial(bound: SocketAddr, host: Option<&str>) -> Result<String, ListenError> {
     let Some(host) = host else {
         if bound.ip().is_unspecified() {
             return Err(ListenError::NothingToAdvertise(bound));
@@ -232,11 +294,11 @@ mod tests {
     /// Two listeners on neighbouring ports, so that a range over both is taken.
     async fn neighbours() -> (TcpListener, TcpListener) {
         for _ in 0..100 {
-            let first = bind(range("127.0.0.1:0"), Security::Loopback).await.unwrap();
+            let first = bind(range("127.0.0.1:0"), &Security::Loopback).await.unwrap();
             let port = first.local_addr().unwrap().port();
             let Some(next) = port.checked_add(1) else { continue };
             let next = SocketAddr::from(([127, 0, 0, 1], next));
-            if let Ok(second) = bind(next, Security::Loopback).await {
+            if let Ok(second) = bind(next, &Security::Loopback).await {
                 return (first, second);
             }
         }
@@ -246,20 +308,20 @@ mod tests {
     #[test]
     fn only_loopback_is_allowed_unless_told_otherwise() {
         for ip in ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"] {
-            assert!(check(ip.parse().unwrap(), Security::default()).is_ok(), "{ip}");
+            assert!(check(ip.parse().unwrap(), &Security::default()).is_ok(), "{ip}");
         }
         for ip in ["0.0.0.0", "::", "10.0.0.1", "192.168.1.1", "::ffff:10.0.0.1", "2001:db8::1"] {
-            let refused = check(ip.parse().unwrap(), Security::from_flag(false)).unwrap_err();
+            let refused = check(ip.parse().unwrap(), &Security::Loopback).unwrap_err();
             let text = refused.to_string();
             assert!(text.contains(ip) && text.contains("--insecure"), "what and fix: {text}");
             assert!(text.contains("reached from other machines"), "why: {text}");
-            assert!(check(ip.parse().unwrap(), Security::from_flag(true)).is_ok(), "{ip}");
+            assert!(check(ip.parse().unwrap(), &Security::Insecure).is_ok(), "{ip}");
         }
     }
 
     #[tokio::test]
     async fn what_may_not_be_reached_is_not_bound() {
-        let refused = bind(range("0.0.0.0:0"), Security::Loopback).await;
+        let refused = bind(range("0.0.0.0:0"), &Security::Loopback).await;
         assert!(matches!(refused, Err(ListenError::NotLoopback(_))), "{refused:?}");
     }
 
@@ -292,7 +354,7 @@ mod tests {
         let (low, high) = (first.local_addr().unwrap(), second.local_addr().unwrap());
         let both = range(&format!("{low}-{}", high.port()));
         drop(second);
-        let again = bind(both, Security::Loopback).await.unwrap();
+        let again = bind(both, &Security::Loopback).await.unwrap();
         assert_eq!(again.local_addr().unwrap(), high);
     }
 
@@ -301,7 +363,7 @@ mod tests {
         let (first, second) = neighbours().await;
         let (low, high) = (first.local_addr().unwrap(), second.local_addr().unwrap());
         let both = range(&format!("{low}-{}", high.port()));
-        let error = bind(both, Security::Loopback).await.unwrap_err();
+        let error = bind(both, &Security::Loopback).await.unwrap_err();
         assert!(matches!(error, ListenError::Taken(_)), "{error:?}");
         let text = error.to_string();
         assert!(text.contains(&both.to_string()) && text.contains("another process"), "{text}");
@@ -310,7 +372,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_of_another_machine_is_named() {
         // From the block that is kept for documentation.
-        let error = bind(range("192.0.2.1:0"), Security::Insecure).await.unwrap_err();
+        let error = bind(range("192.0.2.1:0"), &Security::Insecure).await.unwrap_err();
         assert!(matches!(error, ListenError::System { .. }), "{error:?}");
         assert!(error.to_string().contains("192.0.2.1"), "{error}");
     }
@@ -318,15 +380,15 @@ mod tests {
     #[test]
     fn what_is_advertised_can_be_dialled() {
         let bound = SocketAddr::from(([127, 0, 0, 1], 80));
-        assert_eq!(advertised(bound, None).unwrap(), "127.0.0.1:80");
-        assert_eq!(advertised(bound, Some("10.1.2.3")).unwrap(), "10.1.2.3:80");
-        assert_eq!(advertised(bound, Some("[::1]")).unwrap(), "[::1]:80");
+        assert_eq!(to_dial(bound, None).unwrap(), "127.0.0.1:80");
+        assert_eq!(to_dial(bound, Some("10.1.2.3")).unwrap(), "10.1.2.3:80");
+        assert_eq!(to_dial(bound, Some("[::1]")).unwrap(), "[::1]:80");
         for host in ["", "a:80", "http://a", "a b", "a/b"] {
-            let error = advertised(bound, Some(host)).unwrap_err();
+            let error = to_dial(bound, Some(host)).unwrap_err();
             assert!(matches!(error, ListenError::NotAHost(_)), "{host}: {error:?}");
         }
         for bound in ["0.0.0.0:1", "[::]:1"] {
-            let error = advertised(bound.parse().unwrap(), None).unwrap_err();
+            let error = to_dial(bound.parse().unwrap(), None).unwrap_err();
             assert!(matches!(error, ListenError::NothingToAdvertise(_)), "{bound}: {error:?}");
         }
     }

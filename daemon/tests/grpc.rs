@@ -15,7 +15,7 @@ use tonic::transport::{Channel, Endpoint};
 
 async fn listener() -> TcpListener {
     let any_port: ListenRange = "127.0.0.1:0".parse().expect("it is a range");
-    bind(any_port, Security::Loopback).await.expect("a port is free")
+    bind(any_port, &Security::Loopback).await.expect("a port is free")
 }
 
 /// Calls a method that no service has.
@@ -36,7 +36,7 @@ fn is_unimplemented(answer: &Response<Body>) -> bool {
 async fn a_server_answers_over_tcp() {
     let (listener, shutdown) = (listener().await, Shutdown::new());
     let address = listener.local_addr().unwrap().to_string();
-    let incoming = grpc::incoming(listener, &shutdown);
+    let incoming = grpc::incoming(listener, &Security::Loopback, &shutdown);
     shutdown.spawn_until_asked(async move {
         let served = grpc::server().add_routes(Routes::default());
         served.serve_with_incoming(incoming).await.expect("it serves");
@@ -79,7 +79,7 @@ async fn a_peer_that_says_nothing_is_given_up_soon() {
 async fn a_client_that_says_nothing_is_given_up_soon() {
     let (listener, shutdown) = (listener().await, Shutdown::new());
     let address = listener.local_addr().unwrap();
-    let incoming = grpc::incoming(listener, &shutdown);
+    let incoming = grpc::incoming(listener, &Security::Loopback, &shutdown);
     shutdown.spawn_until_asked(async move {
         let served = grpc::server().add_routes(Routes::default());
         served.serve_with_incoming(incoming).await.expect("it serves");

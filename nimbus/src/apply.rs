@@ -56,6 +56,13 @@ impl Writer {
         leadership: &Leadership,
     ) -> Result<Revision, WriteFailure> {
         let written = self.transact(plan, leadership).await;
+        let written = match written {
+            Err(Error::Conflict) if self.is_fenced(leadership).await => {
+                warn!(topology = plan.topology, purpose = plan.purpose, "refused: another leads");
+                return Err(WriteFailure::Fenced);
+            }
+            written => written,
+        };
         let Plan { topology, purpose, .. } = plan;
         match &written {
             Ok(revision) => {
@@ -74,6 +81,12 @@ impl Writer {
                 WriteFailure::Unavailable(error.to_string())
             }
         })
+    }
+
+    /// Finds out whether a write was refused because another nimbus was elected since.
+    async fn is_fenced(&self, leadership: &Leadership) -> bool {
+        let found = within(self.store.get(&leadership.key)).await;
+        found.is_ok_and(|entry| entry.is_none_or(|entry| entry.created != leadership.created))
     }
 
     async fn transact(&self, plan: &Plan, leadership: &Leadership) -> Result<Revision, Error> {
@@ -178,5 +191,43 @@ async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Er
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(result) => result,
         Err(_) => Err(Error::Unavailable(format!("no answer within {CALL_TIMEOUT:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coordination::MemoryStore;
+    use daemon::Clock;
+    use proto::store::LeaderRecord;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_an_earlier_leader_still_wants_is_refused_as_such_and_writes_nothing() {
+        let keys = Keys::new("test").unwrap();
+        let store = Arc::new(MemoryStore::new(Clock::system()));
+        let leader = |id: &str| {
+            let record = LeaderRecord { nimbus_id: id.to_owned(), ..LeaderRecord::default() };
+            vec![put(keys.leader(), &record, None)]
+        };
+        let commit = async |operations| {
+            store.commit(Transaction { guards: Vec::new(), operations }).await.unwrap()
+        };
+        let created = commit(leader("a")).await;
+        let leadership = Leadership { key: keys.leader(), created };
+        let writer = Writer { store: store.clone(), keys: keys.clone(), told: Told::default() };
+        let plan = |name: &str| Plan {
+            topology: name.to_owned(),
+            decide: vec![Write::Name(name.to_owned())],
+            ..Plan::default()
+        };
+        assert!(writer.write(&plan("first"), &leadership).await.is_ok(), "it leads");
+        let taken = writer.write(&plan("first"), &leadership).await;
+        assert_eq!(taken, Err(WriteFailure::Conflict), "it leads, but the name is taken");
+        commit(vec![Operation::Delete(keys.leader())]).await;
+        commit(leader("b")).await;
+        let late = writer.write(&plan("second"), &leadership).await;
+        assert_eq!(late, Err(WriteFailure::Fenced));
+        assert_eq!(store.get(&keys.name("second")).await.unwrap(), None, "nothing was written");
     }
 }

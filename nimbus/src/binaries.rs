@@ -1,21 +1,27 @@
 //! Topology binaries, by the SHA-256 of what they hold.
 //!
 //! A binary comes in as chunks into a file of its own, is checked (size, digest, made for this
-//! platform) and only then gets its name, so a file under a digest is always whole. Nothing a
-//! client says becomes a path: names are digests, and what is no digest is refused.
+//! platform) and only then gets its name. Nothing a client says becomes a path: names are digests,
+//! and what is no digest is refused. What lies there is looked at again and again (`survey`): a file
+//! that was damaged or lost since is not held any more, and others are told so.
 
-use std::collections::HashMap;
+mod survey;
+mod upload;
+
+use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sha2::{Digest, Sha256};
+use daemon::Stamp;
 use tokio::fs::{self, File};
-use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::platform::{HEAD_BYTES, check_platform};
+use survey::Looked;
+pub(crate) use survey::start as keep_surveying;
+pub(crate) use upload::Upload;
 
 /// Why a binary cannot be taken or given.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +66,12 @@ pub(crate) struct Binaries {
     bytes_max: u64,
     /// How many submissions are using a binary that no topology may name yet.
     pins: Arc<Mutex<HashMap<String, usize>>>,
+    /// What was found of each file when it was looked at.
+    whole: Arc<Mutex<HashMap<String, Looked>>>,
+    /// Tells which are held; `None` before the first survey.
+    held: watch::Sender<Option<BTreeSet<String>>>,
+    /// One copy from another nimbus at a time.
+    fetching: Arc<tokio::sync::Mutex<()>>,
     /// Held as long as anybody can reach the binaries.
     _lock: Arc<std::fs::File>,
 }
@@ -82,39 +94,64 @@ impl Binaries {
                 fs::remove_file(entry.path()).await.map_err(disk)?;
             }
         }
-        Ok(Self { folder: folder.into(), bytes_max, pins: Arc::default(), _lock: Arc::new(lock) })
+        Ok(Self {
+            folder: folder.into(),
+            bytes_max,
+            pins: Arc::default(),
+            whole: Arc::default(),
+            held: watch::Sender::default(),
+            fetching: Arc::default(),
+            _lock: Arc::new(lock),
+        })
     }
 
-    /// Starts to take a binary that is said to have this digest and size. The pin keeps it until
-    /// the topology that uses it is in the store.
-    pub(crate) async fn upload(&self, digest: &str, bytes: u64) -> Result<Upload, BinaryError> {
+    /// The largest binary that may come, in bytes.
+    pub(crate) fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
+    /// Tells which binaries are held, now and whenever that changes.
+    pub(crate) fn held(&self) -> watch::Receiver<Option<BTreeSet<String>>> {
+        self.held.subscribe()
+    }
+
+    /// Tells whether a binary is held, by what was found last.
+    pub(crate) fn holds(&self, digest: &str) -> bool {
+        self.held.borrow().as_ref().is_some_and(|held| held.contains(digest))
+    }
+
+    /// Starts to take a binary that is said to have this digest and size (`None`: any that is
+    /// allowed). The pin keeps it until the topology that uses it is in the store.
+    pub(crate) async fn upload(
+        &self,
+        digest: &str,
+        bytes: impl Into<Option<u64>>,
+    ) -> Result<Upload, BinaryError> {
         check_digest(digest)?;
-        if bytes > self.bytes_max {
+        let bytes = bytes.into();
+        if let Some(bytes) = bytes.filter(|bytes| *bytes > self.bytes_max) {
             return Err(BinaryError::TooLarge { bytes, max: self.bytes_max });
         }
         let pin = self.pin(digest);
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true).mode(0o600);
-        let part = self.folder.join(format!("{:032x}.part", rand::random::<u128>()));
-        let file = fs::OpenOptions::from(options).open(&part).await;
-        let file = file.map_err(|source| self.disk(source))?;
-        Ok(Upload {
-            binaries: self.clone(),
-            part: Part(part),
-            file,
-            hash: Sha256::new(),
-            head: Vec::new(),
-            expected: bytes,
-            received: 0,
-            pin,
-        })
+        Upload::begin(self.clone(), bytes, pin).await
+    }
+
+    /// Waits until nobody else fetches a binary, and keeps others from it.
+    pub(crate) async fn fetching(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.fetching.lock().await
+    }
+
+    /// Tells whether a binary is being fetched.
+    pub(crate) fn is_fetching(&self) -> bool {
+        self.fetching.try_lock().is_err()
     }
 
     /// Opens a binary for reading.
     pub(crate) async fn read(&self, digest: &str) -> Result<File, BinaryError> {
         check_digest(digest)?;
         match File::open(self.folder.join(digest)).await {
-            Ok(file) => Ok(file),
+            Ok(file) if self.is_whole(digest, &file).await => Ok(file),
+            Ok(_) => Err(BinaryError::Missing(digest.to_owned())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(BinaryError::Missing(digest.to_owned()))
             }
@@ -130,10 +167,39 @@ impl Binaries {
         }
         // One system call, under the lock, so that no submission can begin to use it meanwhile.
         match std::fs::remove_file(self.folder.join(digest)) {
-            Ok(()) => info!(digest, "binary removed"),
+            Ok(()) => {
+                info!(digest, "binary removed");
+                self.note(digest, None);
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => warn!(digest, %error, "cannot remove a binary that is not used"),
         }
+    }
+
+    /// Tells whether an open file is what was found whole; if it was changed since, reads it.
+    async fn is_whole(&self, digest: &str, file: &File) -> bool {
+        let Ok(metadata) = file.metadata().await else { return false };
+        let known = self.whole.lock().unwrap_or_else(PoisonError::into_inner).get(digest).copied();
+        known == Some(Looked { stamp: Stamp::of(&metadata), whole: true }) || {
+            self.survey().await;
+            self.holds(digest)
+        }
+    }
+
+    /// Notes that a binary is whole, or that it is not here any more.
+    fn note(&self, digest: &str, whole: Option<Stamp>) {
+        let mut known = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        match whole {
+            Some(stamp) => known.insert(digest.to_owned(), Looked { stamp, whole: true }),
+            None => known.remove(digest),
+        };
+        self.held.send_if_modified(|held| {
+            let Some(held) = held else { return false };
+            match whole {
+                Some(_) => held.insert(digest.to_owned()),
+                None => held.remove(digest),
+            }
+        });
     }
 
     fn pin(&self, digest: &str) -> Pin {
@@ -166,70 +232,6 @@ impl Drop for Pin {
     }
 }
 
-/// A file that vanishes unless it was given its name.
-#[derive(Debug)]
-struct Part(PathBuf);
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        // It is gone already when the upload went well.
-        drop(std::fs::remove_file(&self.0));
-    }
-}
-
-/// A binary on its way in.
-#[derive(Debug)]
-pub(crate) struct Upload {
-    binaries: Binaries,
-    part: Part,
-    file: File,
-    hash: Sha256,
-    /// Its first bytes, which say what it is made for.
-    head: Vec<u8>,
-    expected: u64,
-    received: u64,
-    pin: Pin,
-}
-
-impl Upload {
-    /// Takes the next chunk.
-    pub(crate) async fn write(&mut self, chunk: &[u8]) -> Result<(), BinaryError> {
-        self.received += chunk.len() as u64;
-        if self.received > self.expected {
-            let text = format!("more than the {} bytes that were announced", self.expected);
-            return Err(BinaryError::Damaged(text));
-        }
-        let missing = HEAD_BYTES.saturating_sub(self.head.len());
-        self.head.extend(chunk.iter().take(missing));
-        self.hash.update(chunk);
-        self.file.write_all(chunk).await.map_err(|source| self.binaries.disk(source))
-    }
-
-    /// Checks what came and keeps it; the pin guards it from then on.
-    pub(crate) async fn finish(self) -> Result<Pin, BinaryError> {
-        let Self { binaries, part, mut file, hash, head, expected, received, pin } = self;
-        if received != expected {
-            let text = format!("{received} bytes of {expected}");
-            return Err(BinaryError::Damaged(text));
-        }
-        let digest = hex(&hash.finalize());
-        if digest != pin.digest {
-            let text = format!("its SHA-256 is {digest}, and {} was announced", pin.digest);
-            return Err(BinaryError::Damaged(text));
-        }
-        check_platform(&head).map_err(BinaryError::Foreign)?;
-        let kept = async {
-            file.flush().await?;
-            file.sync_all().await?;
-            fs::rename(&part.0, binaries.folder.join(&digest)).await?;
-            File::open(&binaries.folder).await?.sync_all().await
-        };
-        kept.await.map_err(|source| binaries.disk(source))?;
-        info!(digest, bytes = received, "binary kept");
-        Ok(pin)
-    }
-}
-
 fn check_digest(text: &str) -> Result<(), BinaryError> {
     let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     if text.len() == 64 && text.bytes().all(is_hex) {
@@ -249,6 +251,8 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::*;
 
     fn program() -> Vec<u8> {

@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use daemon::listen::Security;
+
 use crate::engine::liveness::Patience;
 
 /// Settings of a nimbus.
@@ -27,10 +29,18 @@ pub struct Config {
     pub http: SocketAddr,
     /// The host others reach it by, if that is not the address it listens on.
     pub advertise: Option<String>,
-    /// Whether it may listen on addresses that others can reach.
-    pub insecure: bool,
+    /// Who may reach it, and whether all its connections have TLS.
+    pub security: Security,
+    /// With TLS: whether who shows no certificate may read the status.
+    pub http_open_read: bool,
     /// The largest binary that may be submitted, in bytes.
     pub binary_bytes_max: u64,
+    /// How many nimbuses have to hold a binary before its submission is acknowledged, itself
+    /// included.
+    pub replication: u32,
+    /// Whether it writes down how far it has seen the store, and after a restart refuses one that
+    /// went back. For a store that outlives the process.
+    pub remember_store: bool,
     /// How long its leadership outlives it when it is killed. Stores may have a least of their own.
     pub leader_ttl: Duration,
     /// How long supervisors may be silent.
@@ -48,8 +58,11 @@ impl Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 6627)),
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             advertise: None,
-            insecure: false,
+            security: Security::Loopback,
+            http_open_read: false,
             binary_bytes_max: 512 << 20,
+            replication: 1,
+            remember_store: false,
             leader_ttl: Duration::from_secs(2),
             patience: Patience::default(),
         }

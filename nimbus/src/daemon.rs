@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordination::{Keys, Leadership, Mirror, Store};
+use coordination::{Keys, Leadership, Mirror, Store, WatermarkFile};
+use daemon::listen::Security;
 use daemon::{Clock, Shutdown};
 use proto::nimbus::{Retired, WorkerNews};
 use proto::store::LeaderRecord;
@@ -16,12 +17,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, warn};
 
 use crate::apply::{Told, Writer};
-use crate::binaries::Binaries;
+use crate::binaries::{Binaries, keep_surveying};
 use crate::engine::Engine;
 use crate::engine::command::{Command, Plan, Refusal, RefusalKind, Reply};
 use crate::engine::event::{Event, Now, Request, WriteFailure};
 use crate::engine::liveness::Patience;
+use crate::health;
 use crate::observe::observe;
+use crate::replicate::Copier;
 
 /// Inputs that wait for the loop.
 const INPUTS_MAX: usize = 1_024;
@@ -37,18 +40,25 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What the loop works with.
 pub(crate) struct Context {
+    pub(crate) id: String,
     pub(crate) cluster: String,
     pub(crate) keys: Keys,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
     pub(crate) binaries: Binaries,
     pub(crate) patience: Patience,
+    /// Where it is written down how far the store was seen.
+    pub(crate) memory: Option<WatermarkFile>,
+    pub(crate) replication: usize,
+    pub(crate) security: Security,
 }
 
 /// Whether this nimbus leads, and who does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Role {
     pub(crate) leading: bool,
+    /// Revision of its election while it leads, else of the newest one it knows of.
+    pub(crate) term: u64,
     pub(crate) leader: Option<(String, String)>,
     pub(crate) store_problem: Option<String>,
 }
@@ -58,14 +68,16 @@ pub(crate) struct Role {
 pub(crate) struct Handle {
     inputs: mpsc::Sender<Input>,
     role: watch::Receiver<Role>,
+    id: Arc<str>,
     cluster: Arc<str>,
+    security: Security,
 }
 
 type Look = Box<dyn FnOnce(&Engine, Now) + Send>;
 type Answer = Result<Reply, Refusal>;
 
 enum Input {
-    Report(Box<SupervisorReport>),
+    Event(Event),
     /// What a worker says by itself, and where to say that it is retired.
     News(Box<WorkerNews>, oneshot::Sender<Option<Retired>>),
     Ask(Request, oneshot::Sender<Answer>),
@@ -78,22 +90,39 @@ enum Input {
     },
 }
 
-/// Starts the loop and its writer.
-pub(crate) fn start(context: Context, shutdown: &Shutdown) -> Handle {
+/// Starts the loop, its writer, and what watches the store's health and the binaries.
+pub(crate) fn start(context: Context, shutdown: &Shutdown) -> (Handle, Copier) {
     let (sender, inputs) = mpsc::channel(INPUTS_MAX);
     let (plans, to_write) = mpsc::channel(PLANS_MAX);
     let (role, seen) = watch::channel(Role::default());
     let now = now(&context.clock);
-    let handle = Handle { inputs: sender.clone(), role: seen, cluster: context.cluster.into() };
-    let writer =
-        Writer { store: context.store.clone(), keys: context.keys.clone(), told: Told::default() };
+    let Context { id, cluster, keys, store, clock, binaries, patience, memory, .. } = context;
+    let (replication, security) = (context.replication, context.security);
+    let handle = Handle {
+        inputs: sender.clone(),
+        role: seen,
+        id: id.as_str().into(),
+        cluster: cluster.into(),
+        security,
+    };
+    let copier = Copier {
+        handle: handle.clone(),
+        binaries: binaries.clone(),
+        clock: clock.clone(),
+        shutdown: shutdown.clone(),
+        replication,
+    };
+    let writer = Writer { store: store.clone(), keys: keys.clone(), told: Told::default() };
     shutdown.spawn_until_asked(write(writer, to_write, sender));
-    let mirror = Mirror::follow(context.store, context.keys.root(), shutdown);
+    shutdown.spawn_until_asked(health::watch(store.clone(), clock.clone(), handle.clone()));
+    shutdown.spawn_until_asked(tell_held(binaries.clone(), handle.clone()));
+    keep_surveying(binaries, clock.clone(), shutdown);
+    let mirror = Mirror::follow_cluster(store, &keys, memory, shutdown);
     let daemon = Daemon {
-        engine: Engine::new(context.patience, now),
-        keys: context.keys,
-        clock: context.clock,
-        binaries: context.binaries,
+        engine: Engine::new(patience, now).named(id),
+        keys,
+        clock,
+        copier: copier.clone(),
         mirror,
         inputs,
         plans,
@@ -103,7 +132,21 @@ pub(crate) fn start(context: Context, shutdown: &Shutdown) -> Handle {
         next_ticket: 0,
     };
     shutdown.spawn_until_asked(daemon.run());
-    handle
+    (handle, copier)
+}
+
+/// Tells the loop which binaries are held, whenever that changes.
+async fn tell_held(binaries: Binaries, handle: Handle) {
+    let mut held = binaries.held();
+    loop {
+        let now = held.borrow_and_update().clone();
+        if let Some(digests) = now {
+            handle.tell(Event::Holds(digests)).await;
+        }
+        if held.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn write(
@@ -124,7 +167,7 @@ struct Daemon {
     engine: Engine,
     keys: Keys,
     clock: Clock,
-    binaries: Binaries,
+    copier: Copier,
     mirror: Mirror,
     inputs: mpsc::Receiver<Input>,
     plans: mpsc::Sender<(Box<Plan>, Leadership)>,
@@ -159,7 +202,7 @@ impl Daemon {
     /// Turns an input into an event, or serves it at once.
     fn take(&mut self, input: Input) -> Option<Event> {
         match input {
-            Input::Report(report) => Some(Event::Report(report)),
+            Input::Event(event) => Some(event),
             Input::News(news, retired) => {
                 // Who hung up in the meantime asks again.
                 drop(retired.send(self.engine.retired(&news)));
@@ -205,13 +248,15 @@ impl Daemon {
                         debug!(ticket, "nobody waits for the answer any more");
                     }
                 }
-                Command::RemoveBinary { digest } => self.binaries.remove_unused(&digest),
+                Command::FetchBinary { digest, from } => self.copier.fetch(digest, from),
+                Command::RemoveBinary { digest } => self.copier.binaries.remove_unused(&digest),
             }
         }
         let role = Role {
             leading: self.engine.is_leading(),
+            term: self.engine.term(),
             leader: self.engine.view().leader.as_ref().map(addresses),
-            store_problem: self.engine.store_problem().map(str::to_owned),
+            store_problem: self.engine.store_problem(),
         };
         self.role.send_if_modified(|before| {
             let changed = *before != role;
@@ -236,6 +281,16 @@ impl Handle {
         &self.cluster
     }
 
+    /// Returns which nimbus this is.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Returns how this nimbus listens and dials.
+    pub(crate) fn security(&self) -> &Security {
+        &self.security
+    }
+
     /// Returns who leads now.
     pub(crate) fn role(&self) -> Role {
         self.role.borrow().clone()
@@ -250,7 +305,13 @@ impl Handle {
 
     /// Hands a report over; fails only when the loop has ended.
     pub(crate) async fn report(&self, report: SupervisorReport) -> Result<(), Refusal> {
-        self.inputs.send(Input::Report(Box::new(report))).await.map_err(|_| stopping())
+        let event = Event::Report(Box::new(report));
+        self.inputs.send(Input::Event(event)).await.map_err(|_| stopping())
+    }
+
+    /// Tells the engine what happened; whoever ends with the loop need not care.
+    pub(crate) async fn tell(&self, event: Event) {
+        drop(self.inputs.send(Input::Event(event)).await);
     }
 
     /// Hands over what a worker says by itself, and tells whether it is retired.

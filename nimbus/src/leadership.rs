@@ -1,20 +1,24 @@
 //! Becoming the leader, and noticing when that is over.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coordination::{Error, Keys, Session, Store, Transaction, campaign, put};
 use daemon::{Backoff, Clock, Shutdown};
-use proto::store::LeaderRecord;
-use tracing::{error, info, warn};
+use proto::store::{LeaderRecord, NimbusRecord};
+use tokio::sync::watch;
+use tracing::{debug, error, info, warn};
 
 use crate::daemon::Handle;
 
 /// A nimbus that wants to lead.
 pub(crate) struct Candidate {
     pub(crate) keys: Keys,
-    /// What it puts under the leader's key, and under its own.
+    /// What it puts under the leader's key.
     pub(crate) record: LeaderRecord,
+    /// The binaries that it says it has under its own.
+    pub(crate) held: watch::Receiver<Option<BTreeSet<String>>>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
     /// How long its keys outlive it.
@@ -44,21 +48,44 @@ impl Candidate {
         }
     }
 
-    /// Keeps the key that says that this nimbus is up.
+    /// Keeps the key that says that this nimbus is up, and which binaries it has.
     async fn stay_registered(&self, mut session: Session) {
+        let mut held = self.held.clone();
+        let mut told = false;
         loop {
             let mut backoff = backoff();
-            while let Err(error) = self.register(&session).await {
-                warn!(%error, "cannot register, trying again");
+            while let Err(error) = self.register(&session, &mut held).await {
+                // Once an outage.
+                if told {
+                    debug!(%error, "still cannot register");
+                } else {
+                    warn!(%error, "cannot register, trying again");
+                }
+                told = true;
                 self.clock.sleep(backoff.next(rand::random())).await;
             }
-            session.lost().await;
+            told = false;
+            tokio::select! {
+                () = session.lost() => {}
+                changed = held.changed() => if changed.is_err() { session.lost().await; }
+            }
         }
     }
 
-    async fn register(&self, session: &Session) -> Result<(), Error> {
+    async fn register(
+        &self,
+        session: &Session,
+        held: &mut watch::Receiver<Option<BTreeSet<String>>>,
+    ) -> Result<(), Error> {
         let key = self.keys.nimbus(&self.record.nimbus_id);
-        let operations = vec![put(key, &self.record, Some(session.lease()))];
+        let record = NimbusRecord {
+            nimbus_id: self.record.nimbus_id.clone(),
+            address: self.record.address.clone(),
+            http_address: self.record.http_address.clone(),
+            version: crate::VERSION.to_owned(),
+            digests: held.borrow_and_update().iter().flatten().cloned().collect(),
+        };
+        let operations = vec![put(key, &record, Some(session.lease()))];
         self.store.commit(Transaction { guards: Vec::new(), operations }).await.map(drop)
     }
 

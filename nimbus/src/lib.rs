@@ -25,18 +25,21 @@ mod binaries;
 mod config;
 mod daemon;
 pub mod engine;
+mod health;
 mod leadership;
 mod observe;
 mod platform;
+mod replicate;
 mod rpc;
 pub mod status;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ::daemon::listen::{ListenError, Security, advertised, bind};
+use ::daemon::accept::{self, Protocol};
+use ::daemon::listen::{ListenError, advertised, bind};
 use ::daemon::{Clock, Shutdown};
-use coordination::{InvalidName, Keys, Store};
+use coordination::{InvalidName, Keys, Store, WatermarkFile};
 use proto::store::LeaderRecord;
 use tracing::{error, info};
 
@@ -81,7 +84,7 @@ pub async fn start(
     shutdown: Shutdown,
 ) -> Result<Running, Error> {
     let keys = Keys::new(&config.cluster)?;
-    let security = Security::from_flag(config.insecure);
+    let security = &config.security;
     let listener = bind(config.listen, security).await?;
     let http_listener = bind(config.http, security).await?;
     let local = |listener: &tokio::net::TcpListener, asked: SocketAddr| {
@@ -91,26 +94,38 @@ pub async fn start(
     let http_address = local(&http_listener, config.http)?;
     let record = LeaderRecord {
         nimbus_id: config.id.clone(),
-        address: advertised(address, config.advertise.as_deref())?,
-        http_address: advertised(http_address, config.advertise.as_deref())?,
+        address: advertised(address, config.advertise.as_deref(), security)?,
+        http_address: advertised(http_address, config.advertise.as_deref(), security)?,
     };
     let binaries = binaries::Binaries::open(&config.data_dir, config.binary_bytes_max).await?;
+    let memory = WatermarkFile::new(&config.data_dir, &config.cluster);
     let context = daemon::Context {
+        id: config.id.clone(),
         cluster: config.cluster.clone(),
         keys: keys.clone(),
         store: store.clone(),
         clock: clock.clone(),
         binaries: binaries.clone(),
         patience: config.patience,
+        memory: config.remember_store.then_some(memory),
+        replication: config.replication as usize,
+        security: security.clone(),
     };
-    let handle = daemon::start(context, &shutdown);
-    leadership::start(
-        leadership::Candidate { keys, record, store, clock, ttl: config.leader_ttl },
-        handle.clone(),
-        &shutdown,
-    );
+    let (handle, copier) = daemon::start(context, &shutdown);
+    let (held, ttl) = (binaries.held(), config.leader_ttl);
+    let candidate = leadership::Candidate {
+        keys: keys.clone(),
+        record,
+        held,
+        store: store.clone(),
+        clock,
+        ttl,
+    };
+    leadership::start(candidate, handle.clone(), &shutdown);
     let api = status::Router::new(handle.clone());
-    let connections = status::Connections::new(http_listener, http_address, &shutdown);
+    let http = Protocol::Http1 { open: config.http_open_read };
+    let connections = accept::connections(http_listener, http, security, &shutdown);
+    let connections = status::Connections::new(connections, http_address);
     let asked = shutdown.clone();
     shutdown.spawn(async move {
         let server = axum::serve(connections, api.routes());
@@ -119,8 +134,8 @@ pub async fn start(
             error!(%error, "status endpoint failed");
         }
     });
-    let services = rpc::services(handle, binaries, &shutdown);
-    let incoming = ::daemon::grpc::incoming(listener, &shutdown);
+    let services = rpc::services(rpc::Context { handle, binaries, copier, store, keys }, &shutdown);
+    let incoming = ::daemon::grpc::incoming(listener, security, &shutdown);
     let asked = shutdown.clone();
     shutdown.spawn(async move {
         let server = ::daemon::grpc::server().add_routes(services);

@@ -11,7 +11,7 @@ use crate::engine::event::{Event, Fact, Record};
 /// A key that cannot be read is left out and logged: one broken record must not stop the cluster.
 pub(crate) fn observe(event: MirrorEvent, keys: &Keys) -> Event {
     match event {
-        MirrorEvent::Snapshot(listing) => {
+        MirrorEvent::Snapshot(listing) | MirrorEvent::Restored(listing) => {
             let facts = listing.entries.iter().filter_map(|entry| present(entry, keys)).collect();
             Event::Snapshot { facts, revision: listing.revision }
         }
@@ -19,6 +19,7 @@ pub(crate) fn observe(event: MirrorEvent, keys: &Keys) -> Event {
             Event::Changes(changes.iter().filter_map(|change| changed(change, keys)).collect())
         }
         MirrorEvent::Unavailable(reason) => Event::StoreSilent(reason),
+        MirrorEvent::WentBack { seen, found } => Event::StoreWentBack { seen, found },
     }
 }
 
@@ -45,7 +46,8 @@ fn present(entry: &Entry, keys: &Keys) -> Option<Fact> {
 fn record(key: &Key, entry: &Entry) -> Result<Option<Record>, Error> {
     Ok(Some(match key {
         Key::Leader => Record::Leader(decode(entry)?),
-        Key::Nimbus { .. } => return Ok(None),
+        Key::Nimbus { .. } => Record::Nimbus(decode(entry)?),
+        Key::Recovery => return Ok(None),
         Key::Supervisor { .. } => Record::Supervisor(decode(entry)?),
         Key::Topology { .. } => Record::Topology(Box::new(decode(entry)?)),
         Key::Name { .. } => Record::Name(String::from_utf8_lossy(&entry.value).into_owned()),

@@ -5,21 +5,24 @@
 
 mod binaries;
 mod logs;
+mod recover;
 mod reports;
 mod submit;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use coordination::{Keys, Store};
 use daemon::Shutdown;
 use futures::Stream;
 use proto::nimbus::binaries_server::BinariesServer;
 use proto::nimbus::nimbus_server::{Nimbus, NimbusServer};
 use proto::nimbus::reports_server::ReportsServer;
 use proto::nimbus::{
-    Done, KillRequest, LogsChunk, LogsRequest, RebalanceRequest, StatusReply, StatusRequest,
-    SubmitPart, SubmitReply, TopologyRequest,
+    Done, KillRequest, LogsChunk, LogsRequest, RebalanceRequest, RecoverRequest, StatusReply,
+    StatusRequest, SubmitPart, SubmitReply, TopologyRequest,
 };
 use serde_json::json;
 use tonic::metadata::{MetadataMap, MetadataValue};
@@ -30,6 +33,7 @@ use crate::binaries::Binaries;
 use crate::daemon::Handle;
 use crate::engine::command::{Refusal, RefusalKind, Reply};
 use crate::engine::event::{self, Verb};
+use crate::replicate::Copier;
 use crate::status;
 
 /// The largest message a client may send.
@@ -46,12 +50,22 @@ const STORE: &str = "squall-store";
 
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
+/// What the services work with.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) handle: Handle,
+    pub(crate) binaries: Binaries,
+    pub(crate) copier: Copier,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keys: Keys,
+}
+
 /// Makes the services of a nimbus.
-pub(crate) fn services(handle: Handle, binaries: Binaries, shutdown: &Shutdown) -> Routes {
-    let nimbus =
-        Service { handle: handle.clone(), binaries: binaries.clone(), shutdown: shutdown.clone() };
-    let reports = reports::Service { handle, shutdown: shutdown.clone() };
-    let binaries = binaries::Service { binaries };
+pub(crate) fn services(context: Context, shutdown: &Shutdown) -> Routes {
+    let (handle, binaries) = (context.handle.clone(), context.binaries.clone());
+    let nimbus = Service { context, shutdown: shutdown.clone() };
+    let reports = reports::Service { handle: handle.clone(), shutdown: shutdown.clone() };
+    let binaries = binaries::Service { handle, binaries };
     Routes::new(NimbusServer::new(nimbus).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(ReportsServer::new(reports).max_decoding_message_size(REPORT_BYTES_MAX))
         .add_service(BinariesServer::new(binaries).max_decoding_message_size(MESSAGE_BYTES_MAX))
@@ -59,14 +73,25 @@ pub(crate) fn services(handle: Handle, binaries: Binaries, shutdown: &Shutdown) 
 
 /// What the CLI talks to.
 struct Service {
-    handle: Handle,
-    binaries: Binaries,
+    context: Context,
     shutdown: Shutdown,
 }
 
 impl Service {
+    /// Refuses a question. What a standby does not find may have come just now: the leader knows.
+    fn refused_here(&self, refusal: Refusal) -> Status {
+        let role = self.context.handle.role();
+        let elsewhere = role.leader.filter(|_| !role.leading).map(|(address, _)| address);
+        match elsewhere {
+            Some(leader) if refusal.kind == RefusalKind::NotFound => {
+                refused(Refusal::not_leader(Some(leader)))
+            }
+            _ => refused(refusal),
+        }
+    }
+
     async fn change(&self, id: String, verb: Verb) -> Result<Response<Done>, Status> {
-        match self.handle.ask(event::Request { id, verb }).await.map_err(refused)? {
+        match self.context.handle.ask(event::Request { id, verb }).await.map_err(refused)? {
             Reply::Done(done) => Ok(Response::new(done)),
             Reply::Submitted(_) => Err(Status::internal("a submission answered this request")),
         }
@@ -81,7 +106,7 @@ impl Nimbus for Service {
         &self,
         request: Request<Streaming<SubmitPart>>,
     ) -> Result<Response<SubmitReply>, Status> {
-        let submit = submit::submit(&self.handle, &self.binaries, request.into_inner());
+        let submit = submit::submit(&self.context, request.into_inner());
         submit.await.map(Response::new)
     }
 
@@ -116,15 +141,22 @@ impl Nimbus for Service {
         request: Request<StatusRequest>,
     ) -> Result<Response<StatusReply>, Status> {
         let path = request.into_inner().path;
-        let document = status::document(&self.handle, path).await.map_err(refused)?;
-        Ok(Response::new(StatusReply { json: document.to_string() }))
+        let document = status::document(&self.context.handle, path).await;
+        let document = document.map_err(|refusal| self.refused_here(refusal))?;
+        let status::Document { json, standby } = document;
+        Ok(Response::new(StatusReply { json: json.to_string(), standby }))
     }
 
     async fn logs(
         &self,
         request: Request<LogsRequest>,
     ) -> Result<Response<Self::LogsStream>, Status> {
-        logs::logs(&self.handle, &self.shutdown, request.into_inner()).await.map(Response::new)
+        let logs = logs::logs(&self.context.handle, &self.shutdown, request.into_inner());
+        logs.await.map(Response::new)
+    }
+
+    async fn recover(&self, _: Request<RecoverRequest>) -> Result<Response<Done>, Status> {
+        recover::recover(&self.context).await.map(Response::new).map_err(refused)
     }
 }
 

@@ -3,6 +3,7 @@
 //! `model` makes plain data of the engine's knowledge; the same documents are served as JSON over
 //! HTTP (`rest`), to the CLI, and as metrics (`prometheus`).
 
+mod cluster;
 mod connections;
 pub mod model;
 mod prometheus;
@@ -11,4 +12,4 @@ mod topology;
 mod turned;
 
 pub(crate) use connections::Connections;
-pub(crate) use rest::{Router, document};
+pub(crate) use rest::{Document, Router, document};

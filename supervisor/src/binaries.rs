@@ -14,11 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use daemon::TurnedAway;
+use daemon::listen::Security;
+use daemon::{Stamp, TurnedAway};
 use proto::nimbus::FetchRequest;
 use proto::nimbus::binaries_client::BinariesClient;
 use sha2::{Digest, Sha256};
 use tokio_stream::StreamExt;
+use tonic::transport::Channel;
 
 use crate::workdir;
 
@@ -34,26 +36,6 @@ const CHUNK_MAX: Duration = Duration::from_secs(10);
 /// Larger than any chunk a nimbus sends.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
 
-/// What the kernel says of a file that was not touched since it was hashed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self {
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-}
-
 /// What is known of one binary in the cache.
 #[derive(Debug, Default)]
 struct Known {
@@ -68,6 +50,8 @@ struct Known {
 pub(crate) struct Binaries {
     folder: PathBuf,
     bytes_max: u64,
+    /// How nimbus is dialled.
+    security: Security,
     known: Arc<Mutex<(BTreeMap<String, Known>, u64)>>,
     /// One download at a time for all slots: those that wait find it done.
     fetching: Arc<tokio::sync::Mutex<()>>,
@@ -77,14 +61,14 @@ pub(crate) struct Binaries {
 
 impl Binaries {
     /// Opens the cache and removes what an earlier life did not finish.
-    pub(crate) fn open(folder: PathBuf, bytes_max: u64) -> Self {
+    pub(crate) fn open(folder: PathBuf, bytes_max: u64, security: Security) -> Self {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().ends_with(PARTIAL) {
                 drop(fs::remove_file(entry.path()));
             }
         }
         let (known, fetching, turned_away) = Default::default();
-        Self { folder, bytes_max, known, fetching, turned_away }
+        Self { folder, bytes_max, security, known, fetching, turned_away }
     }
 
     /// Returns the binaries that were not what their digest says.
@@ -105,11 +89,12 @@ impl Binaries {
         well_formed.then(|| self.folder.join(digest))
     }
 
-    /// Has the verified binary in the cache, fetching it from the nimbus at `address` if need be.
+    /// Has the verified binary in the cache, fetching it from one of the nimbuses at `from` if need
+    /// be.
     pub(crate) async fn ensure(
         &self,
         digest: &str,
-        address: Option<String>,
+        from: &[String],
         in_use: BTreeSet<String>,
     ) -> Result<(), String> {
         let path = self.path(digest).ok_or_else(|| format!("{digest:?} is no digest"))?;
@@ -121,22 +106,41 @@ impl Binaries {
         if self.verify(digest).await {
             return Ok(());
         }
-        let address = address.ok_or("no nimbus leads")?;
         let partial = self.folder.join(format!("{digest}{PARTIAL}"));
-        let fetched = fetch(&address, digest, &partial).await;
-        if let Err(problem) = fetched {
-            drop(fs::remove_file(&partial));
-            if problem.starts_with(WRONG) {
-                self.turn_away(digest);
-            }
-            return Err(format!("{problem} (from nimbus {address})"));
-        }
+        self.fetch_from_any(digest, from, &partial).await?;
         let kept = fs::rename(&partial, &path).and_then(|()| fs::symlink_metadata(&path));
         let metadata = kept.map_err(|error| format!("cannot keep it: {error}"))?;
         self.touch(digest);
         self.note(digest, Some(Stamp::of(&metadata)));
         self.make_room(digest, in_use);
         Ok(())
+    }
+
+    /// Fetches a binary from the first of these nimbuses that gives it.
+    async fn fetch_from_any(
+        &self,
+        digest: &str,
+        from: &[String],
+        partial: &Path,
+    ) -> Result<(), String> {
+        let mut problems = Vec::new();
+        for address in from {
+            let fetched = async {
+                let channel = crate::channel::dial(address, &self.security).await?;
+                fetch(channel, digest, partial).await
+            };
+            match fetched.await {
+                Ok(()) => return Ok(()),
+                Err(problem) => {
+                    if problem.starts_with(WRONG) {
+                        self.turn_away(digest);
+                    }
+                    problems.push(format!("{problem} (from nimbus {address})"));
+                }
+            }
+            drop(fs::remove_file(partial));
+        }
+        Err(if problems.is_empty() { "no nimbus is known".to_owned() } else { problems.join("; ") })
     }
 
     /// Tells whether the binary is in the cache and has the content its name says.
@@ -219,8 +223,7 @@ fn hash(path: &Path) -> io::Result<String> {
 }
 
 /// Streams a binary into a file and checks its hash.
-async fn fetch(address: &str, digest: &str, path: &Path) -> Result<(), String> {
-    let channel = crate::channel::dial(address).await?;
+async fn fetch(channel: Channel, digest: &str, path: &Path) -> Result<(), String> {
     let mut client = BinariesClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let request = FetchRequest { digest: digest.to_owned() };
     let answer = tokio::time::timeout(CHUNK_MAX, client.fetch(request)).await;
@@ -264,7 +267,7 @@ mod tests {
     #[tokio::test]
     async fn a_binary_that_was_changed_is_thrown_away() {
         let folder = tempfile::tempdir().unwrap();
-        let binaries = Binaries::open(folder.path().to_owned(), 1 << 20);
+        let binaries = Binaries::open(folder.path().to_owned(), 1 << 20, Security::Loopback);
         let digest = put(folder.path(), b"program");
         assert!(binaries.verify(&digest).await, "as it was put");
         assert!(binaries.verify(&digest).await, "untouched");
@@ -279,9 +282,9 @@ mod tests {
     #[tokio::test]
     async fn only_digests_name_binaries() {
         let folder = tempfile::tempdir().unwrap();
-        let binaries = Binaries::open(folder.path().to_owned(), 1 << 20);
+        let binaries = Binaries::open(folder.path().to_owned(), 1 << 20, Security::Loopback);
         for name in ["", "../../etc/passwd", &"A".repeat(64), &"0".repeat(63)] {
-            let refused = binaries.ensure(name, None, BTreeSet::new()).await.unwrap_err();
+            let refused = binaries.ensure(name, &[], BTreeSet::new()).await.unwrap_err();
             assert!(refused.contains("no digest"), "{refused}");
         }
     }
@@ -289,7 +292,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_not_used_for_longest_goes_first_and_what_is_in_use_never() {
         let folder = tempfile::tempdir().unwrap();
-        let binaries = Binaries::open(folder.path().to_owned(), 10);
+        let binaries = Binaries::open(folder.path().to_owned(), 10, Security::Loopback);
         let digests: Vec<_> =
             [b"aaaa", b"bbbb", b"cccc"].map(|content| put(folder.path(), content)).into();
         for digest in &digests {

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::path::PathBuf;
 
+use daemon::listen::Security;
+
 use crate::Error;
 use crate::engine::Timings;
 
@@ -33,12 +35,15 @@ pub struct Config {
     pub advertise: Option<String>,
     /// Ports for the workers, both included; any free port if not given.
     pub worker_ports: Option<(u16, u16)>,
-    /// Listen where others can reach it, without TLS.
-    pub insecure: bool,
+    /// Who may reach it and its workers, and whether all their connections have TLS.
+    pub security: Security,
     /// Loops of each worker; the machine's cores divided by the slots if not given.
     pub cores_per_worker: Option<u32>,
     /// Most bytes of binaries kept for the next start.
     pub binaries_bytes_max: u64,
+    /// Whether it writes down how far it has seen the store, and after a restart does not believe
+    /// one that went back. For a store that outlives the process.
+    pub remember_store: bool,
     /// How long the engine waits for what.
     pub timings: Timings,
 }
@@ -54,9 +59,10 @@ impl Config {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
             advertise: None,
             worker_ports: None,
-            insecure: false,
+            security: Security::Loopback,
             cores_per_worker: None,
             binaries_bytes_max: BINARIES_BYTES_MAX,
+            remember_store: false,
             timings: Timings::default(),
         }
     }

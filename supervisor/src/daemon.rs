@@ -9,6 +9,7 @@ mod report;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use daemon::{Shutdown, TurnedAway};
@@ -21,6 +22,7 @@ use crate::engine::{Engine, Epoch, Event, Exit, Instructions, SlotEvent};
 use crate::launcher::{self, Launcher};
 use crate::process::Process;
 use crate::register::Registrar;
+use crate::reports::Leader;
 
 /// Between two reports when nothing happens, and between two looks at the clock.
 const BEAT: Duration = Duration::from_millis(250);
@@ -76,7 +78,9 @@ pub(crate) struct Daemon {
     /// Where what the loop started sends its news.
     pub(crate) messages: mpsc::Sender<Message>,
     pub(crate) reports: watch::Sender<Arc<SupervisorReport>>,
-    pub(crate) leader: watch::Sender<Option<String>>,
+    pub(crate) leader: watch::Sender<Option<Leader>>,
+    /// How often a nimbus took reports that leads no more.
+    pub(crate) stale_leaders: Arc<AtomicU64>,
     /// Where all nimbuses are, the leading one first: for workers, should this process go away.
     nimbuses: watch::Sender<Vec<String>>,
     /// What serves and follows; stopped after the workers.
@@ -104,6 +108,7 @@ impl Daemon {
             messages,
             reports: watch::Sender::default(),
             leader: watch::Sender::default(),
+            stale_leaders: Arc::default(),
             nimbuses: watch::Sender::default(),
             parts,
             incarnations: BTreeMap::new(),
@@ -203,9 +208,10 @@ impl Daemon {
                 if incarnation.attachment != attachment {
                     return;
                 }
-                let (drained, hung) = (report.drained, report.hung.clone());
+                let (drained, released) = (report.drained, report.released.clone());
+                let hung = report.hung.clone();
                 let urgent = report::take(&mut incarnation.report, *report);
-                self.decide(Event::Slot(slot, SlotEvent::Heard { drained }));
+                self.decide(Event::Slot(slot, SlotEvent::Heard { drained, released }));
                 if !hung.is_empty() {
                     self.decide(Event::Slot(slot, SlotEvent::Hung(hung)));
                 }
@@ -228,8 +234,9 @@ impl Daemon {
         self.leader.send_if_modified(|known| {
             // While nobody leads, the one who led last may still answer.
             let Some(leader) = self.engine.leader() else { return false };
-            let changed = known.as_ref() != Some(&leader.address);
-            *known = Some(leader.address.clone());
+            let leader = Leader { address: leader.record.address.clone(), term: leader.revision };
+            let changed = known.as_ref() != Some(&leader);
+            *known = Some(leader);
             changed
         });
         self.nimbuses.send_if_modified(|known| {
@@ -275,7 +282,8 @@ impl Daemon {
         let number = incarnation.attachment;
         let orders = incarnation.orders.subscribe();
         let attachment = Attachment { slot, number, orders, nimbuses };
-        let event = SlotEvent::Attached { pid: hello.pid, address: hello.address.clone() };
+        let WorkerHello { pid, address, released, .. } = hello.clone();
+        let event = SlotEvent::Attached { pid, address, released };
         self.decide(Event::Slot(slot, event));
         Ok(attachment)
     }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::Clock;
+use daemon::tls::Tls;
 use tokio::process::{Child, Command};
 
 use crate::binaries::Binaries;
@@ -121,6 +122,7 @@ impl Launcher {
             .env("SQUALL_ADVERTISE", self.config.host())
             .env("SQUALL_CORES", self.config.cores().to_string())
             .env("SQUALL_CONFIG", config)
+            .envs(self.config.security.tls().map(Tls::environment).unwrap_or_default())
             .stdin(Stdio::null())
             .process_group(0)
             .kill_on_drop(false);

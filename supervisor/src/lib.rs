@@ -33,9 +33,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::daemon::listen::{ListenError, Security, advertised, bind};
+use ::daemon::listen::{ListenError, advertised, bind};
 use ::daemon::{Clock, Shutdown};
-use coordination::{Keys, Store};
+use coordination::{Keys, Store, WatermarkFile};
 use proto::store::SupervisorRecord;
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
@@ -132,17 +132,19 @@ pub async fn start(
     config.check()?;
     let keys = Keys::new(&config.cluster).map_err(|error| Error::Config(error.to_string()))?;
     let data = Arc::new(DataDir::open(&config.data_dir)?);
-    let listener = bind(config.listen, Security::from_flag(config.insecure)).await?;
+    let listener = bind(config.listen, &config.security).await?;
     let address = listener
         .local_addr()
         .map_err(|source| ListenError::System { address: config.listen, source })?;
-    let advertised = advertised(address, config.advertise.as_deref())?;
+    let advertised = advertised(address, config.advertise.as_deref(), &config.security)?;
     let workers = listen_for_workers(data.socket())?;
     let found = adopt::survey(&data, &clock);
 
     let parts = Shutdown::new();
     let (messages, received) = mpsc::channel(MESSAGES_MAX);
-    logs::serve(listener, Arc::clone(&data), clock.clone(), &parts);
+    let security = config.security.clone();
+    let connections = ::daemon::grpc::incoming(listener, &security, &parts);
+    logs::serve(connections, Arc::clone(&data), clock.clone(), &parts);
     logs::keep_small(Arc::clone(&data), clock.clone(), &parts);
     control::serve(workers, messages.clone(), &parts);
     let record = SupervisorRecord {
@@ -156,20 +158,23 @@ pub async fn start(
     };
     let registrar =
         Registrar::start(Arc::clone(&store), keys.clone(), record, clock.clone(), &parts);
-    watch::follow(store, keys, messages.clone(), &parts);
+    let memory = WatermarkFile::new(&config.data_dir, &config.cluster);
+    let memory = config.remember_store.then_some(memory);
+    watch::follow(store, keys, memory, messages.clone(), &parts);
 
     let id = data.id.clone();
     let mut engine = Engine::new(&id, config.slots, config.timings);
     for (topology, worker, epoch) in data.retired.all() {
         engine.retire(&topology, worker, epoch);
     }
-    let binaries = Binaries::open(data.binaries(), config.binaries_bytes_max);
+    let binaries = Binaries::open(data.binaries(), config.binaries_bytes_max, security.clone());
     let launcher = Launcher { config: Arc::new(config), data, binaries, clock };
     let mut daemon = Daemon::new(engine, launcher, registrar, messages, parts.clone());
     daemon.adopt(found);
     daemon.report();
     let (reports, leader) = (daemon.reports.subscribe(), daemon.leader.subscribe());
-    Reporter { reports, leader }.start(&parts);
+    let stale_leaders = Arc::clone(&daemon.stale_leaders);
+    Reporter { reports, leader, security, stale_leaders }.start(&parts);
     let asked = shutdown.clone();
     shutdown.spawn(daemon.run(received, asked));
     Ok(Running { id, address })

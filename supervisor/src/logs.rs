@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon::tls::Connection;
 use daemon::{Clock, Shutdown, grpc};
 use proto::supervisor::supervisor_server::{Supervisor, SupervisorServer};
 use proto::supervisor::{LogChunk, LogsRequest};
-use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -34,14 +34,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const MEASURE_EVERY: Duration = Duration::from_millis(500);
 
 /// Serves logs until `parts` is asked to stop.
-pub(crate) fn serve(listener: TcpListener, data: Arc<DataDir>, clock: Clock, parts: &Shutdown) {
+pub(crate) fn serve(
+    connections: ReceiverStream<io::Result<Connection>>,
+    data: Arc<DataDir>,
+    clock: Clock,
+    parts: &Shutdown,
+) {
     let readers = Arc::new(Semaphore::new(READERS_MAX));
     let logs = Logs { data, clock, readers, parts: parts.clone() };
-    let (asked, incoming) = (parts.clone(), grpc::incoming(listener, parts));
+    let asked = parts.clone();
     parts.spawn(async move {
         let served = grpc::server()
             .add_service(SupervisorServer::new(logs))
-            .serve_with_incoming_shutdown(incoming, asked.asked())
+            .serve_with_incoming_shutdown(connections, asked.asked())
             .await;
         if let Err(error) = served {
             tracing::error!(%error, "cannot serve logs any more");

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use coordination::{Change, Entry, Key, Keys, Mirror, MirrorEvent, Store, decode};
+use coordination::{Change, Entry, Key, Keys, Mirror, MirrorEvent, Store, WatermarkFile, decode};
 use daemon::Shutdown;
 use prost::Message as Record;
 use tokio::sync::mpsc;
@@ -17,10 +17,11 @@ use crate::engine::{Event, Fact, Stamped};
 pub(crate) fn follow(
     store: Arc<dyn Store>,
     keys: Keys,
+    memory: Option<WatermarkFile>,
     messages: mpsc::Sender<Message>,
     parts: &Shutdown,
 ) {
-    let mut mirror = Mirror::follow(store, keys.root(), parts);
+    let mut mirror = Mirror::follow_cluster(store, &keys, memory, parts);
     parts.spawn_until_asked(async move {
         loop {
             let event = match mirror.changed().await {
@@ -34,8 +35,12 @@ pub(crate) fn follow(
                     }
                     Event::Store(facts)
                 }
-                // The workers go on: what they run does not depend on the store.
-                MirrorEvent::Unavailable(_) => continue,
+                MirrorEvent::Restored(listing) => {
+                    Event::Restored(listing.entries.iter().filter_map(|e| put(&keys, e)).collect())
+                }
+                // The workers go on: what they run does not depend on the store, and one that went
+                // back is believed when people have accepted it.
+                MirrorEvent::Unavailable(_) | MirrorEvent::WentBack { .. } => continue,
             };
             if messages.send(Message::Engine(event)).await.is_err() {
                 return;
@@ -74,7 +79,7 @@ fn put(keys: &Keys, entry: &Entry) -> Option<Fact> {
         Key::Worker { topology, worker } => {
             Some(Fact::Worker { topology, worker, record: Some(stamped(entry)?) })
         }
-        Key::Leader => Some(Fact::Leader(Some(read(entry)?))),
+        Key::Leader => Some(Fact::Leader(Some(stamped(entry)?))),
         Key::Nimbus { id } => Some(Fact::Nimbus(id, Some(read(entry)?))),
         _ => None,
     }

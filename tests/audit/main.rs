@@ -6,15 +6,19 @@
 //! Arguments: `--folder=DIR` where to write; `--count=N` numbers each spout task emits at least;
 //! `--until-end` goes on from there until there is a file `DIR/end`; `--relay=async` has each relay
 //! wait for many numbers at a time, `--relay=blocking` gives spouts and relays threads of their own; `--grouping=NAME` says how the sinks
-//! read, by fields if nothing does.
+//! read, by fields if nothing does; `--pace=N` has each spout task emit N numbers a second.
+//!
+//! With `--rate=N` it is another topology: the one of `tests::ledger`, at a fixed rate, which writes
+//! down when everything happened and goes on from there when its processes start again.
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use daemon::Clock;
 use topology_api::NoOutput;
 use topology_api::prelude::{
     Args, AsyncBolt, Bolt, BoltResult, BuildError, Context, FailReason, Next, Output, Spout,
@@ -57,12 +61,17 @@ struct Numbers {
     until_end: bool,
     finished: bool,
     again: Vec<u64>,
+    /// How many numbers to emit a second, if not as many as can be.
+    pace: Option<u64>,
+    clock: Clock,
+    since: Instant,
 }
 
 impl Numbers {
     fn open(cx: &Context) -> std::io::Result<Self> {
         let folder = PathBuf::from(value(cx.arguments(), "--folder=").unwrap_or_default());
         let count = value(cx.arguments(), "--count=").and_then(|it| it.parse().ok());
+        let clock = Clock::system();
         Ok(Self {
             source: cx.task_index(),
             acked: appended(&folder, "acked", cx.task_index())?,
@@ -72,6 +81,17 @@ impl Numbers {
             until_end: cx.arguments().iter().any(|word| word == "--until-end"),
             finished: false,
             again: Vec::new(),
+            pace: value(cx.arguments(), "--pace=").and_then(|it| it.parse().ok()),
+            since: clock.now(),
+            clock,
+        })
+    }
+
+    /// Whether the next number's time has not come yet.
+    fn is_early(&self) -> bool {
+        self.pace.is_some_and(|pace| {
+            let since = self.clock.now().saturating_duration_since(self.since);
+            u128::from(self.next) * 1_000 >= u128::from(pace) * since.as_millis()
         })
     }
 
@@ -99,6 +119,7 @@ impl Spout for Numbers {
         let number = match self.again.pop() {
             Some(number) => number,
             None if self.is_finished()? => return Ok(Next::Finished),
+            None if self.is_early() => return Ok(Next::Idle),
             None => {
                 self.next += 1;
                 self.next - 1
@@ -184,6 +205,9 @@ fn value<'a>(args: &'a Args, start: &str) -> Option<&'a str> {
 }
 
 fn audit(args: &Args) -> Result<Topology, BuildError> {
+    if args.value("rate").is_some() {
+        return tests::ledger::declare(args);
+    }
     if value(args, "--folder=").is_none() {
         return Err(BuildError::new("audit", "say with --folder=DIR where to write"));
     }

@@ -8,7 +8,7 @@ use crate::{submit_audit, until_flowing};
 const UNTIL_END: [&str; 2] = ["--count=3000", "--until-end"];
 
 /// The workers of a topology that are on a supervisor: their process ids.
-fn on(cluster: &Cluster, name: &str, supervisor: &str) -> Vec<u32> {
+pub(crate) fn on(cluster: &Cluster, name: &str, supervisor: &str) -> Vec<u32> {
     let status = cluster.status(name);
     let workers = status["workers"].as_array().cloned().unwrap_or_default();
     let there = workers.iter().filter(|worker| worker["supervisor"] == supervisor);
@@ -16,13 +16,13 @@ fn on(cluster: &Cluster, name: &str, supervisor: &str) -> Vec<u32> {
 }
 
 /// How often each worker was restarted.
-fn restarts(cluster: &Cluster, name: &str) -> Vec<Value> {
+pub(crate) fn restarts(cluster: &Cluster, name: &str) -> Vec<Value> {
     let status = cluster.status(name);
     let workers = status["workers"].as_array().cloned().unwrap_or_default();
     workers.iter().map(|worker| worker["restarts"].clone()).collect()
 }
 
-fn end(cluster: &Cluster, audit: &Audit) {
+pub(crate) fn end(cluster: &Cluster, audit: &Audit) {
     audit.let_end();
     let status = cluster.until_finished("audit");
     assert_eq!(status["totals"]["pending"], 0, "a tree is still open: {}", status["totals"]);
@@ -127,10 +127,10 @@ fn a_machine_that_was_frozen_finds_its_workers_retired_and_stops_them() {
 }
 
 /// Numbers that look random, from a seed: Knuth's linear congruential generator.
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (self.0 >> 33) % limit
     }

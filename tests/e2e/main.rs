@@ -4,22 +4,29 @@
 //! that lie beside them: `cargo build -p cli -p tests -p examples` first.
 
 mod bad_binaries;
+mod chaos;
 mod counts;
 mod delivery;
 mod detection;
 mod ending;
 mod examples;
 mod failure;
+mod faults;
 mod fencing;
+mod high_availability;
 mod hostile;
 mod input_files;
 mod kills;
 mod memory;
+mod moves;
 mod outages;
 mod outputs;
+mod store_trouble;
+mod tls;
 mod trouble;
 mod verbs;
 
+use tests::ledger::{History, broken};
 use tests::{Audit, Cluster, program, until};
 
 /// Bytes of the record of a good thousand tuples.
@@ -44,4 +51,39 @@ fn submit_audit(cluster: &Cluster, name: &str, flags: &[&str], arguments: &[&str
 fn until_flowing(audit: &Audit, what: &str) {
     let before = audit.written();
     until(what, || audit.written() >= before + LOAD_BYTES);
+}
+
+/// Says what was measured, to whoever runs the tests with `--nocapture`.
+fn note(text: &str) {
+    use std::io::Write as _;
+    drop(writeln!(std::io::stderr(), "{text}"));
+}
+
+/// Submits the topology that writes ledgers under the name `ledger`, so many numbers a second from
+/// two spouts, and returns them.
+fn submit_ledger(cluster: &Cluster, rate: u64, flags: &[&str]) -> History {
+    let folder = cluster.scratch("ledger");
+    let (binary, written) = (path("audit"), format!("--folder={}", folder.display()));
+    let submit = ["submit", &binary, "--name", "ledger", "--wait"];
+    let rate = format!("--rate={rate}");
+    let tasks = ["--spouts=2", "--relays=3", "--sinks=3"];
+    cluster.does(&[&submit[..], flags, &["--", &written, &rate], &tasks].concat());
+    History::of(folder)
+}
+
+/// Waits until sinks have executed so many tuples more.
+#[track_caller]
+fn until_executed(history: &mut History, more: usize, what: &str) {
+    let before = history.executed().len();
+    until(what, || history.refresh().is_ok() && history.executed().len() >= before + more);
+}
+
+/// Lets the spouts of a ledger end, and asserts that every promise was kept.
+fn end_ledger(cluster: &Cluster, history: &mut History, what: &str) {
+    history.let_end().expect("the folder of the test can be written to");
+    cluster.until_finished("ledger");
+    history.refresh().expect("ledgers can be read");
+    let broken = broken(history, true);
+    assert!(broken.is_empty(), "{what}: {broken:#?}");
+    assert_eq!(history.open(), 0, "{what}: not everything was acked");
 }

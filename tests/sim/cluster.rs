@@ -64,6 +64,7 @@ impl Cluster {
                 tasks: executor.tasks.clone(),
                 incarnation: incarnation_of(base, restarts),
                 ownership: 0,
+                formers: Vec::new(),
             }
         };
         let route = |(worker, it): (&u32, &Assigned)| {
@@ -75,6 +76,7 @@ impl Cluster {
                 address: it.address.clone(),
                 since_version: it.since,
                 executors: executors.collect(),
+                released: Default::default(),
             }
         };
         let routes = self.workers.iter().map(route).collect();

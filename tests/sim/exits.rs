@@ -112,7 +112,7 @@ impl Exits {
                     batch.contributions.iter().for_each(|it| self.fail(it.root, reason));
                     batch.failures.iter().for_each(|it| self.fail(it.root, it.reason));
                 }
-                Item::EndOfStream { .. } | Item::Waiting { .. } => {
+                Item::EndOfStream { .. } | Item::Waiting { .. } | Item::Adopted { .. } => {
                     unreachable!("no source of a simulation ends, and no queue is told of")
                 }
             }

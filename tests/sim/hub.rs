@@ -160,7 +160,7 @@ impl Hub {
                     let at = self.ledgers.get(&executor).copied().unwrap_or(0);
                     self.tell(at, Message::Acks(executor, batch), env);
                 }
-                Item::EndOfStream { .. } | Item::Waiting { .. } => {
+                Item::EndOfStream { .. } | Item::Waiting { .. } | Item::Adopted { .. } => {
                     unreachable!("no source of a simulation ends, and no queue is told of")
                 }
             }

@@ -1,75 +1,16 @@
 //! A cluster of real processes: the `squall` binary started as a user would start it.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::MutexGuard;
+use std::time::{Duration, Instant};
 
+use daemon::Clock;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Etcd, Process, alone, get, processes_below, signal, until};
-
-/// How many lines of each log are shown when a test fails.
-const LINES_SHOWN: usize = 40;
-
-/// A program of this workspace, built beside the test that runs.
-///
-/// # Panics
-///
-/// If it is not there.
-#[must_use]
-pub fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a running program has a path");
-    let folder = test.parent().and_then(Path::parent).expect("tests lie in target/PROFILE/deps");
-    let path = folder.join(name);
-    assert!(
-        path.is_file(),
-        "{} is missing: run `cargo build -p cli -p tests -p examples` first",
-        path.display()
-    );
-    path
-}
-
-/// What a command came to.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// Its exit code; -1 if a signal ended it.
-    pub code: i32,
-    /// What it wrote to standard output.
-    pub stdout: String,
-    /// What it wrote to standard error.
-    pub stderr: String,
-}
-
-impl Outcome {
-    /// Runs a command of `squall` to its end, with nothing of the environment that it would read.
-    ///
-    /// # Panics
-    ///
-    /// If it cannot be started.
-    #[must_use]
-    pub fn of(arguments: &[&str]) -> Self {
-        let output = squall().args(arguments).output().expect("squall starts");
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
-    /// Its standard output as one JSON document.
-    ///
-    /// # Panics
-    ///
-    /// If it is none.
-    #[must_use]
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("not one JSON document ({error}): {self:?}"))
-    }
-}
+use crate::logs::{new_log, show_logs};
+use crate::{Etcd, Outcome, Process, alone, get, processes_below, signal, squall, until};
 
 /// One nimbus and some supervisors on an etcd of their own.
 ///
@@ -80,6 +21,10 @@ pub struct Cluster {
     supervisors: Vec<Process>,
     /// How many workers each supervisor takes.
     slots: usize,
+    /// More flags of each supervisor.
+    flags: Vec<Vec<String>>,
+    /// When its nimbus was started.
+    begun: Instant,
     /// Where clients reach the nimbus.
     address: String,
     /// Where the status is.
@@ -98,8 +43,19 @@ impl Cluster {
     /// If a process does not start.
     #[must_use]
     pub fn start(supervisors: usize, slots: usize) -> Self {
+        Self::start_with(Etcd::start, slots, vec![Vec::new(); supervisors])
+    }
+
+    /// Starts a cluster on an etcd of some kind, with a supervisor for each list of flags.
+    ///
+    /// # Panics
+    ///
+    /// If a process does not start.
+    #[must_use]
+    pub fn start_with(etcd: impl FnOnce() -> Etcd, slots: usize, flags: Vec<Vec<String>>) -> Self {
         let alone = alone();
-        let etcd = Etcd::start();
+        let etcd = etcd();
+        let (begun, supervisors) = (Clock::system().now(), flags.len());
         let folder = tempfile::tempdir().expect("there is room for temporary files");
         let (nimbus, address, http) =
             start_nimbus(&etcd, folder.path(), ["127.0.0.1:0", "127.0.0.1:0"]);
@@ -107,6 +63,8 @@ impl Cluster {
             nimbus,
             supervisors: Vec::new(),
             slots,
+            flags,
+            begun,
             address,
             http,
             etcd,
@@ -131,8 +89,15 @@ impl Cluster {
         command
             .args(["supervisor", "--etcd", &self.etcd.url(), "--cores-per-worker", "1"])
             .args(["--slots", &self.slots.to_string(), "--data-dir"])
-            .arg(self.supervisor_folder(number));
+            .arg(self.supervisor_folder(number))
+            .args(&self.flags[number]);
         Process::start(command, &new_log(self.folder.path(), &format!("supervisor-{number}")))
+    }
+
+    /// How long ago the first of its own processes was started; its etcd ran then.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        Clock::system().now().saturating_duration_since(self.begun)
     }
 
     /// The data folder of the nimbus.
@@ -165,6 +130,11 @@ impl Cluster {
     #[must_use]
     pub fn etcd_url(&self) -> String {
         self.etcd.url()
+    }
+
+    /// Its etcd.
+    pub fn etcd(&mut self) -> &mut Etcd {
+        &mut self.etcd
     }
 
     /// Its nimbus.
@@ -257,6 +227,17 @@ impl Cluster {
         self.supervisors[number].kill();
     }
 
+    /// Kills a supervisor and all its workers at once, as the power cut of a machine would, and
+    /// returns the workers.
+    pub fn kill_host(&mut self, number: usize) -> Vec<u32> {
+        let workers = processes_below(&self.supervisor_folder(number));
+        self.supervisors[number].kill();
+        for worker in &workers {
+            signal(*worker, Signal::SIGKILL);
+        }
+        workers
+    }
+
     /// Starts a supervisor again, in its old folder.
     pub fn restart_supervisor(&mut self, number: usize) {
         self.supervisors[number] = self.start_supervisor(number);
@@ -311,25 +292,12 @@ impl Cluster {
         std::fs::create_dir_all(&folder).expect("the folder of the test can be written to");
         folder
     }
-
-    /// Writes the end of every log to standard error.
-    fn show_logs(&self) {
-        let mut logs = Vec::new();
-        collect_logs(self.folder.path(), &mut logs);
-        for log in logs {
-            let text =
-                String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
-            let lines: Vec<&str> = text.lines().collect();
-            let end = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
-            drop(writeln!(std::io::stderr(), "== {}\n{end}", log.display()));
-        }
-    }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.show_logs();
+            show_logs(self.folder.path());
         }
         self.nimbus.kill();
         // First those who would start workers again.
@@ -343,22 +311,6 @@ impl Drop for Cluster {
 /// Whether a word of a status is this one, in whatever case.
 fn is(value: &Value, word: &str) -> bool {
     value.as_str().is_some_and(|text| text.eq_ignore_ascii_case(word))
-}
-
-/// The `squall` command, with nothing in its environment that it would read.
-///
-/// # Panics
-///
-/// If it was not built.
-#[must_use]
-pub fn squall() -> Command {
-    let mut command = Command::new(program("squall"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("SQUALL_") {
-            command.env_remove(name);
-        }
-    }
-    command
 }
 
 /// Starts a nimbus; returns it with where clients reach it and where its status is.
@@ -375,21 +327,4 @@ fn start_nimbus(
     let line = nimbus.line("nimbus listens on ");
     let (address, http) = line.split_once(", its status is at http://").expect("the ready line");
     (nimbus, address.to_owned(), http.to_owned())
-}
-
-/// A log for the next life of a daemon.
-fn new_log(folder: &Path, who: &str) -> PathBuf {
-    let mut logs = (0..).map(|life| folder.join(format!("{who}-{life}.log")));
-    logs.find(|log| !log.exists()).expect("numbers do not end")
-}
-
-fn collect_logs(folder: &Path, logs: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            collect_logs(&path, logs);
-        } else if path.extension().is_some_and(|extension| extension == "log") {
-            logs.push(path);
-        }
-    }
 }

@@ -2,7 +2,14 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -32,9 +39,53 @@ pub fn post(address: &str, path: &str, body: &str) -> io::Result<(u16, String)> 
     )
 }
 
-fn ask(address: &str, request: &str) -> io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect(address)?;
+/// Gets a document over TLS, as a browser that trusts the authorities in the file `ca` and shows a
+/// certificate, the files `identity`, if it has one.
+///
+/// # Errors
+///
+/// As [`get`], and if one end refuses the other.
+pub fn get_over_tls(
+    address: &str,
+    path: &str,
+    ca: &Path,
+    identity: Option<(&Path, &Path)>,
+) -> io::Result<(u16, String)> {
+    let other = |error: pem::Error| io::Error::other(error.to_string());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(ca).map_err(other)? {
+        roots.add(certificate.map_err(other)?).map_err(io::Error::other)?;
+    }
+    let builder = ClientConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(roots);
+    let config = match identity {
+        Some((cert, key)) => {
+            let cert = CertificateDer::from_pem_file(cert).map_err(other)?;
+            let key = PrivateKeyDer::from_pem_file(key).map_err(other)?;
+            builder.with_client_auth_cert(vec![cert], key).map_err(io::Error::other)?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host).to_owned();
+    let name = ServerName::try_from(host).map_err(io::Error::other)?;
+    let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    ask_on(StreamOwned::new(connection, connect(address)?), &request)
+}
+
+fn connect(address: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+fn ask(address: &str, request: &str) -> io::Result<(u16, String)> {
+    ask_on(connect(address)?, request)
+}
+
+fn ask_on(mut stream: impl Read + Write, request: &str) -> io::Result<(u16, String)> {
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;

@@ -2,20 +2,34 @@
 //!
 //! A test says what it claims in these words and nothing else: [`Cluster`] starts the `squall`
 //! binary as a user would, [`Etcd`] is a store of its own, [`Audit`] reads what the `audit`
-//! topology wrote. Everything listens on loopback, lives in a temporary folder, and ends with the
+//! topology wrote, [`ledger`] is a topology that writes down when everything happened.
+//! [`SecureCluster`] has TLS, on the machines of a [`Network`]. Everything listens on loopback or in
+//! namespaces of its own, lives in a temporary folder, and ends with the
 //! value that started it, by process id.
 
 mod audit;
 mod cluster;
+mod command;
 mod etcd;
 mod http;
+pub mod ledger;
+mod logs;
+mod network;
 mod process;
+mod proxy;
+mod secure;
+mod several;
 mod wait;
 
 pub use audit::{Audit, Number, Passage};
-pub use cluster::{Cluster, Outcome, program, squall};
+pub use cluster::Cluster;
+pub use command::{Outcome, program, squall};
 pub use etcd::Etcd;
-pub use http::{get, post};
+pub use http::{get, get_over_tls, post};
+pub use network::{Machine, Network};
 pub use nix::sys::signal::Signal;
 pub use process::{Process, processes_below, rss_bytes, signal};
+pub use proxy::{Proxy, Way, Weather};
+pub use secure::SecureCluster;
+pub use several::{Several, Shape};
 pub use wait::{DEADLINE, alone, until};

@@ -5,6 +5,7 @@
 
 mod documents;
 mod failures;
+mod faults;
 mod manifests;
 mod operating;
 mod sources;

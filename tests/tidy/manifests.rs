@@ -21,7 +21,16 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("examples", &["topology-api", "worker"]),
     (
         "bench",
-        &["topology-api", "proto", "daemon", "coordination", "nimbus", "supervisor", "worker"],
+        &[
+            "topology-api",
+            "proto",
+            "daemon",
+            "coordination",
+            "nimbus",
+            "supervisor",
+            "worker",
+            "tests",
+        ],
     ),
     ("cli", &["topology-api", "proto", "daemon", "coordination", "nimbus", "supervisor", "worker"]),
 ];

@@ -115,12 +115,30 @@ fn names_of_files_say_what_is_inside() {
 }
 
 #[test]
-fn etcd_stands_behind_one_file() {
+fn etcd_stands_behind_one_module() {
     let word = concat!("etcd_", "client");
     let breaches = named_in_code(word, |path| {
-        path == "coordination/src/etcd.rs" || path.starts_with("coordination/tests/")
+        path.starts_with("coordination/src/etcd") || path.starts_with("coordination/tests/")
     });
     report("go through `coordination::Store`", &breaches);
+}
+
+#[test]
+fn every_channel_is_dialled_where_tls_is_known() {
+    let mut breaches = Vec::new();
+    let shipped = ["cli/src/", "nimbus/src/", "supervisor/src/", "worker/src/"];
+    for file in files(&["rs"]).iter().filter(|it| shipped.iter().any(|of| it.path.starts_with(of)))
+    {
+        for (number, line) in code(file) {
+            // The socket of a supervisor has no TLS: only its user can open it.
+            let by_itself = line.contains(".connect()") || line.contains(".connect_lazy()");
+            if by_itself || line.contains("\"http://{") {
+                breaches.push(format!("{}:{number}: {}", file.path, line.trim()));
+            }
+        }
+    }
+    breaches.retain(|breach| !breach.contains("Endpoint::from_shared("));
+    report("dial with `daemon::grpc::connect` and its `Security`, or TLS is left out", &breaches);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use daemon::listen::Security;
 use daemon::{Backoff, Shutdown};
 use hyper_util::rt::TokioIo;
 use proto::supervisor::from_worker::Kind as Said;
@@ -50,7 +51,11 @@ struct Ends {
 
 impl Control {
     /// Dials the supervisor until `shutdown`, and reports to a nimbus while it is away.
-    pub(crate) fn start(launch: &Launch, hello: WorkerHello, shutdown: &Shutdown) -> Self {
+    pub(crate) fn start(
+        (launch, security): (&Launch, &Security),
+        hello: WorkerHello,
+        shutdown: &Shutdown,
+    ) -> Self {
         let (telling, told) = mpsc::channel(TOLD_MAX);
         let (report, reports) = watch::channel(WorkerReport::default());
         let ends = Ends {
@@ -61,6 +66,7 @@ impl Control {
         };
         let direct = Direct {
             me: Identity::of(launch),
+            security: security.clone(),
             reports,
             away: ends.away.subscribe(),
             nimbuses: ends.nimbuses.subscribe(),
@@ -71,6 +77,8 @@ impl Control {
         shutdown.spawn_until_asked(async move {
             let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
             loop {
+                let mut hello = hello.clone();
+                hello.released.clone_from(&ends.reports.borrow().released);
                 match converse(&socket, &hello, &ends).await {
                     Ok(()) => backoff.reset(),
                     Err(error) => {

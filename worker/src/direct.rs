@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use daemon::listen::Security;
 use daemon::{Backoff, Shutdown};
 use proto::nimbus::reports_client::ReportsClient;
 use proto::nimbus::{WorkerNews, WorkerNewsReply};
@@ -55,6 +56,8 @@ impl Identity {
 /// The way to nimbus.
 pub(crate) struct Direct {
     pub(crate) me: Identity,
+    /// How nimbus is dialled.
+    pub(crate) security: Security,
     /// The newest report.
     pub(crate) reports: watch::Receiver<WorkerReport>,
     /// Whether the supervisor is away.
@@ -126,7 +129,8 @@ impl Direct {
     async fn converse(&mut self, nimbus: &str) -> Result<(), tonic::Status> {
         let broken = |error: String| tonic::Status::unavailable(error);
         let endpoint = daemon::grpc::endpoint(nimbus).map_err(|error| broken(error.to_string()))?;
-        let channel = endpoint.connect().await.map_err(|error| broken(error.to_string()))?;
+        let channel = daemon::grpc::connect(endpoint, &self.security).await;
+        let channel = channel.map_err(|error| broken(error.to_string()))?;
         let (sending, sent) = mpsc::channel(1);
         let first = self.me.news(self.reports.borrow_and_update().clone());
         sending.send(first).await.map_err(|error| broken(error.to_string()))?;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use daemon::tls::{self, Files};
+
 use crate::engine::routing::Epoch;
 
 /// How a topology binary was started.
@@ -34,6 +36,8 @@ pub(crate) struct Launch {
     pub(crate) advertise: String,
     /// Loops to run; 0: as many as there are cores.
     pub(crate) cores: usize,
+    /// What to shake hands with; none: without TLS.
+    pub(crate) tls: Option<Files>,
 }
 
 /// What a worker was started with makes no sense.
@@ -58,6 +62,10 @@ impl Launch {
         let text = |name: &'static str| std::env::var(name).map_err(|_| LaunchError(name));
         let epoch = text("SQUALL_EPOCH")?;
         let (revision, restarts) = epoch.split_once('.').ok_or(LaunchError("SQUALL_EPOCH"))?;
+        let tls = match std::env::var_os(tls::CERT_VARIABLE) {
+            Some(cert) => Some(Files::new(cert, text(tls::KEY_VARIABLE)?, text(tls::CA_VARIABLE)?)),
+            None => None,
+        };
         let number = |text: &str| text.parse().map_err(|_| LaunchError("SQUALL_EPOCH"));
         Ok(Self {
             socket: text("SQUALL_SOCKET")?.into(),
@@ -69,6 +77,7 @@ impl Launch {
             listen: text("SQUALL_LISTEN")?,
             advertise: text("SQUALL_ADVERTISE")?,
             cores: text("SQUALL_CORES")?.parse().map_err(|_| LaunchError("SQUALL_CORES"))?,
+            tls,
         })
     }
 }

@@ -11,13 +11,14 @@ use topology_api::{Args, Topology};
 
 use crate::async_io::AsyncIo;
 use crate::engine::flow::Budget;
-use crate::engine::routing::{Epoch, ExecutorPlace, Route, Table};
+use crate::engine::routing::{Epoch, ExecutorPlace, Released, Route, Table};
 use crate::entry::{EX_SOFTWARE, complain, say};
 use crate::executor::core_loop::{CoreLoop, LoopStart};
 use crate::executor::counters::{Board, Snapshot, TaskCounters};
 use crate::executor::inbox::{Desired, Inbox, Message};
 use crate::executor::plan::{OwnExecutor, Plan};
 use crate::executor::routes::Routes;
+use crate::executor::seating::Seating;
 use crate::transport::Transport;
 
 /// How long open trees may take to end after ctrl-c.
@@ -44,15 +45,7 @@ impl Loops {
         let epoch = clock.now();
         let async_io = plan.has_async().then(AsyncIo::start).transpose()?;
         // Who looks whether all has ended must know of tasks whose loop has not begun yet.
-        let components = plan.topology.components();
-        let tasks: Vec<TaskCounters> = plan
-            .seated()
-            .flat_map(|(executor, _)| {
-                let name = &components[executor.component].name;
-                executor.tasks.clone().map(|task| TaskCounters::new(task, executor.index, name))
-            })
-            .collect();
-        plan.board.post(0, tasks.iter(), None);
+        plan.board.own(&counters_of(&plan, &plan.seating), |_| false);
         let threads = (0..inboxes.len())
             .map(|at| {
                 let start = LoopStart {
@@ -87,6 +80,17 @@ impl Loops {
         }
         drop(self.async_io);
     }
+}
+
+/// The counters, at nothing, of the tasks that are a worker's own.
+pub(crate) fn counters_of(plan: &Plan, seating: &Seating) -> Vec<TaskCounters> {
+    let components = plan.topology.components();
+    let own = seating.seats().filter(|seat| !seat.leaves).map(|seat| &seat.executor);
+    let tasks = own.flat_map(|executor| {
+        let name = &components[executor.component].name;
+        executor.tasks.clone().map(|task| TaskCounters::new(task, executor.index, name))
+    });
+    tasks.collect()
 }
 
 /// How many loops to run when nobody says.
@@ -133,6 +137,7 @@ fn run_unless(
             component: executor.component,
             tasks: executor.tasks,
             incarnation: 0,
+            ownership: 0,
         })
         .collect();
     let table = own_table(&topology, &executors);
@@ -142,7 +147,8 @@ fn run_unless(
     let shared = (loops, Arc::clone(&board), budget);
     let plan = Plan::new(topology, arguments, 0, executors, shared);
     let loops = Loops::start(plan, None, &clock)?;
-    let routes = Arc::new(Routes { table, links: BTreeMap::new() });
+    let seating = Arc::clone(&loops.plan.seating);
+    let routes = Arc::new(Routes::new(table, BTreeMap::new(), seating));
     loops.tell(|| Message::Routes(Arc::clone(&routes)));
     loops.tell(|| Message::Desired(Desired::Active));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -183,13 +189,12 @@ fn own_table(topology: &Topology, executors: &[OwnExecutor]) -> Table {
             tasks: executor.tasks.clone(),
             incarnation: executor.incarnation,
             ownership: 0,
+            formers: Vec::new(),
         })
         .collect();
     let epoch = Epoch { revision: 1, restarts: 0 };
-    Table::new(
-        1,
-        vec![Route { worker: 0, epoch, address: String::new(), since_version: 1, executors }],
-    )
+    let (address, released) = (String::new(), Released::default());
+    Table::new(1, vec![Route { worker: 0, epoch, address, since_version: 1, executors, released }])
 }
 
 /// Runs a topology here and prints a summary.

@@ -1,12 +1,17 @@
 //! A worker of a cluster: listens for its peers, attaches to its supervisor, and runs the executors
 //! it is assigned until it is told to stop.
 
+mod moves;
+mod table;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon::listen::Security;
+use daemon::tls::Tls;
 use daemon::{Clock, Shutdown};
-use proto::store::{AssignmentRecord, Epoch as WireEpoch};
+use proto::store::Epoch as WireEpoch;
 use proto::supervisor::desired_state::State;
 use proto::supervisor::to_worker::Kind as Told;
 use proto::supervisor::{DesiredState, RoutingTable, WorkerHello};
@@ -15,15 +20,16 @@ use topology_api::{Args, Topology, format_duration};
 use crate::control::Control;
 use crate::door::Door;
 use crate::engine::flow::Budget;
-use crate::engine::routing::{Epoch, ExecutorPlace, Route, Table, incarnation_of};
+use crate::engine::routing::Table;
 use crate::executor::counters::{Board, Snapshot};
 use crate::executor::inbox::{Desired, Message};
-use crate::executor::plan::{OwnExecutor, Plan};
+use crate::executor::plan::Plan;
 use crate::executor::routes::Routes;
 use crate::launch::Launch;
 use crate::local::{Loops, cores, until};
 use crate::report::{Facts, report};
 use crate::transport::{Config, FrameWriter, Listen, Receiver, Transport};
+use moves::Moves;
 
 /// How often the worker reports when nothing changes.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
@@ -49,6 +55,9 @@ pub(crate) enum Error {
     /// As above.
     #[error(transparent)]
     Transport(#[from] crate::transport::Error),
+    /// Its supervisor gave it files that cannot be used.
+    #[error(transparent)]
+    Tls(#[from] daemon::tls::TlsError),
 }
 
 /// Room in a frame for what stands with its largest tuple: places in trees, and the tuples that were
@@ -67,6 +76,13 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
     let shutdown = Shutdown::new();
     let loops = cores(launch.cores, &topology);
     let budget = Arc::new(Budget::new(topology.config().worker_memory(), loops));
+    let security = match launch.tls.clone() {
+        Some(files) => Security::Tls(Tls::open(files)?),
+        None => Security::Loopback,
+    };
+    if let Some(tls) = security.tls() {
+        tls.follow(&shutdown);
+    }
     let door = Arc::new(Door::new(clock.clone(), Arc::clone(&budget)));
     let config = Config {
         cluster: launch.cluster.clone(),
@@ -77,6 +93,7 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
         advertise: launch.advertise.clone(),
         frame_bytes_max: topology.config().tuple_max_bytes() as usize + AROUND_TUPLE_BYTES,
         budget: Arc::clone(&budget),
+        security: security.clone(),
     };
     let receiver = Arc::clone(&door) as Arc<dyn Receiver>;
     let transport = Transport::start(config, receiver, clock.clone(), shutdown.clone()).await?;
@@ -87,8 +104,9 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
         epoch: Some(WireEpoch { revision: launch.epoch.revision, restarts: launch.epoch.restarts }),
         pid: std::process::id(),
         address: transport.address(),
+        released: None,
     };
-    let control = Control::start(&launch, hello, &shutdown);
+    let control = Control::start((&launch, &security), hello, &shutdown);
     let board = Arc::new(Board::new(clock.clone()));
     let worker = Worker {
         transport,
@@ -98,9 +116,11 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
         clock,
         loops: None,
         table: Table::default(),
+        moves: Moves::default(),
         desired: Desired::Inactive,
         sequence: 0,
         told_waiting: false,
+        security,
         launch,
     };
     worker.obey(control, topology, arguments).await?;
@@ -120,10 +140,12 @@ struct Worker {
     clock: Clock,
     loops: Option<Loops>,
     table: Table,
+    moves: Moves,
     desired: Desired,
     sequence: u64,
     /// The others were told that tuples wait here.
     told_waiting: bool,
+    security: Security,
 }
 
 impl Worker {
@@ -146,9 +168,10 @@ impl Worker {
                         tracing::info!(reason = %stop.reason, "told to stop");
                         break;
                     }
-                    Some(Told::Assignment(assignment)) => {
+                    // What it runs stands in the tables; this comes before the first.
+                    Some(Told::Assignment(_)) => {
                         if let Some((topology, arguments)) = unbuilt.take() {
-                            self.start(&assignment, topology, arguments)?;
+                            self.start(topology, arguments)?;
                         }
                     }
                     Some(Told::Table(table)) => {
@@ -166,8 +189,9 @@ impl Worker {
                     break;
                 }
                 () = board.changed.notified() => {}
-                () = tokio::time::sleep(REPORT_EVERY) => {}
+                () = tokio::time::sleep(self.moves.look_again(REPORT_EVERY)) => {}
             }
+            self.settle_moves();
             if let Some(version) = self.transport.retired() {
                 tracing::info!(version, "a peer knows a newer incarnation of this worker");
                 break;
@@ -180,31 +204,14 @@ impl Worker {
         Ok(())
     }
 
-    fn start(
-        &mut self,
-        assignment: &AssignmentRecord,
-        topology: Topology,
-        arguments: Args,
-    ) -> Result<(), Error> {
-        let components = topology.components();
-        let executors: Vec<OwnExecutor> = assignment
-            .executors
-            .iter()
-            .filter_map(|record| {
-                Some(OwnExecutor {
-                    index: u16::try_from(record.index).ok()?,
-                    component: components.iter().position(|c| c.name == record.component)?,
-                    tasks: record.first_task..record.end_task,
-                    incarnation: incarnation_of(record.incarnation, self.launch.epoch.restarts),
-                })
-            })
-            .collect();
+    fn start(&mut self, topology: Topology, arguments: Args) -> Result<(), Error> {
         let loops = cores(self.launch.cores, &topology);
         let shared = (loops, Arc::clone(&self.board), Arc::clone(&self.budget));
-        let plan = Plan::new(topology, arguments, self.launch.worker, executors, shared);
+        let plan = Plan::new(topology, arguments, self.launch.worker, Vec::new(), shared);
         let loops = Loops::start(plan, Some(&self.transport), &self.clock)?;
-        let transport = self.transport.clone();
-        self.door.open(transport, Arc::clone(&loops.plan), Arc::clone(&loops.inboxes));
+        self.moves.begin(Arc::clone(&loops.plan.seating));
+        let (transport, inboxes) = (self.transport.clone(), Arc::clone(&loops.inboxes));
+        self.door.open((transport, Arc::clone(&loops.plan)), inboxes, Arc::default());
         self.loops = Some(loops);
         self.tell_routes();
         Ok(())
@@ -212,7 +219,8 @@ impl Worker {
 
     /// Adopts a routing table; false if this incarnation is retired in it.
     fn adopt(&mut self, wire: &RoutingTable) -> bool {
-        let table = table_of(wire);
+        let own = (self.launch.worker, self.launch.epoch);
+        let table = table::of(wire, own);
         if table.version() < self.table.version() {
             return true;
         }
@@ -225,18 +233,32 @@ impl Worker {
         true
     }
 
-    fn tell_routes(&self) {
+    /// Tells the loops and the door who has which tasks, and which of them are here.
+    fn tell_routes(&mut self) {
         let Some(loops) = &self.loops else { return };
+        self.moves.adopt(&self.table, (self.launch.worker, self.launch.epoch), &loops.plan);
+        self.moves.show(&loops.plan);
+        let seating = self.moves.seating();
         let links: BTreeMap<_, _> = self
             .table
             .workers()
             .iter()
             .filter_map(|route| Some((route.worker, self.transport.link(route.worker)?)))
             .collect();
-        let routes = Arc::new(Routes { table: self.table.clone(), links });
+        let routes = Arc::new(Routes::new(self.table.clone(), links, seating));
         loops.tell(|| Message::Routes(Arc::clone(&routes)));
+        self.door.adopt(routes);
         let desired = self.desired;
         loops.tell(|| Message::Desired(desired));
+    }
+
+    /// Takes note of executors that have left.
+    fn settle_moves(&mut self) {
+        let Some(loops) = &self.loops else { return };
+        let now = self.clock.now();
+        if self.moves.settle(now, &self.board, &self.transport) {
+            self.moves.show(&loops.plan);
+        }
     }
 
     fn desire(&mut self, state: DesiredState) {
@@ -274,6 +296,8 @@ impl Worker {
             table_version: self.table.version(),
             hung: hung(&loops.plan, &self.board),
             waiting: Duration::from_nanos(own),
+            released: self.moves.released(),
+            tls_refused: self.security.tls().map(Tls::refusals).unwrap_or_default(),
         };
         let report = report(&loops.plan, &self.board.snapshot(), &self.transport, &facts);
         control.report.send_replace(report);
@@ -303,29 +327,4 @@ fn tell_waiting(own: u64, told: bool, table: &Table, transport: &Transport) -> b
         }
     }
     own != 0
-}
-
-fn table_of(wire: &RoutingTable) -> Table {
-    let routes = wire
-        .workers
-        .iter()
-        .map(|route| {
-            let epoch = route.epoch.unwrap_or_default();
-            let place = |record: &proto::store::ExecutorRecord| ExecutorPlace {
-                index: u16::try_from(record.index).unwrap_or(u16::MAX),
-                component: record.component.clone(),
-                tasks: record.first_task..record.end_task,
-                incarnation: incarnation_of(record.incarnation, epoch.restarts),
-                ownership: record.ownership,
-            };
-            Route {
-                worker: route.worker,
-                epoch: Epoch { revision: epoch.revision, restarts: epoch.restarts },
-                address: route.address.clone(),
-                since_version: route.since_version,
-                executors: route.executors.iter().map(place).collect(),
-            }
-        })
-        .collect();
-    Table::new(wire.version, routes)
 }

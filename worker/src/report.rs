@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use proto::store::TaskResult;
+use proto::store::{Released, TaskResult};
 use proto::supervisor::{ErrorReport, Latency, LinkReport, TaskReport, Turned, WorkerReport};
 
 use crate::executor::counters::{Snapshot, TaskCounters};
@@ -21,6 +21,8 @@ pub(crate) struct Facts {
     pub(crate) hung: String,
     /// How long its oldest tuple waits in queues.
     pub(crate) waiting: Duration,
+    pub(crate) released: Option<Released>,
+    pub(crate) tls_refused: BTreeMap<String, u64>,
 }
 
 /// Makes a report.
@@ -74,12 +76,14 @@ pub(crate) fn report(
             })
             .collect(),
         table_version: facts.table_version,
+        released: facts.released.clone(),
         rss_bytes: resident_bytes().unwrap_or(0),
         held_bytes: plan.budget.used(),
         held_bytes_limit: plan.budget.limit(),
         turned_away: transport.turned_away().iter().map(turned).collect(),
         hung: facts.hung.clone(),
         waiting_ms: u64::try_from(facts.waiting.as_millis()).unwrap_or(u64::MAX),
+        tls_refused: facts.tls_refused.clone(),
     }
 }
 

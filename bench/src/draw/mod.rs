@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use self::chart::{Bar, Chart, Group};
 use crate::compare::Summary;
@@ -27,6 +28,9 @@ pub(crate) struct Draw {
     /// The page whose tables are replaced; pictures go into a folder of its name
     #[arg(long, value_name = "FILE", default_value = "docs/performance.md")]
     page: PathBuf,
+    /// The page with the table of faults
+    #[arg(long, value_name = "FILE", default_value = "docs/recovery.md")]
+    recovery_page: PathBuf,
     /// Show failures as JSON too
     #[arg(long)]
     json: bool,
@@ -101,6 +105,14 @@ pub(crate) fn run(draw: &Draw) -> Result<(), Problem> {
         }
     }
     std::fs::write(&draw.page, page).map_err(|error| written(&draw.page, &error))?;
+    let path = draw.results.join("recovery.jsonl");
+    if path.exists() {
+        let faults: Vec<Value> = lines(&path, &read(&path)?)?;
+        let page = read(&draw.recovery_page)?;
+        let page = replaced(&page, "recovery", &table::of_faults(&faults))?;
+        std::fs::write(&draw.recovery_page, page)
+            .map_err(|error| written(&draw.recovery_page, &error))?;
+    }
     say(&format!("drew {} and the pictures in {}", draw.page.display(), pictures.display()));
     Ok(())
 }
@@ -129,11 +141,16 @@ fn put(
     let path = pictures.join(name).with_extension("svg");
     std::fs::write(&path, chart.svg()).map_err(|error| written(&path, &error))?;
     let text = format!("![{}]({folder}/{name}.svg)\n\n{table}", chart.title);
-    *page = between_marks(page, name, &text).ok_or_else(|| {
+    *page = replaced(page, name, &text)?;
+    Ok(())
+}
+
+/// Puts a text between the marks of this name, which must be there.
+fn replaced(page: &str, name: &str, text: &str) -> Result<String, Problem> {
+    between_marks(page, name, text).ok_or_else(|| {
         let why = format!("the page has no lines `{}` and `{END}` behind it", begin(name));
         Problem::new(EX_DATAERR, "cannot put a table into the page", why, "add these lines")
-    })?;
-    Ok(())
+    })
 }
 
 const END: &str = "<!-- end -->";

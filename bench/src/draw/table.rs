@@ -1,5 +1,7 @@
 //! The same figures as Markdown tables.
 
+use serde_json::Value;
+
 use super::chart::short;
 use crate::compare::{Figure, Summary};
 use crate::figures::rounded;
@@ -57,6 +59,46 @@ fn cell(name: &str, figure: &Figure) -> String {
         return format!("{} [{} .. {}]", short(*median), short(*least), short(*greatest));
     }
     short(*median)
+}
+
+/// Measurements of a fault that get a column.
+const OF_FAULTS: [(&str, &str); 4] = [
+    ("flow_ms", "tuples flow through others"),
+    ("replayed_ms", "lost ones replayed and acked"),
+    ("served_ms", "a change is made"),
+    ("dip_percent", "missing elsewhere, %"),
+];
+
+/// A row a fault.
+pub(super) fn of_faults(faults: &[Value]) -> String {
+    let heads: Vec<&str> = OF_FAULTS.iter().map(|(_, head)| *head).collect();
+    let mut lines = vec![
+        format!(
+            "| fault | times | tuples/s | {} | replayed | others restarted | lost |",
+            heads.join(" | ")
+        ),
+        format!("|---|---|---|{}---|---|---|", "---|".repeat(OF_FAULTS.len())),
+    ];
+    for fault in faults {
+        let spread = |(name, _): &(&str, &str)| {
+            let quantile = |which: &str| Some(short(fault[*name][which].as_f64()?));
+            let both = quantile("p50").zip(quantile("p99"));
+            both.map_or_else(String::new, |(p50, p99)| format!("{p50} / {p99}"))
+        };
+        let spreads: Vec<String> = OF_FAULTS.iter().map(spread).collect();
+        let replayed = fault["replayed"].as_array().into_iter().flatten();
+        let replayed: u64 = replayed.filter_map(Value::as_u64).sum();
+        lines.push(format!(
+            "| {} | {} | {} | {} | {replayed} | {} | {} |",
+            fault["name"].as_str().unwrap_or_default(),
+            fault["count"],
+            fault["rate"],
+            spreads.join(" | "),
+            fault["restarts_of_untouched"],
+            fault["lost"],
+        ));
+    }
+    lines.join("\n")
 }
 
 /// A row a stage.

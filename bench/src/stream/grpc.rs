@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
 
+use daemon::listen::Security;
 use proto::transport::transport_server::{Transport, TransportServer};
 use proto::transport::{FromReceiver, FromSender, from_sender};
 use tokio::net::TcpListener;
@@ -86,7 +87,7 @@ async fn send<F: Feed>(address: &str, sender: Sender<F>) -> Result<Received, Pro
 where
     F::Tuple: Numbered,
 {
-    let channel = wire::connect(address).await.map_err(refused)?;
+    let channel = wire::connect(address, &Security::Loopback).await.map_err(refused)?;
     let sender = Arc::new(Mutex::new(sender));
     let frames = {
         let (sender, mut sequence) = (Arc::clone(&sender), 0);

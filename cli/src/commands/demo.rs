@@ -7,6 +7,8 @@ use clap::Args;
 use daemon::Clock;
 use proto::nimbus::SubmitReply;
 
+use daemon::listen::Security;
+
 use crate::client::Client;
 use crate::commands::dev::{remove, temporary_folder};
 use crate::commands::submit::{self, Submit, standing};
@@ -60,7 +62,7 @@ pub(crate) async fn run(demo: Demo, globals: &Globals) -> Result<(), Failure> {
         listen: loopback(0),
         http: loopback(0),
         advertise: None,
-        insecure: false,
+        security: Security::Loopback,
         slots: WORKERS,
         cores_per_worker: None,
     };
@@ -83,7 +85,7 @@ pub(crate) async fn run(demo: Demo, globals: &Globals) -> Result<(), Failure> {
 /// Submits this very program as the topology and watches it to its end.
 async fn count(cluster: &Embedded, files: Vec<PathBuf>, json: bool) -> Result<Outcome, Failure> {
     announce(cluster, files.len(), json)?;
-    let mut client = Client::new(vec![cluster.address.to_string()]);
+    let mut client = Client::new(vec![cluster.address.to_string()], Security::Loopback);
     let binary = std::env::current_exe()
         .map_err(|error| Failure::internal("cannot find this very program", error))?;
     let submit = Submit {

@@ -9,8 +9,8 @@ use crate::commands::{Globals, topology_name, topology_path, written};
 use crate::error::Failure;
 use crate::output::{self, Format, age, escape, grouped, latency};
 use crate::status::{
-    ClusterStatus, ComponentStatus, ErrorStatus, ResultStatus, SupervisorStatus, TopologyDetail,
-    TurnedStatus, WorkerStatus,
+    ClusterStatus, ComponentStatus, ErrorStatus, NimbusStatus, ResultStatus, SupervisorStatus,
+    TopologyDetail, TurnedStatus, WorkerStatus,
 };
 use crate::table::{Align, table};
 
@@ -62,20 +62,33 @@ async fn cluster(globals: &Globals) -> Result<(), Failure> {
 }
 
 fn cluster_text(cluster: &ClusterStatus, supervisors: Vec<SupervisorStatus>) -> String {
+    let scheme = if cluster.security == "tls" { "https" } else { "http" };
     let leader = match &cluster.leader {
         Some(leader) => {
-            format!("{} (gRPC {}, status http://{})", leader.id, leader.address, leader.http)
+            format!("{} (gRPC {}, status {scheme}://{})", leader.id, leader.address, leader.http)
         }
         None => "none now".into(),
     };
-    let mut text = facts(&[
+    let refused: u64 = cluster.tls_refused.values().sum();
+    let mut security = cluster.security.clone();
+    if refused > 0 {
+        security.push_str(&format!(", {refused} connections of nimbus refused"));
+    }
+    if !cluster.tls_problem.is_empty() {
+        security.push_str(&format!(", changed files not in use: {}", cluster.tls_problem));
+    }
+    let mut text = banner(cluster, &supervisors);
+    text.push_str(&facts(&[
         ("cluster", cluster.cluster.clone()),
         ("version", cluster.version.clone()),
         ("leader", leader),
         ("store", cluster.store.clone()),
+        ("security", security),
         ("topologies", cluster.topologies.to_string()),
         ("slots", format!("{} of {} used", cluster.slots_used, cluster.slots)),
-    ]);
+        ("refused", named(&cluster.refused)),
+    ]));
+    nimbuses(&mut text, scheme, &cluster.nimbuses);
     let headings = [
         ("SUPERVISOR", Align::Left),
         ("STATUS", Align::Left),
@@ -85,6 +98,7 @@ fn cluster_text(cluster: &ClusterStatus, supervisors: Vec<SupervisorStatus>) -> 
         ("USED", Align::Right),
         ("UP", Align::Right),
         ("LAST REPORT", Align::Right),
+        ("SECURITY", Align::Left),
     ];
     let by = |it: &SupervisorStatus| (format!("supervisor {}", it.id), it.turned_away.clone());
     let mut turned = vec![("nimbus".to_owned(), cluster.turned_away.clone())];
@@ -100,11 +114,55 @@ fn cluster_text(cluster: &ClusterStatus, supervisors: Vec<SupervisorStatus>) -> 
             it.slots_used.to_string(),
             age(it.up_ms),
             it.last_report_ms.map_or_else(|| "never".into(), |ms| format!("{ms}ms ago")),
+            it.security,
         ]
     };
     section(&mut text, &headings, supervisors.into_iter().map(row).collect());
     turned_away(&mut text, turned);
     text
+}
+
+fn nimbuses(text: &mut String, scheme: &str, nimbuses: &[NimbusStatus]) {
+    let headings = [
+        ("NIMBUS", Align::Left),
+        ("ROLE", Align::Left),
+        ("ADDRESS", Align::Left),
+        ("STATUS AT", Align::Left),
+        ("VERSION", Align::Left),
+        ("BINARIES", Align::Right),
+    ];
+    let row = |it: &NimbusStatus| {
+        vec![
+            it.id.clone(),
+            if it.leads { "leader" } else { "standby" }.to_owned(),
+            it.address.clone(),
+            format!("{scheme}://{}", it.http),
+            it.version.clone(),
+            it.binaries.to_string(),
+        ]
+    };
+    section(text, &headings, nimbuses.iter().map(row).collect());
+}
+
+/// Counts that are not 0, with their names.
+fn named(counts: &BTreeMap<String, u64>) -> String {
+    let counts = counts.iter().filter(|(_, count)| **count > 0);
+    counts.map(|(name, count)| format!("{name}={count}")).collect::<Vec<_>>().join(" ")
+}
+
+/// What nobody shall overlook: who lets in everybody.
+fn banner(cluster: &ClusterStatus, supervisors: &[SupervisorStatus]) -> String {
+    let open = supervisors.iter().filter(|it| it.security == "insecure").map(|it| it.id.as_str());
+    let nimbus = (cluster.security == "insecure").then_some("nimbus");
+    let open: Vec<&str> = nimbus.into_iter().chain(open).collect();
+    if open.is_empty() {
+        return String::new();
+    }
+    format!(
+        "INSECURE: whoever reaches a port of {} can run programs there; docs/security.md says how \
+         to change that\n\n",
+        open.join(", ")
+    )
 }
 
 fn topology_text(topology: &TopologyDetail) -> String {
@@ -144,10 +202,6 @@ fn components(text: &mut String, components: &[ComponentStatus]) {
         ("FAILED FOR", Align::Left),
         ("COUNTERS", Align::Left),
     ];
-    let named = |counts: &BTreeMap<String, u64>| {
-        let counts = counts.iter().filter(|(_, count)| **count > 0);
-        counts.map(|(name, count)| format!("{name}={count}")).collect::<Vec<_>>().join(" ")
-    };
     let row = |it: &ComponentStatus| {
         vec![
             it.name.clone(),

@@ -80,10 +80,10 @@ pub(crate) async fn run(dev: Dev, globals: &Globals) -> Result<(), Failure> {
             (folder.path().to_owned(), Some(folder))
         }
     };
-    let settings = settings(&dev, globals, data_dir);
+    let settings = settings(&dev, globals, data_dir)?;
     let cluster = Embedded::start(&settings).await?;
     let lived = match announce(&cluster, &settings, globals) {
-        Ok(()) => live(&dev, globals, &cluster, signal).await,
+        Ok(()) => live(&dev, globals, (&cluster, &settings), signal).await,
         Err(failure) => Err(failure),
     };
     output::note("stopping");
@@ -110,12 +110,12 @@ fn check(dev: &Dev) -> Result<(), Failure> {
 async fn live(
     dev: &Dev,
     globals: &Globals,
-    cluster: &Embedded,
+    (cluster, settings): (&Embedded, &Settings),
     signal: impl Future<Output = Exit>,
 ) -> Result<(), Failure> {
     let submitting = async {
         let Some(submit) = submission(dev) else { return Ok(()) };
-        let mut client = Client::new(vec![cluster.address.to_string()]);
+        let mut client = Client::new(vec![cluster.address.to_string()], settings.security.clone());
         let reply = submit::send(&mut client, &submit, globals.file.topology_pairs()?).await?;
         output::note(&format!(
             "  running  {} (squall describe {0}; squall logs {0} -f)",
@@ -132,19 +132,19 @@ async fn live(
     Ok(())
 }
 
-fn settings(dev: &Dev, globals: &Globals, data_dir: PathBuf) -> Settings {
+fn settings(dev: &Dev, globals: &Globals, data_dir: PathBuf) -> Result<Settings, Failure> {
     let file = &globals.file;
     let text = |given: &Option<String>, set: &Option<String>| given.clone().or(set.clone());
-    Settings {
+    Ok(Settings {
         cluster: text(&dev.cluster, &file.cluster).unwrap_or_else(|| CLUSTER.into()),
         data_dir,
         listen: dev.listen.or(file.nimbus.listen).unwrap_or(loopback(NIMBUS_PORT)),
         http: dev.http.or(file.nimbus.http).unwrap_or(loopback(HTTP_PORT)),
         advertise: text(&dev.advertise, &file.nimbus.advertise),
-        insecure: dev.insecure || file.insecure.unwrap_or(false),
+        security: globals.security(dev.insecure || file.insecure.unwrap_or(false))?,
         slots: dev.slots.or(file.supervisor.slots).unwrap_or(SLOTS),
         cores_per_worker: dev.cores_per_worker.or(file.supervisor.cores_per_worker),
-    }
+    })
 }
 
 fn announce(cluster: &Embedded, settings: &Settings, globals: &Globals) -> Result<(), Failure> {

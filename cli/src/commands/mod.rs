@@ -1,6 +1,7 @@
 //! The verbs, one a file: its flags, what it asks for, what it shows.
 
 pub(crate) mod activate;
+pub(crate) mod certs;
 pub(crate) mod deactivate;
 pub(crate) mod demo;
 pub(crate) mod describe;
@@ -10,12 +11,15 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod nimbus;
 pub(crate) mod rebalance;
+pub(crate) mod recover;
 pub(crate) mod submit;
 pub(crate) mod supervisor;
 
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use daemon::listen::Security;
+use daemon::tls::Tls;
 use proto::nimbus::Done;
 use serde_json::json;
 
@@ -34,12 +38,35 @@ pub(crate) struct Globals {
     pub(crate) nimbus: Vec<String>,
     /// The configuration file.
     pub(crate) file: File,
+    /// Our certificate and whom we trust, where TLS is asked for.
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Globals {
     /// A client of the cluster.
     pub(crate) fn client(&self) -> Client {
-        Client::new(self.nimbus.clone())
+        let security = self.tls.clone().map_or(Security::Loopback, Security::Tls);
+        Client::new(self.nimbus.clone(), security)
+    }
+
+    /// How a daemon listens and dials; `insecure` is the flag of that name.
+    pub(crate) fn security(&self, insecure: bool) -> Result<Security, Failure> {
+        match (&self.tls, insecure) {
+            (Some(_), true) => {
+                let why = "one asks for TLS everywhere, the other to do without it";
+                let fix = "leave out --insecure (SQUALL_INSECURE, `insecure` in the file), or the \
+                           TLS files";
+                Err(Failure::new(Exit::Config, "--insecure and TLS exclude each other", why, fix))
+            }
+            (Some(tls), false) => Ok(Security::Tls(tls.clone())),
+            (None, true) => {
+                tracing::warn!(
+                    "INSECURE: no TLS, so whoever reaches these ports can run programs here"
+                );
+                Ok(Security::Insecure)
+            }
+            (None, false) => Ok(Security::Loopback),
+        }
     }
 
     /// Shows a result: a sentence for people, a document for programs.
@@ -102,7 +129,9 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> Result<(), Failu
         Command::Deactivate(deactivate) => deactivate::run(deactivate, globals).await,
         Command::Kill(kill) => kill::run(kill, globals).await,
         Command::Rebalance(rebalance) => rebalance::run(rebalance, globals).await,
+        Command::Recover(recover) => recover::run(recover, globals).await,
         Command::Logs(logs) => logs::run(logs, globals).await,
+        Command::Certs(certs) => certs::run(certs, globals),
     }
 }
 

@@ -10,7 +10,7 @@ use topology_api::check_name;
 
 use crate::args::{address, size};
 use crate::commands::Globals;
-use crate::config::{File, HTTP_PORT, NIMBUS_PORT, loopback, required, size_in_file};
+use crate::config::{HTTP_PORT, NIMBUS_PORT, bad_value, loopback, required, size_in_file};
 use crate::daemons::{self, StoreFlags};
 use crate::embedded::data_dir;
 use crate::error::{Exit, Failure};
@@ -20,7 +20,8 @@ use crate::error::{Exit, Failure};
 #[command(before_help = "Examples:\n  \
     squall nimbus --etcd http://127.0.0.1:2379 --data-dir /var/lib/squall/nimbus\n  \
     squall nimbus --etcd http://db1:2379,http://db2:2379 --data-dir /data/nimbus \\\n    \
-        --listen 0.0.0.0:6627 --advertise nimbus1 --insecure")]
+        --listen 0.0.0.0:6627 --advertise nimbus1 \\\n    \
+        --tls-cert nimbus1.pem --tls-key nimbus1-key.pem --tls-ca ca.pem")]
 pub(crate) struct Nimbus {
     /// The coordination store, and what both daemons share.
     #[command(flatten)]
@@ -39,6 +40,9 @@ pub(crate) struct Nimbus {
     #[arg(long, value_name = "ADDR", env = "SQUALL_NIMBUS_HTTP", hide_env_values = true,
         value_parser = address)]
     http: Option<SocketAddr>,
+    /// With TLS: let everybody read the status, also without a certificate
+    #[arg(long, env = "SQUALL_NIMBUS_HTTP_OPEN_READ", hide_env_values = true)]
+    http_open_read: bool,
     /// The name others reach it under [default: the listen address]
     #[arg(long, value_name = "HOST", env = "SQUALL_NIMBUS_ADVERTISE", hide_env_values = true)]
     advertise: Option<String>,
@@ -46,25 +50,34 @@ pub(crate) struct Nimbus {
     #[arg(long, value_name = "SIZE", env = "SQUALL_NIMBUS_BINARY_MAX", hide_env_values = true,
         value_parser = size)]
     binary_max: Option<u64>,
+    /// How many nimbuses hold a binary before its submission is acknowledged [default: 1]
+    #[arg(long, value_name = "N", env = "SQUALL_NIMBUS_REPLICATION", hide_env_values = true,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    replication: Option<u32>,
 }
 
 /// Runs it until it is asked to stop.
 pub(crate) async fn run(nimbus: Nimbus, globals: &Globals) -> Result<(), Failure> {
-    let config = config(&nimbus, &globals.file)?;
     daemons::log(globals.format)?;
-    daemons::run("nimbus", &nimbus.store.etcd(&globals.file)?, async |store, clock, shutdown| {
+    let config = config(&nimbus, globals)?;
+    let etcd = nimbus.store.etcd(&globals.file)?;
+    let security = config.security.clone();
+    daemons::run("nimbus", (&etcd, &security), async |store, clock, shutdown| {
         let running = ::nimbus::start(config, store, clock, shutdown)
             .await
             .map_err(|error| daemons::nimbus_failure(&error))?;
         let ::nimbus::Running { address, http_address } = running;
-        let text = format!("nimbus listens on {address}, its status is at http://{http_address}");
+        let scheme = security.scheme();
+        let text =
+            format!("nimbus listens on {address}, its status is at {scheme}://{http_address}");
         let document = json!({ "address": address, "http_address": http_address });
         globals.show_ready(&text, &document)
     })
     .await
 }
 
-fn config(nimbus: &Nimbus, file: &File) -> Result<::nimbus::Config, Failure> {
+fn config(nimbus: &Nimbus, globals: &Globals) -> Result<::nimbus::Config, Failure> {
+    let file = &globals.file;
     let section = &file.nimbus;
     let dir = nimbus.data_dir.clone().or(section.data_dir.clone());
     let dir = required(dir, "--data-dir", "SQUALL_NIMBUS_DATA_DIR", "nimbus.data-dir")?;
@@ -81,14 +94,21 @@ fn config(nimbus: &Nimbus, file: &File) -> Result<::nimbus::Config, Failure> {
         let fix = format!("give another --id, or correct {}", data_dir.join("id").display());
         return Err(Failure::new(Exit::Config, "cannot start the nimbus", error, fix));
     }
+    let replication = nimbus.replication.or(section.replication).unwrap_or(1);
+    if replication == 0 {
+        return Err(bad_value("nimbus.replication", "it is 1 or more".to_owned()));
+    }
     let defaults = ::nimbus::Config::new(id, data_dir);
     Ok(::nimbus::Config {
         cluster: nimbus.store.cluster(file),
         listen: nimbus.listen.or(section.listen).unwrap_or(loopback(NIMBUS_PORT)),
         http: nimbus.http.or(section.http).unwrap_or(loopback(HTTP_PORT)),
         advertise: nimbus.advertise.clone().or(section.advertise.clone()),
-        insecure: nimbus.store.insecure(file),
+        security: globals.security(nimbus.store.insecure(file))?,
+        http_open_read: nimbus.http_open_read || section.http_open_read.unwrap_or(false),
         binary_bytes_max: binary_max.unwrap_or(defaults.binary_bytes_max),
+        replication,
+        remember_store: true,
         ..defaults
     })
 }

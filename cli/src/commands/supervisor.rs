@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::args::{address, size};
 use crate::commands::Globals;
-use crate::config::{File, SLOTS, bad_value, loopback, required, size_in_file};
+use crate::config::{SLOTS, bad_value, loopback, required, size_in_file};
 use crate::daemons::{self, StoreFlags};
 use crate::embedded::data_dir;
 use crate::error::Failure;
@@ -19,7 +19,8 @@ use crate::error::Failure;
     squall supervisor --etcd http://127.0.0.1:2379 --data-dir /var/lib/squall/supervisor \
         --slots 8\n  \
     squall supervisor --etcd http://db1:2379 --data-dir /data/supervisor --slots 8 \\\n    \
-        --listen 0.0.0.0:6700 --advertise machine7 --insecure")]
+        --listen 0.0.0.0:6700 --advertise machine7 \\\n    \
+        --tls-cert machine7.pem --tls-key machine7-key.pem --tls-ca ca.pem")]
 pub(crate) struct Supervisor {
     /// The coordination store, and what both daemons share.
     #[command(flatten)]
@@ -62,10 +63,11 @@ fn ports(text: &str) -> Result<(u16, u16), String> {
 
 /// Runs it until it is asked to stop.
 pub(crate) async fn run(supervisor: Supervisor, globals: &Globals) -> Result<(), Failure> {
-    let config = config(&supervisor, &globals.file)?;
-    let etcd = supervisor.store.etcd(&globals.file)?;
     daemons::log(globals.format)?;
-    daemons::run("supervisor", &etcd, async |store, clock, shutdown| {
+    let config = config(&supervisor, globals)?;
+    let etcd = supervisor.store.etcd(&globals.file)?;
+    let security = config.security.clone();
+    daemons::run("supervisor", (&etcd, &security), async |store, clock, shutdown| {
         let running = supervisor::start(config, store, clock, shutdown)
             .await
             .map_err(|error| daemons::supervisor_failure(&error))?;
@@ -75,7 +77,8 @@ pub(crate) async fn run(supervisor: Supervisor, globals: &Globals) -> Result<(),
     .await
 }
 
-fn config(supervisor: &Supervisor, file: &File) -> Result<supervisor::Config, Failure> {
+fn config(supervisor: &Supervisor, globals: &Globals) -> Result<supervisor::Config, Failure> {
+    let file = &globals.file;
     let section = &file.supervisor;
     let dir = supervisor.data_dir.clone().or(section.data_dir.clone());
     let dir = required(dir, "--data-dir", "SQUALL_SUPERVISOR_DATA_DIR", "supervisor.data-dir")?;
@@ -90,10 +93,11 @@ fn config(supervisor: &Supervisor, file: &File) -> Result<supervisor::Config, Fa
         slots: supervisor.slots.or(section.slots).unwrap_or(SLOTS),
         listen: supervisor.listen.or(section.listen).unwrap_or(loopback(0)),
         advertise: supervisor.advertise.clone().or(section.advertise.clone()),
-        insecure: supervisor.store.insecure(file),
+        security: globals.security(supervisor.store.insecure(file))?,
         cores_per_worker: supervisor.cores_per_worker.or(section.cores_per_worker),
         worker_ports: supervisor.worker_ports.or(ports_in_file),
         binaries_bytes_max: binaries_max.unwrap_or(defaults.binaries_bytes_max),
+        remember_store: true,
         ..defaults
     })
 }

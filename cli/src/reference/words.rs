@@ -10,7 +10,8 @@ This page is made from the code by a test, which fails when the two differ.
 
 A flag wins over its environment variable, which wins over the file given with `--config`, which
 wins over the default. A key of the file that nobody knows is an error, and so is a value that is
-not allowed. What can be set is checked at the start: nothing is read again while a process runs.
+not allowed. What can be set is checked at the start: nothing is read again while a process runs, but
+for the files of `--tls-cert`, `--tls-key` and `--tls-ca`.
 
 Durations are whole numbers with units: `250ms`, `30s`, `1m30s`, `2h`, `1d`. Sizes are bytes, or
 numbers with a unit: `64MiB` and `1.5GiB` (powers of 1024), `10KB` (thousands). Names are 1 to 128
@@ -42,7 +43,9 @@ above stands for a section here.
 ```toml
 cluster = \"default\"
 etcd = [\"http://10.0.0.1:2379\", \"http://10.0.0.2:2379\", \"http://10.0.0.3:2379\"]
-insecure = true
+tls-cert = \"/etc/squall/node.pem\"
+tls-key = \"/etc/squall/node-key.pem\"
+tls-ca = \"/etc/squall/ca.pem\"
 
 [client]
 nimbus = [\"10.0.0.1:6627\", \"10.0.0.2:6627\"]
@@ -53,6 +56,7 @@ data-dir = \"/var/lib/squall/nimbus\"
 listen = \"0.0.0.0:6627\"
 http = \"0.0.0.0:8080\"
 binary-max = \"512MiB\"
+replication = 2
 
 [supervisor]
 data-dir = \"/var/lib/squall/supervisor\"
@@ -73,7 +77,7 @@ message_timeout = \"1m\"
 | `RUST_LOG` | daemons, `squall dev`, workers | what is logged, as in `info,nimbus=debug`; without it everything from INFO up. Workers inherit it from their supervisor |
 | `NO_COLOR` | the same | if it is set, logs on a terminal have no colours |
 | `PATH`, `HOME`, `LANG`, `TZ`, `RUST_BACKTRACE` | workers | inherited from their supervisor; nothing else is |
-| `SQUALL_MODE`, `SQUALL_SOCKET`, `SQUALL_TOKEN`, `SQUALL_TOPOLOGY`, `SQUALL_NAME`, `SQUALL_WORKER`, `SQUALL_EPOCH`, `SQUALL_LISTEN`, `SQUALL_ADVERTISE`, `SQUALL_CORES`, `SQUALL_CONFIG` | topology binaries | set by the supervisor for its workers, and `SQUALL_MODE=describe` by `squall submit`. Do not set them yourself: a `squall` started with `SQUALL_MODE` takes itself for a topology |
+| `SQUALL_MODE`, `SQUALL_SOCKET`, `SQUALL_TOKEN`, `SQUALL_TOPOLOGY`, `SQUALL_NAME`, `SQUALL_WORKER`, `SQUALL_EPOCH`, `SQUALL_LISTEN`, `SQUALL_ADVERTISE`, `SQUALL_CORES`, `SQUALL_CONFIG`, and the `SQUALL_TLS_` ones above | topology binaries | set by the supervisor for its workers, and `SQUALL_MODE=describe` by `squall submit`. Do not set them yourself: a `squall` started with `SQUALL_MODE` takes itself for a topology |
 ";
 
 /// Which values a flag takes, by the name of its value and its own.
@@ -91,6 +95,7 @@ pub(super) fn value(name: &str, long: &str) -> &'static str {
         ("URLS", _) => "`http://host:port`, several separated by commas (in the file a list)",
         ("DIR", _) => "a folder; it is made if it is not there",
         ("FILE", _) => "a file",
+        ("DAYS", _) => "a number of days, 1 or more",
         ("BINARY", _) => "a program",
         ("BINARY ARGS", _) => "a program, and words for it",
         ("ARGS", _) => "words",
@@ -127,19 +132,30 @@ pub(super) fn reason(of: &str, setting: &str) -> &'static str {
         ("squall", "config") => "no file is looked for",
         (_, "etcd") => "no default, so that nobody writes into the wrong store; name all members",
         (_, "cluster") => "all keys lie below it, so clusters that share an etcd do not meet",
-        (_, "insecure") => "whoever reaches a port can run programs, and there is no TLS yet",
+        (_, "insecure") => "whoever reaches a port can run programs; see [security](security.md)",
+        ("squall", "tls_cert" | "tls_key" | "tls_ca") => {
+            "none: nothing but loopback is listened on; see [security](security.md)"
+        }
+        (_, "etcd_ca" | "etcd_cert" | "etcd_key") => {
+            "none: whoever runs etcd says what it wants; read once, at the start"
+        }
+        ("nimbus", "http_open_read") => "who may see what runs is who may change it",
         ("nimbus", "id") => "must be the same after a restart and different from the others'",
         (_, "data_dir") => "no default, because what lies there must outlive the process",
-        ("nimbus", "listen") => "Storm's port, on loopback: see `--insecure`",
-        ("nimbus", "http") => "Storm's port, on loopback: see `--insecure`",
+        ("nimbus", "listen") => "Storm's port, on loopback: see `--tls-cert`",
+        ("nimbus", "http") => "Storm's port, on loopback: see `--tls-cert`",
         (_, "advertise") => "must be given where it listens on every address of the machine",
         ("nimbus", "binary_max") => {
             "room for a binary with debug information; bounds the disk a submit fills"
         }
+        ("nimbus", "replication") => {
+            "one nimbus alone can take submissions; give 2 where 2 or more run, so that the loss of \
+             one loses no binary"
+        }
         ("supervisor", "slots") => {
             "Storm's four; a slot is a process, and each takes its share of the cores"
         }
-        ("supervisor", "listen") => "serves logs to the nimbus; loopback: see `--insecure`",
+        ("supervisor", "listen") => "serves logs to the nimbus; loopback: see `--tls-cert`",
         ("supervisor", "cores_per_worker") => "all slots together use the machine once",
         ("supervisor", "worker_ports") => {
             "needed only where a firewall must know them; give as many as slots and some to spare"

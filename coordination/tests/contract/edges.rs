@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordination::{Error, EtcdStore, Guard, Mirror, MirrorEvent, Store, Transaction};
+use coordination::{
+    Error, EtcdStore, Guard, Keys, Mirror, MirrorEvent, Operation, Store, Transaction,
+    WatermarkFile,
+};
 use daemon::Shutdown;
+use proto::store::RecoveryRecord;
 
 use crate::stand::{EtcdServer, put};
 
@@ -30,19 +34,43 @@ async fn a_member_that_is_down_does_not_stop_the_store() {
 }
 
 #[tokio::test]
-async fn a_mirror_does_not_believe_a_store_that_went_back() {
+async fn a_mirror_does_not_believe_a_store_that_went_back_before_people_accept_it() {
     let (server, store) = EtcdServer::start().await;
-    let operations = vec![put("m/1", "")];
-    store.commit(Transaction { guards: vec![], operations }).await.unwrap();
-    let shutdown = Shutdown::new();
-    let mut mirror = Mirror::follow(Arc::new(store), "m/".to_owned(), &shutdown);
+    let (store, keys) = (Arc::new(store), Keys::new("test").unwrap());
+    store.commit(transaction(vec![put(&keys.leader(), "")])).await.unwrap();
+    let (folder, shutdown) = (tempfile::tempdir().unwrap(), Shutdown::new());
+    let memory = || Some(WatermarkFile::new(folder.path(), "test"));
+    let mut mirror = Mirror::follow_cluster(store.clone(), &keys, memory(), &shutdown);
     assert!(matches!(mirror.changed().await, MirrorEvent::Snapshot(_)));
 
     server.wipe().await;
+    until_it_went_back(&mut mirror).await;
+    let mut restarted = Mirror::follow_cluster(store.clone(), &keys, memory(), &shutdown);
+    until_it_went_back(&mut restarted).await;
+
+    let record = RecoveryRecord { count: 1, at_ms: 0 };
+    let accept = coordination::put(keys.recovery(), &record, None);
+    store.commit(transaction(vec![accept])).await.unwrap();
+    for mirror in [&mut mirror, &mut restarted] {
+        loop {
+            match mirror.changed().await {
+                MirrorEvent::Restored(listing) => break assert_eq!(listing.entries.len(), 1),
+                MirrorEvent::Unavailable(_) | MirrorEvent::WentBack { .. } => {}
+                event => panic!("it is not said that the store went back: {event:?}"),
+            }
+        }
+    }
+}
+
+fn transaction(operations: Vec<Operation>) -> Transaction {
+    Transaction { guards: Vec::new(), operations }
+}
+
+async fn until_it_went_back(mirror: &mut Mirror) {
     loop {
         match mirror.changed().await {
-            MirrorEvent::Unavailable(text) if text.contains("went back from revision 2 to 1") => {
-                break;
+            MirrorEvent::WentBack { seen, found } => {
+                return assert_eq!((seen.revision, found.revision), (2, 1));
             }
             MirrorEvent::Unavailable(_) => {}
             event => panic!("an empty store is shown as if its keys had been deleted: {event:?}"),

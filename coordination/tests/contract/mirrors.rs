@@ -26,7 +26,7 @@ struct Known {
 impl Known {
     fn learn(&mut self, event: MirrorEvent) {
         match event {
-            MirrorEvent::Snapshot(listing) => {
+            MirrorEvent::Snapshot(listing) | MirrorEvent::Restored(listing) => {
                 let all = listing.entries.into_iter();
                 self.values = all.map(|entry| (entry.key, entry.value)).collect();
                 self.snapshots += 1;
@@ -43,7 +43,7 @@ impl Known {
                     }
                 }
             }
-            MirrorEvent::Unavailable(_) => self.outages += 1,
+            MirrorEvent::Unavailable(_) | MirrorEvent::WentBack { .. } => self.outages += 1,
         }
     }
 

@@ -16,6 +16,13 @@ pub enum Command {
         /// What to say.
         answer: Result<Reply, Refusal>,
     },
+    /// Fetch a binary from one of these nimbuses, and tell what is held then.
+    FetchBinary {
+        /// Its digest.
+        digest: String,
+        /// Where gRPC endpoints of nimbuses are that have it.
+        from: Vec<String>,
+    },
     /// Remove a binary that no topology uses any more.
     RemoveBinary {
         /// Its digest.
@@ -124,6 +131,21 @@ impl Refusal {
         Self::new(RefusalKind::StoreSilent, "nothing was done", reason, fix)
     }
 
+    /// Says that the coordination store takes no writes, for this reason.
+    #[must_use]
+    pub fn store_read_only(reason: &str) -> Self {
+        let fix = "see to etcd, then try again; what runs keeps running";
+        Self::new(RefusalKind::StoreSilent, "nothing was done", reason, fix)
+    }
+
+    /// Says that the coordination store has gone back, which nobody has accepted.
+    #[must_use]
+    pub fn store_went_back(reason: &str) -> Self {
+        let fix = "bring the right etcd back, or accept what this one holds with `squall recover`: \
+                   what runs and is not in it then stops";
+        Self::new(RefusalKind::StoreSilent, "nothing was done", reason, fix)
+    }
+
     /// Says that another nimbus has to be asked.
     #[must_use]
     pub fn not_leader(address: Option<String>) -> Self {
@@ -132,6 +154,6 @@ impl Refusal {
             None => "try again in a moment".to_owned(),
         };
         let why = if address.is_some() { "another one leads" } else { "no leader is known yet" };
-        Self::new(RefusalKind::NotLeader(address), "this nimbus cannot answer", why, fix)
+        Self::new(RefusalKind::NotLeader(address), "this nimbus cannot do that", why, fix)
     }
 }

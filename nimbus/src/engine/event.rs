@@ -1,13 +1,13 @@
 //! What can happen to the engine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use coordination::{Key, Revision};
+use coordination::{Key, Revision, Watermark};
 use proto::nimbus::WorkerNews;
 use proto::store::{
-    AssignedRecord, AssignmentRecord, LeaderRecord, RequestRecord, SupervisorRecord, TaskResult,
-    TopologyRecord, TopologySpec, WorkerRecord,
+    AssignedRecord, AssignmentRecord, LeaderRecord, NimbusRecord, RequestRecord, SupervisorRecord,
+    TaskResult, TopologyRecord, TopologySpec, WorkerRecord,
 };
 use proto::supervisor::SupervisorReport;
 
@@ -34,6 +34,21 @@ pub enum Event {
     Changes(Vec<Fact>),
     /// The store does not answer, for this reason.
     StoreSilent(String),
+    /// The store has gone back, and nobody has accepted that.
+    StoreWentBack {
+        /// How far it was seen.
+        seen: Watermark,
+        /// How far it is now.
+        found: Watermark,
+    },
+    /// What the last look at the store's health showed.
+    StoreHealth(Health),
+    /// This nimbus holds these binaries, and has found them whole.
+    Holds(BTreeSet<String>),
+    /// A submission on its way needs this binary: it stays though no topology names it yet.
+    Promised(String),
+    /// Something of an earlier leader or incarnation was refused.
+    Refused(Stale),
     /// This nimbus leads from now on.
     Leads {
         /// Revision at which it was elected: nothing is decided on an older view.
@@ -63,11 +78,48 @@ pub enum Event {
     Tick,
 }
 
+/// What a look at the store's health shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// It takes writes.
+    #[default]
+    Fine,
+    /// It answers but takes no writes, for this reason.
+    ReadOnly(String),
+    /// It does not answer, for this reason.
+    Silent(String),
+}
+
+/// What was refused because who sent it is out of date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stale {
+    /// A write of this nimbus: another was elected since.
+    Write,
+    /// A leader's wish that this nimbus keep a binary: another was elected since.
+    Keep,
+    /// A report to this nimbus by a supervisor that knows of a later leader.
+    Leadership,
+}
+
+impl Stale {
+    /// What it is called in the status and in metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Write => "stale-leader-write",
+            Self::Keep => "stale-leader-binary",
+            Self::Leadership => "stale-leader-report",
+        }
+    }
+}
+
 /// Why a write was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteFailure {
     /// The store had changed: look again, then decide again.
     Conflict,
+    /// Another nimbus was elected since.
+    Fenced,
     /// The store did not answer: it may or may not be done.
     Unavailable(String),
     /// The store will never take it.
@@ -90,6 +142,8 @@ pub struct Fact {
 pub enum Record {
     /// Of `leader`.
     Leader(LeaderRecord),
+    /// Of `nimbuses/`.
+    Nimbus(NimbusRecord),
     /// Of `supervisors/`.
     Supervisor(SupervisorRecord),
     /// Of `topologies/`.

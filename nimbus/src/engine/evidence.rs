@@ -88,7 +88,7 @@ impl Engine {
     pub fn retired(&self, news: &WorkerNews) -> Option<Retired> {
         let epoch = news.epoch.unwrap_or_default();
         let is_current = self.elected.is_some_and(|elected| self.view.revision >= elected);
-        if !is_current || self.store_problem.is_some() || epoch.revision > self.view.revision {
+        if !is_current || self.store.problem().is_some() || epoch.revision > self.view.revision {
             return None;
         }
         let retired = |reason: &str| {

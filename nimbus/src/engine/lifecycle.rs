@@ -12,9 +12,9 @@ pub enum Move {
     Activate,
     /// Its spouts stop.
     Deactivate,
-    /// Its executors are to be placed anew, once its tuple trees have ended.
+    /// Its executors are to be placed anew.
     Rebalance,
-    /// They were placed anew.
+    /// They were, and all that moves has moved.
     Rebalanced,
     /// All its spouts are done and all trees have ended.
     Finish,
@@ -43,11 +43,11 @@ pub fn next(
     match (status, action) {
         (Active | Inactive, Activate) => Ok(Active),
         (Active | Inactive, Deactivate) => Ok(Inactive),
-        (Active | Inactive, Rebalance) => Ok(Rebalancing),
+        (Active | Inactive | Rebalancing, Rebalance) => Ok(Rebalancing),
         (Rebalancing, Rebalanced) => Ok(if resume == Inactive { Inactive } else { Active }),
         (Active | Inactive | Rebalancing, Finish) => Ok(Finished),
         (Active | Inactive | Rebalancing | Finished | Killed, Kill) => Ok(Killed),
-        (Rebalancing, Activate | Deactivate | Rebalance) => Err("it is being rebalanced"),
+        (Rebalancing, Activate | Deactivate) => Err("it is being rebalanced"),
         (Finished, Activate | Deactivate | Rebalance | Rebalanced | Finish) => {
             Err("it has finished")
         }
@@ -104,7 +104,10 @@ mod tests {
                     Some(Killed),
                 ],
             ),
-            (Rebalancing, [refused, refused, refused, Some(Active), Some(Finished), Some(Killed)]),
+            (
+                Rebalancing,
+                [refused, refused, Some(Rebalancing), Some(Active), Some(Finished), Some(Killed)],
+            ),
             (Finished, [refused, refused, refused, refused, refused, Some(Killed)]),
             (Killed, [refused, refused, refused, refused, refused, Some(Killed)]),
             (Unspecified, [refused; 6]),

@@ -11,19 +11,24 @@
 //! | `reports`, `counters` | what supervisors and workers report |
 //! | `evidence`, `liveness` | what is heard of a machine, and who is lost |
 //! | `flapping` | who comes and goes, and when not to move much |
+//! | `health` | whether the store answers, takes writes, and is the one that was decided on |
+//! | `copies` | which binaries this nimbus is to hold, and which topologies lack theirs |
 //! | `lifecycle` | what may happen to a topology when |
 //! | `requests` | what people ask for |
 //! | `reconcile` | what has to happen by itself |
 //! | `parallelism`, `scheduler`, `generation` | which executors there are, where they go, and how that is written down |
 
 pub mod command;
+mod copies;
 pub mod counters;
 pub mod event;
 mod evidence;
 pub mod flapping;
 mod generation;
+mod health;
 pub mod lifecycle;
 pub mod liveness;
+mod moves;
 pub mod parallelism;
 mod placing;
 mod reconcile;
@@ -40,8 +45,10 @@ use coordination::Revision;
 use proto::store::{SupervisorRecord, TopologyStatus};
 
 use command::{Command, Plan, Refusal, RefusalKind, Reply};
-use event::{Event, Now, Request, WriteFailure};
+use copies::Copies;
+use event::{Event, Now, Request, Stale, WriteFailure};
 use flapping::{Caution, Flapping};
+use health::StoreHealth;
 use liveness::{Liveness, Patience, Verdict};
 use reports::Reports;
 use view::View;
@@ -61,6 +68,8 @@ const QUARANTINE: Duration = Duration::from_secs(30);
 /// Decides what runs where.
 #[derive(Debug)]
 pub struct Engine {
+    /// Which nimbus this is.
+    id: String,
     view: View,
     reports: Reports,
     liveness: Liveness,
@@ -70,8 +79,10 @@ pub struct Engine {
     supervisors: BTreeMap<String, SupervisorRecord>,
     /// Revision of this nimbus's election, while it leads.
     elected: Option<Revision>,
-    /// Why the store does not answer, while it does not.
-    store_problem: Option<String>,
+    store: StoreHealth,
+    copies: Copies,
+    /// How often something of an earlier leader or incarnation was refused.
+    refused: BTreeMap<Stale, u64>,
     /// The write on its way.
     writing: Option<Writing>,
     /// No write before this.
@@ -84,8 +95,9 @@ pub struct Engine {
     phases: BTreeMap<String, Phase>,
     /// Why a topology has no workers, where that is so.
     unplaced: BTreeMap<String, String>,
-    /// Topologies whose records the store refused: left alone until then, for the sake of others.
-    quarantined: BTreeMap<String, Instant>,
+    /// Topologies whose records the store refused: left alone until then, for the sake of others,
+    /// and why.
+    quarantined: BTreeMap<String, (Instant, String)>,
     /// When this engine last had something to take in.
     last: Instant,
 }
@@ -96,8 +108,6 @@ struct Writing {
     topology: String,
     /// Who asked for it, and what to answer.
     reply: Option<(u64, Reply)>,
-    /// The binary that may be no longer used.
-    freed: Option<String>,
     /// The revision that shows it; `None` while it is not done.
     done: Option<Revision>,
 }
@@ -115,7 +125,6 @@ struct Phase {
 struct Decision {
     plan: Plan,
     reply: Option<Reply>,
-    freed: Option<String>,
 }
 
 impl Engine {
@@ -123,6 +132,7 @@ impl Engine {
     #[must_use]
     pub fn new(patience: Patience, now: Now) -> Self {
         Self {
+            id: String::new(),
             view: View::default(),
             reports: Reports::default(),
             liveness: Liveness::new(patience, now.at),
@@ -130,7 +140,9 @@ impl Engine {
             caution: Caution::new(now.at),
             supervisors: BTreeMap::new(),
             elected: None,
-            store_problem: None,
+            store: StoreHealth::default(),
+            copies: Copies::default(),
+            refused: BTreeMap::new(),
             writing: None,
             hold_until: None,
             waiting: VecDeque::new(),
@@ -142,12 +154,19 @@ impl Engine {
         }
     }
 
+    /// Says which nimbus of the cluster this is: its own record is no other nimbus.
+    #[must_use]
+    pub fn named(self, id: impl Into<String>) -> Self {
+        Self { id: id.into(), ..self }
+    }
+
     /// Takes in what happened and returns what to do, in this order.
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Command> {
         let mut commands = Vec::new();
         self.note_standstill(now);
         if self.take(event, now, &mut commands) {
             self.decide(now, &mut commands);
+            self.copy_binaries(now.at, &mut commands);
         }
         commands
     }
@@ -179,7 +198,7 @@ impl Engine {
         match event {
             Event::Snapshot { facts, revision } => {
                 self.view.replace(facts, revision);
-                self.store_problem = None;
+                self.store.follows();
                 self.look(now);
             }
             Event::Changes(facts) => {
@@ -188,7 +207,19 @@ impl Engine {
                 }
                 self.look(now);
             }
-            Event::StoreSilent(reason) => self.store_problem = Some(reason),
+            Event::StoreSilent(reason) => self.store.fell_silent(reason),
+            Event::StoreWentBack { seen, found } => {
+                self.store.fell_back(seen, found);
+                // What was written before will never be shown.
+                if self.writing.as_ref().is_some_and(|writing| writing.done.is_some()) {
+                    let lost = WriteFailure::Unavailable("the store went back".to_owned());
+                    self.not_written(lost, now, commands);
+                }
+            }
+            Event::StoreHealth(health) => self.store.looked(health),
+            Event::Holds(digests) => self.copies.holds(digests),
+            Event::Promised(digest) => self.copies.promise(digest, now.at),
+            Event::Refused(what) => *self.refused.entry(what).or_default() += 1,
             Event::Leads { elected } => self.lead(elected, now),
             Event::Follows => self.follow(commands),
             Event::Report(report) => {
@@ -244,8 +275,8 @@ impl Engine {
     fn ask(&mut self, ticket: u64, request: Request, commands: &mut Vec<Command>) {
         let refusal = if self.elected.is_none() {
             self.not_leading()
-        } else if let Some(reason) = &self.store_problem {
-            Refusal::store_silent(reason)
+        } else if let Some(refusal) = self.store.refusal() {
+            refusal
         } else if self.waiting.len() >= WAITING_MAX {
             let what = format!("failed to {}", request.verb.word());
             let why = format!("{WAITING_MAX} requests are waiting already");
@@ -260,12 +291,20 @@ impl Engine {
     fn not_written(&mut self, failure: WriteFailure, now: Now, commands: &mut Vec<Command>) {
         self.hold_until = Some(now.at + HOLD);
         let Some(writing) = self.writing.take() else { return };
-        if let WriteFailure::Refused(reason) = &failure {
-            self.quarantined.insert(writing.topology.clone(), now.at + QUARANTINE);
-            self.unplaced.insert(writing.topology, format!("the store refuses it: {reason}"));
+        match &failure {
+            WriteFailure::Refused(reason) => {
+                let (until, why) = (now.at + QUARANTINE, format!("the store refuses it: {reason}"));
+                self.quarantined.insert(writing.topology, (until, why));
+            }
+            WriteFailure::Fenced => *self.refused.entry(Stale::Write).or_default() += 1,
+            WriteFailure::Conflict | WriteFailure::Unavailable(_) => {}
         }
         let Some((ticket, _)) = writing.reply else { return };
         let refusal = match failure {
+            WriteFailure::Fenced => {
+                let why = "another nimbus leads since";
+                Refusal::new(RefusalKind::Unavailable, "nothing was done", why, "try again")
+            }
             WriteFailure::Conflict => {
                 let why = "the cluster changed at the same moment";
                 Refusal::new(RefusalKind::Unavailable, "nothing was done", why, "try again")
@@ -309,7 +348,7 @@ impl Engine {
         }
         self.attempted.retain(|id, _| view.topologies.contains_key(id));
         self.unplaced.retain(|id, _| view.topologies.contains_key(id));
-        self.quarantined.retain(|_, until| *until > now.at);
+        self.quarantined.retain(|_, (until, _)| *until > now.at);
         self.reports.prune(view);
     }
 
@@ -318,7 +357,8 @@ impl Engine {
         self.settle(commands);
         let Some(elected) = self.elected else { return };
         let held = self.hold_until.is_some_and(|until| now.at < until);
-        if self.writing.is_some() || held || self.view.revision < elected {
+        let unsound = self.store.problem().is_some() || self.view.revision < elected;
+        if self.writing.is_some() || held || unsound {
             return;
         }
         self.forget_supervisors(now);
@@ -343,19 +383,12 @@ impl Engine {
         if let Some((ticket, reply)) = writing.reply {
             commands.push(Command::Answer { ticket, answer: Ok(reply) });
         }
-        if let Some(digest) = writing.freed.filter(|digest| !self.view.uses(digest)) {
-            commands.push(Command::RemoveBinary { digest });
-        }
     }
 
     fn write(&mut self, decision: Decision, ticket: Option<u64>, commands: &mut Vec<Command>) {
-        let Decision { plan, reply, freed } = decision;
-        self.writing = Some(Writing {
-            topology: plan.topology.clone(),
-            reply: ticket.zip(reply),
-            freed,
-            done: None,
-        });
+        let Decision { plan, reply } = decision;
+        self.writing =
+            Some(Writing { topology: plan.topology.clone(), reply: ticket.zip(reply), done: None });
         commands.push(Command::Write(Box::new(plan)));
     }
 

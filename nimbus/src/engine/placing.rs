@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proto::store::{AssignedRecord, AssignmentRecord, TopologyRecord};
+use proto::store::{AssignedRecord, AssignmentRecord, ExecutorRecord, Former, TopologyRecord};
 use topology_api::ExecutorDescription;
 
 use super::Engine;
@@ -12,6 +12,7 @@ use super::event::Now;
 use super::generation::Draft;
 use super::liveness::Verdict;
 use super::parallelism;
+use super::reconcile::slot;
 use super::scheduler::{Offer, Piece, Placement, Problem, Slot, schedule};
 use super::view::Versioned;
 
@@ -38,14 +39,18 @@ impl Engine {
         let before: Vec<_> = self.view.in_force(&id).collect();
         record.generation = self.next_generation(&record);
         record.reason = answer.explanation;
+        let lost = before.iter().filter(|it| self.is_lost(&slot(&it.record), now));
         let draft = Draft {
             record: &record,
             generation: record.generation,
             executors: &executors,
             before: &before,
             restarts: &self.restarts(&id, &before),
+            lost: &lost.map(|it| it.record.worker).collect(),
         };
-        let assignments = draft.assignments(&answer.placements);
+        let holds =
+            |former: &Former, executor: &ExecutorRecord| self.holds(&id, former, executor, now);
+        let assignments = draft.assignments(&answer.placements, holds);
         let workers = u32::try_from(assignments.len()).expect("workers are numbered by u32");
         let assigned = AssignedRecord { generation: record.generation, workers };
         Ok(Plan {
@@ -85,6 +90,8 @@ impl Engine {
         let (orphaned, current) = self
             .view
             .in_force(&record.id)
+            // A worker that is being emptied takes nothing new.
+            .filter(|assignment| !assignment.record.executors.is_empty())
             .map(|assignment| placement(&assignment.record))
             .partition(|placement| self.is_lost(&placement.slot, now));
         Problem {
@@ -162,7 +169,7 @@ impl Engine {
     }
 
     /// Returns a generation that was never written, nor may yet be written by a lost request.
-    fn next_generation(&self, record: &TopologyRecord) -> u64 {
+    pub(super) fn next_generation(&self, record: &TopologyRecord) -> u64 {
         let shown = self.view.stale_generations(&record.id).into_iter().max().unwrap_or(0);
         let attempted = self.attempted.get(&record.id).copied().unwrap_or(0);
         record.generation.max(shown).max(attempted) + 1

@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use proto::nimbus::Done;
-use proto::store::{AssignmentRecord, PendingAction, TopologyRecord, TopologyStatus};
+use proto::store::{
+    AssignedRecord, AssignmentRecord, PendingAction, TopologyRecord, TopologyStatus,
+};
 
 use super::command::{Plan, Reply, Write};
 use super::event::Now;
@@ -22,24 +24,25 @@ use super::{Decision, Engine, Phase};
 /// How long a generation that is no longer in force is kept, for supervisors that are behind.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
-/// How long after spouts were told to stop a report of "nothing pending" is taken at its word.
-const SETTLED_AFTER: Duration = Duration::from_millis(500);
-
 impl Engine {
     /// Finds the next thing that has to happen by itself.
     pub(super) fn reconcile(&mut self, now: Now) -> Option<Decision> {
         let ids: Vec<String> = self.view.topologies.keys().cloned().collect();
         ids.iter().find_map(|id| {
-            if self.quarantined.get(id).is_some_and(|until| now.at < *until) {
+            if self.quarantined.get(id).is_some_and(|(until, _)| now.at < *until) {
                 return None;
             }
             let topology = self.view.topologies[id].clone();
             let phase = *self.phases.get(id)?;
+            if self.quarantine(&topology.record).is_some() {
+                // Nothing of it can be started; what runs may still end by itself.
+                return self.finish(&topology, now).map(Decision::from);
+            }
             let plan = match status(&topology.record) {
                 TopologyStatus::Active | TopologyStatus::Inactive => {
                     self.keep_running(&topology, phase, now)
                 }
-                TopologyStatus::Rebalancing => self.rebalance(&topology, phase, now),
+                TopologyStatus::Rebalancing => self.rebalance(&topology, now),
                 TopologyStatus::Finished => self.release(&topology),
                 TopologyStatus::Killed => return self.kill(&topology, phase, now),
                 TopologyStatus::Unspecified => None,
@@ -58,16 +61,33 @@ impl Engine {
         if phase.generation.is_none() {
             return self.place_or_say_why(topology.record.clone(), false, now);
         }
+        if let Some(plan) = self.reinstate(topology) {
+            return Some(plan);
+        }
         if let Some(plan) = self.finish(topology, now) {
             return Some(plan);
         }
-        let lost =
-            |assignment: &Versioned<AssignmentRecord>| self.is_lost(&slot(&assignment.record), now);
-        if self.view.in_force(id).any(lost) {
+        if self.has_lost(id, now) {
             return self.place_or_say_why(topology.record.clone(), false, now);
         }
         self.unplaced.remove(id);
-        self.drop_stale_generations(topology, phase, now)
+        self.drop_empty(topology, now).or_else(|| self.drop_stale_generations(topology, phase, now))
+    }
+
+    /// Puts the newest generation in force again, if somebody put an older one there: a generation
+    /// is written along with the record, so only a nimbus that leads no more, or a mistake, can.
+    fn reinstate(&self, topology: &Versioned<TopologyRecord>) -> Option<Plan> {
+        let TopologyRecord { id, generation, .. } = &topology.record;
+        if self.view.assigned.get(id)?.generation >= *generation {
+            return None;
+        }
+        let first = (id.clone(), *generation, 0);
+        let range = self.view.assignments.range(first..=(id.clone(), *generation, u32::MAX));
+        let workers = u32::try_from(range.count()).unwrap_or(u32::MAX);
+        (workers > 0).then(|| {
+            let assigned = AssignedRecord { generation: *generation, workers };
+            Plan { decide: vec![Write::Assigned(assigned)], ..plan("reinstate", topology) }
+        })
     }
 
     /// Plans a generation, or remembers why there can be none.
@@ -144,35 +164,46 @@ impl Engine {
         left.then(|| Plan { decide: vec![Write::Release], ..plan("release", topology) })
     }
 
-    /// Places a topology anew once its trees have ended or had their time.
-    fn rebalance(
-        &mut self,
-        topology: &Versioned<TopologyRecord>,
-        phase: Phase,
-        now: Now,
-    ) -> Option<Plan> {
+    /// Places a topology anew, and is done when all that moves has moved. What is asked for while
+    /// something moves waits until then; a lost machine is replaced at once.
+    fn rebalance(&mut self, topology: &Versioned<TopologyRecord>, now: Now) -> Option<Plan> {
+        let id = &topology.record.id;
         if let Some(plan) = self.finish(topology, now) {
             return Some(plan);
         }
-        let pending = topology.record.pending.clone().unwrap_or_default();
-        if !self.is_over(&pending, phase, now) && !self.is_quiet(topology, phase, now) {
+        if self.has_lost(id, now) {
+            return self.place_or_say_why(topology.record.clone(), false, now);
+        }
+        if let Some(plan) = self.drop_empty(topology, now) {
+            return Some(plan);
+        }
+        if self.is_moving(id, now) {
             return None;
         }
         let mut record = topology.record.clone();
-        let resume = pending.resume();
+        let pending = record.pending.get_or_insert_default();
+        if !std::mem::replace(&mut pending.placed, true) {
+            let workers = std::mem::take(&mut pending.workers);
+            let executors = std::mem::take(&mut pending.executors);
+            if workers > 0 {
+                record.workers = workers;
+            }
+            record.executors.extend(executors);
+            if let Some(plan) = self.place_or_say_why(record.clone(), true, now) {
+                return Some(Plan { purpose: "rebalance", ..plan });
+            }
+            // There is no slot at all: what was asked for is noted and done when there is one.
+        }
+        let resume = record.pending.take().unwrap_or_default().resume();
         record.status =
             lifecycle::next(status(&record), Move::Rebalanced, resume).ok().map(i32::from)?;
-        record.pending = None;
-        if pending.workers > 0 {
-            record.workers = pending.workers;
-        }
-        record.executors.extend(pending.executors);
-        if let Some(plan) = self.place_or_say_why(record.clone(), true, now) {
-            return Some(Plan { purpose: "rebalance", ..plan });
-        }
-        // There is no slot at all: what was asked for is noted and done when there is one.
         let decide = vec![Write::Topology(Box::new(record))];
         Some(Plan { decide, ..plan("rebalance", topology) })
+    }
+
+    /// Tells whether a worker of a topology is where none can run any more.
+    fn has_lost(&self, topology: &str, now: Now) -> bool {
+        self.view.in_force(topology).any(|it| self.is_lost(&slot(&it.record), now))
     }
 
     /// Stops a topology once its trees have ended or had their time; then, when nobody runs any of
@@ -193,8 +224,7 @@ impl Engine {
         }
         self.runs_nowhere(topology, phase, now).then(|| {
             let decide = vec![Write::Forget(topology.record.name.clone())];
-            let freed = Some(topology.record.digest.clone());
-            Decision { freed, ..Decision::from(Plan { decide, ..plan("forget", topology) }) }
+            Decision::from(Plan { decide, ..plan("forget", topology) })
         })
     }
 
@@ -230,10 +260,7 @@ impl Engine {
             return true;
         }
         let Some(live) = self.reports.worker(topology, *worker) else { return false };
-        let idle = phase.status == TopologyStatus::Rebalancing
-            && live.at.saturating_duration_since(phase.since) >= SETTLED_AFTER
-            && live.report.tasks.iter().all(|task| task.pending == 0);
-        since(live.at) && (live.report.drained || live.report.finished || idle)
+        since(live.at) && (live.report.drained || live.report.finished)
     }
 
     /// Tells whether no supervisor runs anything of a topology that is assigned to nobody, by
@@ -256,7 +283,7 @@ impl Engine {
 
 impl From<Plan> for Decision {
     fn from(plan: Plan) -> Self {
-        Self { plan, reply: None, freed: None }
+        Self { plan, reply: None }
     }
 }
 
@@ -275,6 +302,7 @@ pub(super) fn done(text: String) -> Reply {
     Reply::Done(Done { text })
 }
 
-fn slot(assignment: &AssignmentRecord) -> Slot {
+/// Where an assignment is.
+pub(super) fn slot(assignment: &AssignmentRecord) -> Slot {
     Slot { supervisor: assignment.supervisor.clone(), slot: assignment.slot }
 }

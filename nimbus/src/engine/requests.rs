@@ -126,7 +126,7 @@ impl Engine {
         let decide = vec![Write::Topology(Box::new(record)), Write::Name(name.clone())];
         let plan = Plan { purpose: "submit", topology: id.clone(), decide, ..Plan::default() };
         let reply = Reply::Submitted(SubmitReply { topology_id: id, name: name.clone() });
-        Ok(Decision { plan, reply: Some(reply), freed: None })
+        Ok(Decision { plan, reply: Some(reply) })
     }
 
     fn switch(&self, name: &str, action: Move) -> Result<Decision, Refusal> {
@@ -178,16 +178,18 @@ impl Engine {
             let fix = format!("`squall describe {name}` shows its components and their tasks");
             return Err(refuse(RefusalKind::Invalid, &format!("rebalance `{name}`"), why, fix));
         }
-        let timeout = Description::try_from(spec)
-            .map_or(Duration::from_secs(30), |spec| spec.config.message_timeout());
-        record.pending = Some(PendingAction {
-            kind: Kind::Rebalance.into(),
-            since_ms: now.wall_ms,
-            wait_ms: millis(timeout),
-            workers,
-            executors: executors.clone(),
-            resume: record.status,
-        });
+        // One that is under way is ended first; what else was asked for meanwhile is done with this.
+        let under_way = record.pending.take().filter(|_| status(&record) == next);
+        let before = under_way.as_ref().filter(|before| !before.placed).cloned();
+        let mut pending = before.unwrap_or_default();
+        pending.kind = Kind::Rebalance.into();
+        pending.since_ms = now.wall_ms;
+        pending.resume = under_way.map_or(record.status, |under_way| under_way.resume);
+        if workers > 0 {
+            pending.workers = workers;
+        }
+        pending.executors.extend(executors.clone());
+        record.pending = Some(pending);
         record.status = next.into();
         record.reason = "asked to".to_owned();
         let text = format!("`{}` is being rebalanced", record.name);
@@ -296,7 +298,7 @@ fn decision(
 ) -> Decision {
     let decide = vec![Write::Topology(Box::new(record))];
     let plan = Plan { decide, ..plan(purpose, topology) };
-    Decision { plan, reply: Some(done(text)), freed: None }
+    Decision { plan, reply: Some(done(text)) }
 }
 
 fn refuse(

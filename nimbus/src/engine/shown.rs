@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use coordination::{Revision, Watermark};
+use proto::nimbus::Standby;
 use proto::store::SupervisorRecord;
 
 use super::Engine;
@@ -36,13 +38,68 @@ impl Engine {
         self.elected.is_some()
     }
 
-    /// Returns why the store does not answer, while it does not.
+    /// Returns the revision of this nimbus's election while it leads, else of the newest one it
+    /// knows of.
     #[must_use]
-    pub fn store_problem(&self) -> Option<&str> {
-        if self.view.revision == 0 && self.store_problem.is_none() {
-            return Some("it was not read yet");
+    pub fn term(&self) -> Revision {
+        self.elected.unwrap_or(self.view.term)
+    }
+
+    /// Returns which nimbus this is.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Says beside an answer that it comes from a nimbus that does not lead, if that is so.
+    #[must_use]
+    pub fn standby(&self) -> Option<Standby> {
+        self.elected.is_none().then(|| Standby {
+            nimbus_id: self.id.clone(),
+            leader: self.leader_elsewhere().unwrap_or_default(),
+            unknown: "what supervisors and workers report: counters, latencies, errors, memory, \
+                      and who is silent"
+                .to_owned(),
+        })
+    }
+
+    /// Returns why the store takes no writes, while it takes none.
+    #[must_use]
+    pub fn store_problem(&self) -> Option<String> {
+        let unread = || (self.view.revision == 0).then(|| "it was not read yet".to_owned());
+        self.store.problem().or_else(unread)
+    }
+
+    /// Tells whether a write is on its way to the store.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// Tells whether the store answers but takes no writes.
+    #[must_use]
+    pub fn is_store_read_only(&self) -> bool {
+        self.store.is_read_only()
+    }
+
+    /// Returns how far the store was seen and how far it is now, if it went back and nobody
+    /// accepted that.
+    #[must_use]
+    pub fn store_went_back(&self) -> Option<(Watermark, Watermark)> {
+        self.store.went_back()
+    }
+
+    /// Returns how often something was refused because who sent it was out of date, by kind: by this
+    /// nimbus, and by the supervisors that report to it.
+    #[must_use]
+    pub fn refused(&self) -> BTreeMap<String, u64> {
+        let own = self.refused.iter().map(|(what, count)| (what.word().to_owned(), *count));
+        let told = self.reports.supervisors.values().flat_map(|latest| &latest.report.refused);
+        let mut refused = BTreeMap::new();
+        for (what, count) in own.chain(told.map(|(what, count)| (what.clone(), *count))) {
+            *refused.entry(what).or_insert(0) += count;
         }
-        self.store_problem.as_deref()
+        refused
     }
 
     /// Returns why a topology has no workers, where that is so.
@@ -73,8 +130,8 @@ impl Engine {
         if self.elected.is_none() {
             return Err(self.not_leading());
         }
-        if let Some(reason) = &self.store_problem {
-            return Err(Refusal::store_silent(reason));
+        if let Some(refusal) = self.store.refusal() {
+            return Err(refusal);
         }
         match self.request(request, now) {
             Ok(_) => Ok(None),
@@ -92,8 +149,8 @@ impl Engine {
     /// Says who can answer instead, or why nobody can: without its store a cluster elects nobody.
     #[must_use]
     pub fn not_leading(&self) -> Refusal {
-        match (self.leader_elsewhere(), &self.store_problem) {
-            (None, Some(reason)) => Refusal::store_silent(reason),
+        match (self.leader_elsewhere(), self.store.refusal()) {
+            (None, Some(refusal)) => refusal,
             (leader, _) => Refusal::not_leader(leader),
         }
     }

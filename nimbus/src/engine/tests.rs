@@ -1,6 +1,8 @@
 //! Stories of the engine: what happens, and what it wants done.
 
 mod detection;
+mod moves;
+mod several;
 mod world;
 
 use std::time::Duration;
@@ -174,31 +176,6 @@ fn a_topology_whose_workers_are_all_finished_keeps_its_results_until_it_is_kille
     world.kill("clicks", 60 * SECOND);
     world.pass(SECOND, &["a", "b"]);
     assert_eq!((world.status(&id), world.engine.view().results.len()), ("gone", 0));
-}
-
-#[test]
-fn a_rebalance_waits_for_pending_trees_then_goes_back_to_the_status_before() {
-    let mut world = World::new(&[("a", 4)]);
-    let id = world.submit("clicks", 1);
-    world.ask("", Verb::Deactivate(named("clicks"))).unwrap();
-    let executors = [(named("count"), 4)].into();
-    world.ask("", Verb::Rebalance { name: named("clicks"), workers: 2, executors }).unwrap();
-    let pending = |count| {
-        move |slot: &mut proto::supervisor::SlotReport| {
-            let task = TaskReport { pending: count, ..TaskReport::default() };
-            slot.report.as_mut().unwrap().tasks = vec![task];
-        }
-    };
-    world.clock.advance(SECOND);
-    world.report("a", pending(3));
-    world.pass(SECOND, &[]);
-    assert_eq!((world.status(&id), world.placed(&id).len()), ("rebalancing", 1));
-    world.report("a", pending(0));
-    world.pass(SECOND / 5, &[]);
-    assert_eq!((world.status(&id), world.placed(&id).len()), ("inactive", 2));
-    let executors: usize =
-        world.engine.view().in_force(&id).map(|held| held.record.executors.len()).sum();
-    assert_eq!(executors, 6, "2 of lines and 4 of count");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use coordination::{Key, Revision};
 use proto::store::{
-    AssignedRecord, AssignmentRecord, LeaderRecord, RequestRecord, SupervisorRecord, TaskResult,
-    TopologyRecord, TopologyStatus, WorkerRecord,
+    AssignedRecord, AssignmentRecord, LeaderRecord, NimbusRecord, RequestRecord, SupervisorRecord,
+    TaskResult, TopologyRecord, TopologyStatus, WorkerRecord,
 };
 
 use super::event::{Fact, Record};
@@ -27,6 +27,10 @@ pub struct View {
     pub revision: Revision,
     /// Who leads.
     pub leader: Option<LeaderRecord>,
+    /// Revision of the newest election it knows of, also when nobody leads any more.
+    pub term: Revision,
+    /// Nimbuses that are up, by id.
+    pub nimbuses: BTreeMap<String, NimbusRecord>,
     /// Supervisors that are registered, by id.
     pub supervisors: BTreeMap<String, SupervisorRecord>,
     /// Topologies, by id.
@@ -59,8 +63,13 @@ impl View {
         let Fact { key, record, revision } = fact;
         self.revision = self.revision.max(revision);
         match (key, record) {
-            (Key::Leader, Some(Record::Leader(record))) => self.leader = Some(record),
-            (Key::Leader, None) => self.leader = None,
+            (Key::Leader, Some(Record::Leader(record))) => {
+                self.leader = Some(record);
+                self.term = self.term.max(revision);
+            }
+            (Key::Nimbus { id }, Some(Record::Nimbus(record))) => {
+                self.nimbuses.insert(id, record);
+            }
             (Key::Supervisor { id }, Some(Record::Supervisor(record))) => {
                 self.supervisors.insert(id, record);
             }
@@ -98,7 +107,8 @@ impl View {
     fn remove(&mut self, key: Key) {
         match key {
             Key::Leader => self.leader = None,
-            Key::Nimbus { .. } => {}
+            Key::Recovery => {}
+            Key::Nimbus { id } => drop(self.nimbuses.remove(&id)),
             Key::Supervisor { id } => drop(self.supervisors.remove(&id)),
             Key::Topology { id } => drop(self.topologies.remove(&id)),
             Key::Name { name } => drop(self.names.remove(&name)),

@@ -1,21 +1,27 @@
-//! Where supervisors fetch binaries, by digest.
+//! Where supervisors and other nimbuses fetch binaries, by digest, and where the leader asks for a
+//! copy before it acknowledges a submission.
 
 use futures::stream;
 use proto::nimbus::binaries_server::Binaries as Api;
-use proto::nimbus::{BinaryChunk, FetchRequest};
+use proto::nimbus::{BinaryChunk, FetchRequest, KeepReply, KeepRequest};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 use tonic::{Request, Response, Status};
 
 use super::{BoxStream, refused};
 use crate::binaries::{Binaries, BinaryError};
+use crate::daemon::Handle;
+use crate::engine::Engine;
 use crate::engine::command::{Refusal, RefusalKind};
+use crate::engine::event::{Event, Stale};
+use crate::replicate;
 
 /// How much of a binary goes into one message.
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// Gives binaries to whoever knows their digest.
 pub(super) struct Service {
+    pub(super) handle: Handle,
     pub(super) binaries: Binaries,
 }
 
@@ -36,6 +42,40 @@ impl Api for Service {
         });
         Ok(Response::new(Box::pin(chunks)))
     }
+
+    async fn keep(&self, request: Request<KeepRequest>) -> Result<Response<KeepReply>, Status> {
+        let KeepRequest { digest, nimbus_id, term, bytes } = request.into_inner();
+        let too_large = bytes > self.binaries.bytes_max();
+        let look = move |engine: &Engine, _| {
+            let asks = engine.view().nimbuses.get(&nimbus_id);
+            (engine.term(), asks.map(|record| record.address.clone()), nimbus_id)
+        };
+        let (known, address, asks) = self.handle.look(look).await.map_err(refused)?;
+        if known > term {
+            self.handle.tell(Event::Refused(Stale::Keep)).await;
+            let why = format!("{asks} does not lead any more");
+            return Err(not_kept(RefusalKind::NotNow, why));
+        }
+        if too_large {
+            let max = self.binaries.bytes_max();
+            return Err(not_given(BinaryError::TooLarge { bytes, max }));
+        }
+        let Some(address) = address else {
+            return Err(not_kept(
+                RefusalKind::Unavailable,
+                format!("{asks} is not known here yet"),
+            ));
+        };
+        self.handle.tell(Event::Promised(digest.clone())).await;
+        let security = self.handle.security();
+        let kept = replicate::fetch(&self.binaries, &digest, &[address], security).await;
+        kept.map_err(|why| not_kept(RefusalKind::Unavailable, why))?;
+        Ok(Response::new(KeepReply {}))
+    }
+}
+
+fn not_kept(kind: RefusalKind, why: String) -> Status {
+    refused(Refusal::new(kind, "failed to copy a binary", why, "try again"))
 }
 
 /// Reads the next chunk; an empty one is the end.

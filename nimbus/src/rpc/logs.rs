@@ -1,6 +1,8 @@
-//! The logs of a topology: those of its workers, fetched from their supervisors and merged.
+//! The logs of a topology: those of its workers, fetched from their supervisors and merged. Who runs
+//! what is in the store, so a standby serves them too.
 
 use daemon::Shutdown;
+use daemon::listen::Security;
 use proto::nimbus::{LogsChunk, LogsRequest};
 use proto::supervisor::supervisor_client::SupervisorClient;
 use proto::supervisor::{self, LogChunk};
@@ -42,11 +44,12 @@ pub(super) async fn logs(
             follow,
             tail_bytes,
         };
+        let security = handle.security().clone();
         shutdown.spawn(async move {
             tokio::select! {
                 () = asked.asked() => {}
                 () = sender.closed() => {}
-                () = forward(source, request, &sender) => {}
+                () = forward(source, request, &security, &sender) => {}
             }
         });
     }
@@ -58,11 +61,12 @@ pub(super) async fn logs(
 async fn forward(
     source: Source,
     request: supervisor::LogsRequest,
+    security: &Security,
     chunks: &mpsc::Sender<Result<LogsChunk, Status>>,
 ) {
     let chunk =
         |data| Ok(LogsChunk { worker: source.worker, supervisor: source.supervisor.clone(), data });
-    let failed = match open(&source.address, request).await {
+    let failed = match open(&source.address, request, security).await {
         Ok(mut log) => loop {
             match log.message().await {
                 Ok(Some(LogChunk { data })) => {
@@ -84,12 +88,14 @@ async fn forward(
 async fn open(
     address: &str,
     request: supervisor::LogsRequest,
+    security: &Security,
 ) -> Result<Streaming<LogChunk>, String> {
     let endpoint = daemon::grpc::endpoint(address).map_err(|error| error.to_string())?;
-    let channel = endpoint
-        .connect()
-        .await
-        .map_err(|error| format!("its supervisor at {address} cannot be reached: {error}"))?;
+    let channel = daemon::grpc::connect(endpoint, security).await.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        let why = cause.unwrap_or_else(|| error.to_string());
+        format!("its supervisor at {address} cannot be reached: {why}")
+    })?;
     let mut client = SupervisorClient::new(channel);
     let log = tokio::time::timeout(daemon::grpc::CALL_TIMEOUT, client.logs(request)).await;
     let log = log.map_err(|_| format!("its supervisor at {address} does not answer"))?;
@@ -98,9 +104,6 @@ async fn open(
 
 /// Lists the workers of a topology that run tasks of `component` (empty: all of them).
 fn sources(engine: &Engine, name: &str, component: &str) -> Result<Vec<Source>, Refusal> {
-    if !engine.is_leading() {
-        return Err(engine.not_leading());
-    }
     let topology = &engine.topology("read the logs of", name)?.record;
     let components = || topology.spec.iter().flat_map(|spec| &spec.components);
     let what = format!("failed to read the logs of `{name}`");

@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{BoxStream, refused};
 use crate::daemon::Handle;
 use crate::engine::command::Refusal;
+use crate::engine::event::{Event, Stale};
 
 /// Takes the reports of supervisors, while this nimbus leads.
 pub(super) struct Service {
@@ -29,9 +30,15 @@ impl Reports for Service {
     ) -> Result<Response<Self::ReportStream>, Status> {
         let replies = stream::try_unfold(self.converse(request)?, |mut conversation| async move {
             let Some(report) = conversation.next().await? else { return Ok(None) };
+            let term = conversation.handle.role().term;
+            if report.leader_term > term {
+                // It knows of a later election than this nimbus has heard of.
+                conversation.handle.tell(Event::Refused(Stale::Leadership)).await;
+                return Err(not_leader(&conversation.handle));
+            }
             let sequence = report.sequence;
             conversation.handle.report(report).await.map_err(refused)?;
-            Ok(Some((ReportReply { sequence }, conversation)))
+            Ok(Some((ReportReply { sequence, term }, conversation)))
         });
         Ok(Response::new(Box::pin(replies)))
     }

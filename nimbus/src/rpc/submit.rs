@@ -1,4 +1,5 @@
-//! Taking a topology in: its description first, then its binary, then one request to the engine.
+//! Taking a topology in: its description first, then its binary, then copies of that on as many
+//! nimbuses as are wanted, then one request to the engine.
 
 use std::time::Duration;
 
@@ -6,9 +7,8 @@ use proto::nimbus::{SubmitBegin, SubmitPart, SubmitReply, submit_part};
 use tonic::{Status, Streaming};
 use tracing::debug;
 
-use super::refused;
-use crate::binaries::{Binaries, BinaryError};
-use crate::daemon::Handle;
+use super::{Context, refused};
+use crate::binaries::BinaryError;
 use crate::engine::command::{Refusal, RefusalKind, Reply};
 use crate::engine::event::{Request, Submission, Verb};
 
@@ -17,10 +17,10 @@ const PART_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Takes a submission in and answers when it is in the store.
 pub(super) async fn submit(
-    handle: &Handle,
-    binaries: &Binaries,
+    context: &Context,
     mut parts: Streaming<SubmitPart>,
 ) -> Result<SubmitReply, Status> {
+    let Context { handle, binaries, copier, .. } = context;
     let Some(submit_part::Kind::Begin(begin)) = next(&mut parts).await?.flatten() else {
         return Err(protocol("the first part of a submission says what it is"));
     };
@@ -46,7 +46,10 @@ pub(super) async fn submit(
         upload.write(&chunk).await.map_err(not_kept)?;
     }
     let pin = upload.finish().await.map_err(not_kept)?;
-    let answer = handle.ask(request).await;
+    let answer = match copier.replicate(&digest, submission.binary_bytes).await {
+        Ok(()) => handle.ask(request.clone()).await,
+        Err(refusal) => Err(refusal),
+    };
     drop(pin);
     if answer.is_err() {
         let wanted = digest.clone();

@@ -4,36 +4,35 @@ use std::io;
 use std::net::SocketAddr;
 
 use axum::serve::Listener;
-use daemon::Shutdown;
-use daemon::accept::{self, Protocol};
+use daemon::tls::Connection;
 use futures::StreamExt;
-use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::wrappers::ReceiverStream;
 
 /// The connections of the status endpoint.
 pub(crate) struct Connections {
-    accepted: ReceiverStream<io::Result<TcpStream>>,
+    accepted: ReceiverStream<io::Result<Connection>>,
     address: SocketAddr,
 }
 
 impl Connections {
-    pub(crate) fn new(listener: TcpListener, address: SocketAddr, shutdown: &Shutdown) -> Self {
-        Self { accepted: accept::connections(listener, Protocol::Http1, shutdown), address }
+    pub(crate) fn new(
+        accepted: ReceiverStream<io::Result<Connection>>,
+        address: SocketAddr,
+    ) -> Self {
+        Self { accepted, address }
     }
 }
 
 impl Listener for Connections {
-    type Io = TcpStream;
+    type Io = Connection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
             match self.accepted.next().await {
-                Some(Ok(stream)) => {
-                    // A connection that is gone already has no other end.
-                    if let Ok(peer) = stream.peer_addr() {
-                        return (stream, peer);
-                    }
+                Some(Ok(connection)) => {
+                    let peer = connection.peer();
+                    return (connection, peer);
                 }
                 Some(Err(_)) => {}
                 // The process stops; whoever serves is told so too.

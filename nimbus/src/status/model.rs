@@ -7,60 +7,29 @@
 use std::collections::BTreeMap;
 
 use proto::store::TopologyRecord;
+use proto::supervisor::SupervisorReport;
 use serde::Serialize;
 
 use crate::engine::Engine;
 use crate::engine::event::Now;
-use crate::engine::liveness::Verdict;
-use crate::engine::{lifecycle, parallelism, view};
+use crate::engine::parallelism;
 
-use super::topology::reason;
-pub use super::topology::topology;
+pub use super::cluster::{Cluster, Leader, Nimbus, Standby, cluster};
+pub use super::topology::{Input, Output, TaskError, TaskValue, topology};
+use super::topology::{reason, status_word};
 pub use super::turned::Turned;
-use super::turned::{self, reported};
+use super::turned::reported;
 
-/// The cluster as a whole.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Cluster {
-    /// Its name.
-    pub cluster: String,
-    /// The version of the nimbus that says so.
-    pub version: &'static str,
-    /// The nimbus that leads; `null` while nobody does.
-    pub leader: Option<Leader>,
-    /// Supervisors that are not lost.
-    pub supervisors: usize,
-    /// Their slots.
-    pub slots: u32,
-    /// Slots that workers are assigned to.
-    pub slots_used: usize,
-    /// Topologies, in whatever status.
-    pub topologies: usize,
-    /// Workers that are assigned.
-    pub workers: usize,
-    /// `ok`, or why the coordination store does not answer.
-    pub store: String,
-    /// Whose reports this nimbus did not take, since it leads.
-    pub turned_away: Vec<Turned>,
-}
-
-/// The nimbus that leads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Leader {
-    /// Its id.
-    pub id: String,
-    /// Its gRPC endpoint.
-    pub address: String,
-    /// Its status endpoint.
-    pub http: String,
-}
+/// Reasons of refused connections that are shown of a supervisor.
+const REFUSAL_REASONS_MAX: usize = 16;
 
 /// A supervisor.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Supervisor {
     /// Its id.
     pub id: String,
-    /// `alive`, `silent`, `away` (its workers live) or `lost`.
+    /// `alive`, `silent`, `away` (its workers live) or `lost`; `unknown` to a nimbus that does not
+    /// lead.
     pub status: &'static str,
     /// Its host.
     pub host: String,
@@ -80,6 +49,12 @@ pub struct Supervisor {
     pub turned_away: Vec<Turned>,
     /// How long ago it reported; `null` if it has not reported to this nimbus yet.
     pub last_report_ms: Option<u64>,
+    /// How it and its workers listen: `loopback`, `tls` or `insecure`; empty until it reports.
+    pub security: String,
+    /// Connections of it and its workers that one end refused, by reason.
+    pub tls_refused: BTreeMap<String, u64>,
+    /// Why changed TLS files are not in use there; empty if they are.
+    pub tls_problem: String,
     /// What is in its slots, by its own word.
     pub workers: Vec<SlotUse>,
 }
@@ -108,7 +83,7 @@ pub struct Summary {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// `active`, `inactive`, `rebalancing`, `finished` or `killed`.
+    /// `active`, `inactive`, `rebalancing`, `quarantined`, `finished` or `killed`.
     pub status: &'static str,
     /// Why it is as it is; empty if there is nothing to say.
     pub reason: String,
@@ -131,7 +106,7 @@ pub struct Topology {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// `active`, `inactive`, `rebalancing`, `finished` or `killed`.
+    /// `active`, `inactive`, `rebalancing`, `quarantined`, `finished` or `killed`.
     pub status: &'static str,
     /// Why it is as it is; empty if there is nothing to say.
     pub reason: String,
@@ -155,6 +130,8 @@ pub struct Topology {
     pub errors: Vec<TaskError>,
     /// What its tasks left, by task.
     pub results: Vec<TaskValue>,
+    /// Set if a nimbus answers that does not lead.
+    pub standby: Option<Standby>,
 }
 
 /// A worker.
@@ -239,28 +216,6 @@ pub struct Component {
     pub outputs: Vec<Output>,
 }
 
-/// A stream that a component reads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Input {
-    /// The component that emits it.
-    pub component: String,
-    /// The stream.
-    pub stream: String,
-    /// How it is split among the tasks.
-    pub grouping: String,
-}
-
-/// A stream that a component emits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Output {
-    /// The stream.
-    pub stream: String,
-    /// What its tuples are called.
-    pub tuple: String,
-    /// The names of their fields.
-    pub fields: Vec<String>,
-}
-
 /// All components together; acked, failed and pending are tuple trees, as the spouts count them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
@@ -274,62 +229,6 @@ pub struct Totals {
     pub failed: u64,
     /// Tuple trees that are open.
     pub pending: u64,
-}
-
-/// Something that went wrong in a task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TaskError {
-    /// When.
-    pub at_ms: u64,
-    /// In which component.
-    pub component: String,
-    /// In which task.
-    pub task: u32,
-    /// In which worker.
-    pub worker: u32,
-    /// The kind of failure.
-    pub reason: String,
-    /// What it said.
-    pub text: String,
-}
-
-/// What a task left.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TaskValue {
-    /// The task.
-    pub task: u32,
-    /// Its component.
-    pub component: String,
-    /// What it left.
-    pub value: serde_json::Value,
-}
-
-/// Describes the cluster as a whole.
-#[must_use]
-pub fn cluster(engine: &Engine, name: &str, now: Now) -> Cluster {
-    let view = engine.view();
-    let supervisors: Vec<_> = engine
-        .supervisors()
-        .iter()
-        .filter(|(id, _)| engine.verdict(id, now) != Verdict::Lost)
-        .collect();
-    let assigned = view.all_in_force().count();
-    Cluster {
-        cluster: name.to_owned(),
-        version: crate::VERSION,
-        leader: view.leader.as_ref().map(|leader| Leader {
-            id: leader.nimbus_id.clone(),
-            address: leader.address.clone(),
-            http: leader.http_address.clone(),
-        }),
-        supervisors: supervisors.len(),
-        slots: supervisors.iter().map(|(_, record)| record.slots).sum(),
-        slots_used: assigned,
-        topologies: view.topologies.len(),
-        workers: assigned,
-        store: engine.store_problem().unwrap_or("ok").to_owned(),
-        turned_away: turned::by_nimbus(engine),
-    }
 }
 
 /// Describes every supervisor.
@@ -353,7 +252,7 @@ pub fn supervisors(engine: &Engine, now: Now) -> Vec<Supervisor> {
         let here = view.all_in_force().filter(|held| held.record.supervisor == *id);
         Supervisor {
             id: id.clone(),
-            status: engine.verdict(id, now).word(),
+            status: if engine.is_leading() { engine.verdict(id, now).word() } else { "unknown" },
             host: record.host.clone(),
             address: record.address.clone(),
             slots: record.slots,
@@ -366,10 +265,19 @@ pub fn supervisors(engine: &Engine, now: Now) -> Vec<Supervisor> {
                 let silence = now.at.saturating_duration_since(latest.at).as_millis();
                 u64::try_from(silence).unwrap_or(u64::MAX)
             }),
+            security: latest.map(|latest| latest.report.security.clone()).unwrap_or_default(),
+            tls_refused: latest.map(|latest| refusals(&latest.report)).unwrap_or_default(),
+            tls_problem: latest.map(|latest| latest.report.tls_problem.clone()).unwrap_or_default(),
             workers: in_use.collect(),
         }
     };
     engine.supervisors().iter().map(describe).collect()
+}
+
+/// What a supervisor says of refused connections; there are few reasons, and no more are believed.
+fn refusals(report: &SupervisorReport) -> BTreeMap<String, u64> {
+    let reasons = report.tls_refused.iter().take(REFUSAL_REASONS_MAX);
+    reasons.map(|(reason, count)| (reason.chars().take(32).collect(), *count)).collect()
 }
 
 /// Lists every topology.
@@ -380,7 +288,7 @@ pub fn topologies(engine: &Engine, now: Now) -> Vec<Summary> {
         Summary {
             id: record.id.clone(),
             name: record.name.clone(),
-            status: lifecycle::word(view::status(record)),
+            status: status_word(engine, record),
             reason: reason(engine, record),
             workers: engine.view().in_force(&record.id).count(),
             executors: parallelism::executors(&spec, &record.executors).len(),

@@ -2,21 +2,35 @@
 
 use std::fmt::{Display, Write};
 
-use super::model::{self, Component, Topology};
+use daemon::listen::Security;
+use daemon::tls::Tls;
+
+use super::model::{self, Component, Supervisor, Topology};
 use crate::engine::Engine;
 use crate::engine::event::Now;
 
 /// Makes the page. A nimbus that does not lead knows only of itself.
-pub(super) fn page(engine: &Engine, cluster_name: &str, now: Now) -> String {
+pub(super) fn page(engine: &Engine, cluster: (&str, &Security), now: Now) -> String {
     let mut page = Page::default();
+    page.refusals(cluster.1);
     let leading = u8::from(engine.is_leading());
     page.gauge("squall_nimbus_leading", "Whether this nimbus leads.", [(labels([]), leading)]);
-    let store_up = u8::from(engine.store_problem().is_none());
+    let read_only = engine.is_store_read_only();
+    let store_up = u8::from(engine.store_problem().is_none() || read_only);
     page.gauge("squall_store_up", "Whether the store answers.", [(labels([]), store_up)]);
+    let full = [(labels([]), u8::from(read_only))];
+    page.gauge("squall_store_read_only", "Whether the store takes no writes.", full);
+    let writing = [(labels([]), u8::from(engine.is_writing()))];
+    page.gauge("squall_store_writing", "Whether a write is on its way to the store.", writing);
+    let refused = engine.refused();
+    let kinds = refused.iter().map(|(what, count)| (labels([("what", what.as_str())]), *count));
+    page.counter("squall_refused_total", "What was refused as out of date.", kinds);
+    let held = engine.binaries_held();
+    page.gauge("squall_binaries_held", "Binaries this nimbus holds.", [(labels([]), held)]);
     if !engine.is_leading() {
         return page.text;
     }
-    let cluster = model::cluster(engine, cluster_name, now);
+    let cluster = model::cluster(engine, cluster, now);
     let alone = |value| [(labels([]), value)];
     page.gauge("squall_supervisors", "Supervisors not lost.", alone(cluster.supervisors));
     page.gauge("squall_slots", "Slots of all supervisors.", alone(cluster.slots as usize));
@@ -27,6 +41,7 @@ pub(super) fn page(engine: &Engine, cluster_name: &str, now: Now) -> String {
         .filter_map(|summary| model::topology(engine, &summary.name, now).ok())
         .collect();
     let supervisors = model::supervisors(engine, now);
+    page.supervisors(&supervisors);
     let held_back = supervisors.iter().filter(|it| it.held_back).count();
     let help = "Supervisors that come and go, and get nothing new for a while.";
     page.gauge("squall_supervisors_held_back", help, alone(held_back));
@@ -42,6 +57,37 @@ struct Page {
 }
 
 impl Page {
+    /// Connections that this nimbus refused, or that refused it; none without TLS.
+    fn refusals(&mut self, security: &Security) {
+        let refusals = security.tls().map(Tls::refusals).unwrap_or_default();
+        self.counter(
+            "squall_nimbus_tls_refused_total",
+            "Connections of this nimbus that one end refused.",
+            refusals.iter().map(|(reason, count)| (labels([("reason", reason)]), count)),
+        );
+        let insecure = u8::from(security.name() == "insecure");
+        let help = "Whether this nimbus lets in everybody who can reach it.";
+        self.gauge("squall_nimbus_insecure", help, [(labels([]), insecure)]);
+    }
+
+    fn supervisors(&mut self, supervisors: &[Supervisor]) {
+        let of = |known: &Supervisor| labels([("supervisor", known.id.as_str())]);
+        let refusals = supervisors.iter().flat_map(|known| {
+            let reasons = known.tls_refused.iter();
+            reasons.map(move |(reason, count)| (with(&of(known), "reason", reason), *count))
+        });
+        self.counter(
+            "squall_supervisor_tls_refused_total",
+            "Connections of the supervisor and its workers that one end refused.",
+            refusals,
+        );
+        self.gauge(
+            "squall_supervisor_insecure",
+            "Whether the supervisor and its workers let in everybody who can reach them.",
+            supervisors.iter().map(|known| (of(known), u8::from(known.security == "insecure"))),
+        );
+    }
+
     fn topologies(&mut self, topologies: &[Topology]) {
         let of = |topology: &Topology| labels([("topology", topology.name.as_str())]);
         self.gauge(
@@ -89,7 +135,7 @@ impl Page {
     fn turned_away(
         &mut self,
         cluster: &model::Cluster,
-        supervisors: &[model::Supervisor],
+        supervisors: &[Supervisor],
         topologies: &[Topology],
     ) {
         let mut samples = Vec::new();

@@ -1,12 +1,17 @@
 //! The status over HTTP: JSON documents, metrics, health. Nothing here changes anything.
+//!
+//! A nimbus that does not lead answers too, from what the store shows. It says so in the document
+//! (`standby`) where that is an object, and in the header `squall-standby` everywhere; the header
+//! `squall-leader` says where the leader's status is.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router as Routes};
+use proto::nimbus::Standby;
 use serde_json::{Value, json};
 
 use super::{model, prometheus};
@@ -50,31 +55,39 @@ impl Router {
     }
 }
 
+/// A document, and what the nimbus that made it says beside it if it does not lead.
+pub(crate) struct Document {
+    pub(crate) json: Value,
+    pub(crate) standby: Option<Standby>,
+}
+
 /// Makes the JSON document of this path: `cluster`, `supervisors`, `topologies` or
 /// `topologies/NAME`.
 ///
 /// # Errors
 ///
-/// That this nimbus does not lead, or that there is no such document or topology.
-pub(crate) async fn document(handle: &Handle, path: String) -> Result<Value, Refusal> {
-    let cluster = handle.cluster().to_owned();
+/// That there is no such document or topology.
+pub(crate) async fn document(handle: &Handle, path: String) -> Result<Document, Refusal> {
+    let (cluster, security) = (handle.cluster().to_owned(), handle.security().clone());
     let look = move |engine: &crate::engine::Engine, now| {
-        if !engine.is_leading() {
+        if engine.view().revision == 0 {
             return Err(engine.not_leading());
         }
-        match path.trim_matches('/').split_once('/').unwrap_or((path.trim_matches('/'), "")) {
-            ("cluster", "") => Ok(to_value(&model::cluster(engine, &cluster, now))),
-            ("supervisors", "") => Ok(to_value(&model::supervisors(engine, now))),
-            ("topologies", "") => Ok(to_value(&model::topologies(engine, now))),
-            ("topologies", name) => Ok(to_value(&model::topology(engine, name, now)?)),
-            _ => {
-                let shown: String = path.chars().take(128).collect();
-                let fix = "there are cluster, supervisors, topologies and topologies/NAME";
-                let why = "there is no such document";
-                let what = format!("failed to show `{shown}`");
-                Err(Refusal::new(RefusalKind::NotFound, what, why, fix))
-            }
-        }
+        let json =
+            match path.trim_matches('/').split_once('/').unwrap_or((path.trim_matches('/'), "")) {
+                ("cluster", "") => to_value(&model::cluster(engine, (&cluster, &security), now)),
+                ("supervisors", "") => to_value(&model::supervisors(engine, now)),
+                ("topologies", "") => to_value(&model::topologies(engine, now)),
+                ("topologies", name) => to_value(&model::topology(engine, name, now)?),
+                _ => {
+                    let shown: String = path.chars().take(128).collect();
+                    let fix = "there are cluster, supervisors, topologies and topologies/NAME";
+                    let why = "there is no such document";
+                    let what = format!("failed to show `{shown}`");
+                    return Err(Refusal::new(RefusalKind::NotFound, what, why, fix));
+                }
+            };
+        Ok(Document { json, standby: engine.standby() })
     };
     handle.look(look).await?
 }
@@ -91,30 +104,30 @@ async fn api(State(handle): State<Handle>, path: Result<Path<String>, PathReject
             return failed(rejection.status(), "failed to answer", &why, "correct the address");
         }
     };
-    match document(&handle, path.clone()).await {
-        Ok(document) => Json(document).into_response(),
-        Err(refusal) if refusal.kind == RefusalKind::NotLeader(None) => refused(&refusal),
-        Err(refusal) if matches!(refusal.kind, RefusalKind::NotLeader(_)) => {
-            match handle.role().leader {
-                Some((_, http)) => elsewhere(&http, &path),
-                None => refused(&refusal),
+    match document(&handle, path).await {
+        Ok(Document { json, standby: None }) => Json(json).into_response(),
+        Ok(Document { json, standby: Some(standby) }) => {
+            let leader = handle
+                .role()
+                .leader
+                .map(|(_, http)| format!("{}://{http}", handle.security().scheme()));
+            let mut response = Json(json).into_response();
+            let headers = [("squall-standby", Some(standby.nimbus_id)), ("squall-leader", leader)];
+            for (name, value) in headers {
+                if let Some(Ok(value)) = value.map(|value| HeaderValue::from_str(&value)) {
+                    response.headers_mut().insert(name, value);
+                }
             }
+            response
         }
         Err(refusal) => refused(&refusal),
     }
 }
 
-/// Sends the client to the leader. Only what may stand in a URL is passed on.
-fn elsewhere(http: &str, path: &str) -> Response {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);
-    let path: String = path.bytes().filter(plain).map(char::from).collect();
-    Redirect::temporary(&format!("http://{http}/api/v1/{path}")).into_response()
-}
-
 async fn ready(State(handle): State<Handle>) -> Response {
     let role = handle.role();
     let why = match (&role.store_problem, &role.leader) {
-        (Some(problem), _) => format!("the coordination store does not answer: {problem}"),
+        (Some(problem), _) => format!("the coordination store cannot be used: {problem}"),
         (None, None) => "no nimbus leads yet".to_owned(),
         (None, Some(_)) => return "ready\n".into_response(),
     };
@@ -122,8 +135,11 @@ async fn ready(State(handle): State<Handle>) -> Response {
 }
 
 async fn metrics(State(handle): State<Handle>) -> Response {
-    let cluster = handle.cluster().to_owned();
-    let page = handle.look(move |engine, now| prometheus::page(engine, &cluster, now)).await;
+    let (cluster, security) = (handle.cluster().to_owned(), handle.security().clone());
+    let look = move |engine: &crate::engine::Engine, now| {
+        prometheus::page(engine, (&cluster, &security), now)
+    };
+    let page = handle.look(look).await;
     match page {
         Ok(page) => {
             let kind = "text/plain; version=0.0.4; charset=utf-8";

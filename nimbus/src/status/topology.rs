@@ -4,17 +4,67 @@ use std::collections::BTreeMap;
 
 use proto::store::{AssignmentRecord, ComponentSpec, TaskResult, TopologyRecord};
 use proto::supervisor::TaskReport;
+use serde::Serialize;
 
-use super::model::{
-    Component, Input, Output, TaskError, TaskValue, Topology, Totals, Worker, uptime_ms,
-};
+use super::cluster::standby;
+use super::model::{Component, Topology, Totals, Worker, uptime_ms};
 use super::turned::reported;
 use crate::engine::Engine;
 use crate::engine::command::Refusal;
 use crate::engine::event::Now;
 use crate::engine::reports::Told;
-use crate::engine::view::{Versioned, epoch_revision};
-use crate::engine::{counters, lifecycle, parallelism, view};
+use crate::engine::view::{self, Versioned, epoch_revision};
+use crate::engine::{counters, lifecycle, parallelism};
+
+/// A stream that a component reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Input {
+    /// The component that emits it.
+    pub component: String,
+    /// The stream.
+    pub stream: String,
+    /// How it is split among the tasks.
+    pub grouping: String,
+}
+
+/// A stream that a component emits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Output {
+    /// The stream.
+    pub stream: String,
+    /// What its tuples are called.
+    pub tuple: String,
+    /// The names of their fields.
+    pub fields: Vec<String>,
+}
+
+/// Something that went wrong in a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TaskError {
+    /// When.
+    pub at_ms: u64,
+    /// In which component.
+    pub component: String,
+    /// In which task.
+    pub task: u32,
+    /// In which worker.
+    pub worker: u32,
+    /// The kind of failure.
+    pub reason: String,
+    /// What it said.
+    pub text: String,
+}
+
+/// What a task left.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TaskValue {
+    /// The task.
+    pub task: u32,
+    /// Its component.
+    pub component: String,
+    /// What it left.
+    pub value: serde_json::Value,
+}
 
 /// Describes a topology.
 ///
@@ -39,7 +89,7 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
     Ok(Topology {
         id: record.id.clone(),
         name: record.name.clone(),
-        status: lifecycle::word(view::status(record)),
+        status: status_word(engine, record),
         reason: reason(engine, record),
         generation: generation.map_or(0, |assigned| assigned.generation),
         submitted_ms: record.submitted_ms,
@@ -51,12 +101,24 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
         totals,
         errors: errors(told),
         results: results(engine, &record.id, told),
+        standby: standby(engine),
     })
+}
+
+/// What the status of a topology is called.
+pub(super) fn status_word(engine: &Engine, record: &TopologyRecord) -> &'static str {
+    match engine.quarantine(record) {
+        Some(_) => "quarantined",
+        None => lifecycle::word(view::status(record)),
+    }
 }
 
 /// Says why a topology is as it is: first why it has no workers, if it has none; then which of them
 /// keeps ending.
 pub(super) fn reason(engine: &Engine, record: &TopologyRecord) -> String {
+    if let Some(why) = engine.quarantine(record) {
+        return why;
+    }
     if let Some(why) = engine.unplaced(&record.id) {
         return why.to_owned();
     }

@@ -24,7 +24,7 @@ impl Daemon {
             match command {
                 Command::Fetch { slot, digest } => self.fetch(slot, digest),
                 Command::Launch { slot, placement, epoch } => self.launch(slot, *placement, epoch),
-                Command::Announce { topology, worker, epoch, address, pid } => {
+                Command::Announce { topology, worker, epoch, address, pid, released } => {
                     self.registrar.announce(WorkerRecord {
                         topology,
                         worker,
@@ -33,6 +33,7 @@ impl Daemon {
                         pid,
                         started_ms: self.launcher.clock.wall_ms(),
                         supervisor: self.launcher.data.id.clone(),
+                        released: Some(released),
                     });
                 }
                 Command::Withdraw { topology, worker } => self.registrar.withdraw(topology, worker),
@@ -58,12 +59,15 @@ impl Daemon {
 
     fn fetch(&self, slot: u32, digest: String) {
         let binaries = self.launcher.binaries.clone();
-        let address = self.leader.borrow().clone();
+        let mut from = self.engine.holders(&digest);
+        // The one who led last may still answer.
+        let leader = self.leader.borrow().as_ref().map(|leader| leader.address.clone());
+        from.extend(leader.filter(|leader| !from.contains(leader)));
         let placements = self.engine.slots().filter_map(|slot| slot.placement());
         let in_use = placements.map(|placement| placement.digest.clone()).collect();
         let messages = self.messages.clone();
         self.parts.spawn_until_asked(async move {
-            let problem = binaries.ensure(&digest, address, in_use).await.err();
+            let problem = binaries.ensure(&digest, &from, in_use).await.err();
             if let Some(problem) = &problem {
                 tracing::warn!(slot, %digest, %problem, "cannot fetch a binary");
             }

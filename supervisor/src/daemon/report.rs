@@ -1,7 +1,10 @@
 //! What the supervisor tells nimbus of its slots.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use daemon::tls::Tls;
 use proto::supervisor::{SlotReport, SupervisorReport, Turned, WorkerReport};
 
 use super::Daemon;
@@ -16,14 +19,42 @@ impl Daemon {
     pub(crate) fn report(&mut self) {
         self.sequence += 1;
         let binaries = self.launcher.binaries.turned_away();
+        let tls = self.launcher.config.security.tls();
         let report = SupervisorReport {
             supervisor: self.launcher.data.id.clone(),
             incarnation: self.launcher.data.incarnation,
             slots: self.engine.slots().map(|slot| self.slot_report(slot)).collect(),
             sequence: self.sequence,
             turned_away: self.turned_away.iter().chain(binaries.iter()).map(turned).collect(),
+            leader_term: 0,
+            refused: self.refused(),
+            security: self.launcher.config.security.name().to_owned(),
+            tls_refused: self.refusals(),
+            tls_problem: tls.and_then(Tls::problem).unwrap_or_default(),
         };
         self.reports.send_replace(Arc::new(report));
+    }
+
+    /// What was refused, by kind; nothing is said where nothing was.
+    fn refused(&self) -> BTreeMap<String, u64> {
+        let stale_leaders = self.stale_leaders.load(Ordering::Relaxed);
+        let kinds = [
+            ("old-generation", self.engine.refused_generations()),
+            ("stale-leader-reply", stale_leaders),
+        ];
+        let counted = kinds.into_iter().filter(|(_, count)| *count > 0);
+        counted.map(|(kind, count)| (kind.to_owned(), count)).collect()
+    }
+
+    /// Connections that were refused, here and in the workers that run now.
+    fn refusals(&self) -> BTreeMap<String, u64> {
+        let own = self.launcher.config.security.tls();
+        let mut all = own.map(Tls::refusals).unwrap_or_default();
+        let workers = self.incarnations.values().filter_map(|it| it.report.as_ref());
+        for (reason, count) in workers.flat_map(|report| &report.tls_refused) {
+            *all.entry(reason.clone()).or_default() += count;
+        }
+        all
     }
 
     fn slot_report(&self, slot: &Slot) -> SlotReport {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use proto::store::AssignmentRecord;
+use proto::store::{AssignmentRecord, Released};
 use proto::supervisor::RoutingTable;
 use proto::supervisor::desired_state::State as DesiredState;
 
@@ -59,6 +59,8 @@ pub enum Command {
         address: String,
         /// Its process, or 0.
         pid: u32,
+        /// How far it has come in letting go of what it had.
+        released: Released,
     },
     /// Delete the worker's record, as soon as the store takes it.
     Withdraw {

@@ -1,6 +1,9 @@
 //! What the engine is told.
 
-use proto::store::{AssignedRecord, AssignmentRecord, LeaderRecord, TopologyRecord, WorkerRecord};
+use proto::store::{
+    AssignedRecord, AssignmentRecord, LeaderRecord, NimbusRecord, Released, TopologyRecord,
+    WorkerRecord,
+};
 
 use super::{Epoch, Placement};
 
@@ -40,10 +43,10 @@ pub enum Fact {
         /// What is there.
         record: Option<Stamped<WorkerRecord>>,
     },
-    /// `leader`.
-    Leader(Option<LeaderRecord>),
+    /// `leader`: who leads, since the revision of its stamp.
+    Leader(Option<Stamped<LeaderRecord>>),
     /// `nimbuses/<id>`.
-    Nimbus(String, Option<LeaderRecord>),
+    Nimbus(String, Option<NimbusRecord>),
 }
 
 /// How an incarnation ended.
@@ -84,6 +87,8 @@ pub enum SlotEvent {
         pid: u32,
         /// `host:port` its transport listens on.
         address: String,
+        /// How far it has come in letting go of what it had; none if it was not told yet what to run.
+        released: Option<Released>,
     },
     /// The conversation with the worker broke off; it will dial again if it lives.
     Detached,
@@ -91,6 +96,8 @@ pub enum SlotEvent {
     Heard {
         /// It was asked to drain and nothing is pending.
         drained: bool,
+        /// As at the hello.
+        released: Option<Released>,
     },
     /// The system was asked about the process, as `Command::Look` wants it.
     Looked {
@@ -136,6 +143,9 @@ pub struct Remembered {
 pub enum Event {
     /// All there is in the store; replaces what was known.
     Snapshot(Vec<Fact>),
+    /// The store had gone back, and people accepted that: this is all it holds. Whatever runs is
+    /// ended first, because epochs and tables of then and now cannot be compared.
+    Restored(Vec<Fact>),
     /// Changes of the store, in the order of their revisions.
     Store(Vec<Fact>),
     /// Found on disk at the start.

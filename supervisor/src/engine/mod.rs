@@ -90,6 +90,14 @@ impl Engine {
         let mut commands = Vec::new();
         match event {
             Event::Snapshot(facts) => self.view.replace(facts),
+            Event::Restored(facts) => {
+                for slot in self.slots.values_mut() {
+                    commands.extend(slot.handle(SlotEvent::Wanted(None), now));
+                }
+                self.routes.clear();
+                self.view = View::default();
+                self.view.replace(facts);
+            }
             Event::Store(facts) => facts.into_iter().for_each(|fact| self.view.apply(fact)),
             Event::Remembered(found) => {
                 let number = found.placement.slot;
@@ -236,7 +244,7 @@ impl Engine {
 
     /// Returns the leading nimbus.
     #[must_use]
-    pub fn leader(&self) -> Option<&LeaderRecord> {
+    pub fn leader(&self) -> Option<&Stamped<LeaderRecord>> {
         self.view.leader()
     }
 
@@ -244,6 +252,18 @@ impl Engine {
     #[must_use]
     pub fn nimbuses(&self) -> Vec<String> {
         self.view.nimbuses()
+    }
+
+    /// Returns where to fetch a binary: the nimbuses that have it, the leader last.
+    #[must_use]
+    pub fn holders(&self, digest: &str) -> Vec<String> {
+        self.view.holders(digest)
+    }
+
+    /// Returns how often a generation was refused because a newer one is in force.
+    #[must_use]
+    pub fn refused_generations(&self) -> u64 {
+        self.view.refused()
     }
 
     /// Tells whether the supervisor was asked to stop and every slot is empty.

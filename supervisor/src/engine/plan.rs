@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proto::store::{
-    AssignedRecord, AssignmentRecord, LeaderRecord, TopologyRecord, TopologyStatus, WorkerRecord,
+    AssignedRecord, AssignmentRecord, LeaderRecord, NimbusRecord, TopologyRecord, TopologyStatus,
+    WorkerRecord,
 };
 use proto::supervisor::desired_state::State as DesiredState;
 
@@ -83,14 +84,22 @@ pub struct View {
     assigned: BTreeMap<String, Stamped<AssignedRecord>>,
     assignments: BTreeMap<String, BTreeMap<(u64, u32), Stamped<AssignmentRecord>>>,
     workers: BTreeMap<String, BTreeMap<u32, Stamped<WorkerRecord>>>,
-    leader: Option<LeaderRecord>,
-    nimbuses: BTreeMap<String, LeaderRecord>,
+    leader: Option<Stamped<LeaderRecord>>,
+    nimbuses: BTreeMap<String, NimbusRecord>,
+    /// How often a generation older than the one in force was refused.
+    refused: u64,
 }
 
 impl View {
-    /// Forgets everything and takes these facts instead.
+    /// Forgets everything and takes these facts instead; generations still do not go back.
     pub fn replace(&mut self, facts: Vec<Fact>) {
-        *self = Self { seen: true, ..Self::default() };
+        let before = std::mem::take(self);
+        let there = |topology: &String| {
+            facts.iter().any(|fact| matches!(fact, Fact::Assigned(id, Some(_)) if id == topology))
+        };
+        self.assigned = before.assigned;
+        self.assigned.retain(|topology, _| there(topology));
+        (self.seen, self.refused) = (true, before.refused);
         facts.into_iter().for_each(|fact| self.apply(fact));
     }
 
@@ -98,7 +107,7 @@ impl View {
     pub fn apply(&mut self, fact: Fact) {
         match fact {
             Fact::Topology(id, record) => set(&mut self.topologies, id, record.map(|r| *r)),
-            Fact::Assigned(id, record) => set(&mut self.assigned, id, record),
+            Fact::Assigned(id, record) => self.assign(id, record),
             Fact::Assignment { topology, generation, worker, record } => {
                 set_below(&mut self.assignments, topology, (generation, worker), record);
             }
@@ -108,6 +117,36 @@ impl View {
             Fact::Leader(record) => self.leader = record,
             Fact::Nimbus(id, record) => set(&mut self.nimbuses, id, record),
         }
+    }
+
+    /// Puts a generation in force, unless it is older than the one that is: only a nimbus that does
+    /// not lead any more would write that, and its workers are those of then.
+    fn assign(&mut self, topology: String, record: Option<Stamped<AssignedRecord>>) {
+        let known = self.assigned.get(&topology).map_or(0, |known| known.record.generation);
+        if record.as_ref().is_some_and(|record| record.record.generation < known) {
+            self.refused += 1;
+            return;
+        }
+        set(&mut self.assigned, topology, record);
+    }
+
+    /// Returns how often a generation older than the one in force was refused.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Returns where the nimbuses are that have a binary, the leader last.
+    #[must_use]
+    pub fn holders(&self, digest: &str) -> Vec<String> {
+        let leader = self.leader.as_ref().map(|leader| leader.record.address.as_str());
+        let have = |nimbus: &&NimbusRecord| nimbus.digests.iter().any(|it| it == digest);
+        let have = self.nimbuses.values().filter(have).map(|nimbus| nimbus.address.as_str());
+        let mut addresses: Vec<String> =
+            have.filter(|address| Some(*address) != leader).map(str::to_owned).collect();
+        // It is asked though it does not say that it has it: that may have changed just now.
+        addresses.extend(leader.map(str::to_owned));
+        addresses
     }
 
     /// Tells whether a snapshot was seen.
@@ -124,14 +163,14 @@ impl View {
 
     /// Returns the leading nimbus.
     #[must_use]
-    pub fn leader(&self) -> Option<&LeaderRecord> {
+    pub fn leader(&self) -> Option<&Stamped<LeaderRecord>> {
         self.leader.as_ref()
     }
 
     /// Returns where the nimbuses are, the leading one first.
     #[must_use]
     pub fn nimbuses(&self) -> Vec<String> {
-        let leader = self.leader.iter().map(|record| &record.address);
+        let leader = self.leader.iter().map(|leader| &leader.record.address);
         let mut addresses: Vec<String> = leader.cloned().collect();
         for record in self.nimbuses.values() {
             if !addresses.contains(&record.address) {
@@ -144,10 +183,16 @@ impl View {
     /// Returns what the spouts of a topology may do, if the topology is known.
     #[must_use]
     pub fn desired_state(&self, topology: &str) -> Option<DesiredState> {
-        let state = match self.topologies.get(topology)?.status() {
+        let record = self.topologies.get(topology)?;
+        let state = match record.status() {
             TopologyStatus::Unspecified => return None,
             TopologyStatus::Active => DesiredState::Active,
-            TopologyStatus::Inactive | TopologyStatus::Rebalancing => DesiredState::Inactive,
+            TopologyStatus::Inactive => DesiredState::Inactive,
+            // Only what moves stops, and that does so by itself.
+            TopologyStatus::Rebalancing => match record.pending.as_ref().map(|it| it.resume()) {
+                Some(TopologyStatus::Inactive) => DesiredState::Inactive,
+                _ => DesiredState::Active,
+            },
             TopologyStatus::Finished | TopologyStatus::Killed => DesiredState::Draining,
         };
         Some(state)

@@ -237,7 +237,10 @@ impl World {
             }
             Step::Answer { well } => self.answer(well),
             Step::Hello(slot) if self.processes.contains_key(&slot) => {
-                self.on(slot, SlotEvent::Attached { pid: 7, address: "h:1".into() });
+                self.on(
+                    slot,
+                    SlotEvent::Attached { pid: 7, address: "h:1".into(), released: None },
+                );
             }
             Step::Hello(_) => {}
             Step::Exit(slot) => self.exit(slot),
@@ -256,7 +259,7 @@ impl World {
             self.answer(true);
             for slot in 0..SLOTS {
                 self.happen(Step::Hello(slot));
-                self.on(slot, SlotEvent::Heard { drained: false });
+                self.on(slot, SlotEvent::Heard { drained: false, released: None });
             }
         }
     }

@@ -18,6 +18,7 @@ mod hanging;
 use std::time::{Duration, Instant};
 
 use daemon::Backoff;
+use proto::store::Released;
 
 use super::{
     Command, Epoch, Exit, Placement, Remembered, Signal, SlotEvent, Stage, State, Timings,
@@ -54,6 +55,9 @@ pub struct Slot {
     unconfirmed: bool,
     attached: bool,
     heard: Option<Instant>,
+    /// What the worker says of what it has let go of; none while nothing runs, or what runs was not
+    /// told yet what to run.
+    released: Option<Released>,
     warned: bool,
     /// When the system was last asked about a silent process.
     looked: Option<Instant>,
@@ -82,6 +86,7 @@ impl Slot {
             unconfirmed: false,
             attached: false,
             heard: None,
+            released: None,
             warned: false,
             looked: None,
             shutdown: false,
@@ -99,6 +104,8 @@ impl Slot {
         self.started_ms = found.started_ms;
         if let Some(pid) = found.pid {
             self.process = Process::Alive(pid);
+            // It may have anything until it says what.
+            self.released = Some(Released::default());
             self.state = State::Starting { until: now + self.timings.hello };
             return Vec::new();
         }
@@ -118,12 +125,14 @@ impl Slot {
             SlotEvent::Launched { epoch, pid, started_ms } => {
                 self.launched(epoch, pid, started_ms, now)
             }
-            SlotEvent::Attached { pid, address } => self.attached(pid, address, now),
+            SlotEvent::Attached { pid, address, released } => {
+                self.attached((pid, address), released, now)
+            }
             SlotEvent::Detached => {
                 self.attached = false;
                 Vec::new()
             }
-            SlotEvent::Heard { drained } => self.heard(drained, now),
+            SlotEvent::Heard { drained, released } => self.heard(drained, released, now),
             SlotEvent::Looked { stopped } => self.looked(stopped, now),
             SlotEvent::Hung(why) => self.hung(why),
             SlotEvent::Exited { epoch, exit } => self.exited(epoch, exit, now),
@@ -152,11 +161,14 @@ impl Slot {
             (None, None) => Vec::new(),
             (None, Some(wanted)) => self.begin(wanted),
             (Some(current), Some(wanted)) if current.continues(&wanted) => {
+                let is_news = current.assignment.generation != wanted.assignment.generation;
                 *current = wanted;
                 if std::mem::take(&mut self.unconfirmed) {
                     return self.fetch();
                 }
-                Vec::new()
+                // What does not run has nothing of before: who waits for that should know.
+                let tell = is_news && self.released.is_none();
+                self.announce().filter(|_| tell).into_iter().collect()
             }
             (Some(_), wanted) => {
                 self.next = wanted;
@@ -176,6 +188,7 @@ impl Slot {
             }
         }
         self.backoff.reset();
+        self.released = None;
         self.restarted = false;
         self.unconfirmed = false;
         if self.restarts > 0 {
@@ -225,8 +238,14 @@ impl Slot {
         }
     }
 
-    fn attached(&mut self, pid: u32, address: String, now: Instant) -> Vec<Command> {
+    fn attached(
+        &mut self,
+        (pid, address): (u32, String),
+        released: Option<Released>,
+        now: Instant,
+    ) -> Vec<Command> {
         self.attached = true;
+        self.released = Some(released.unwrap_or_else(|| self.released()));
         self.heard_of(now);
         if self.process == Process::Launching {
             self.process = Process::Alive(pid);
@@ -240,10 +259,15 @@ impl Slot {
         self.announce().into_iter().chain([Command::Report]).collect()
     }
 
-    fn heard(&mut self, drained: bool, now: Instant) -> Vec<Command> {
+    fn heard(&mut self, drained: bool, released: Option<Released>, now: Instant) -> Vec<Command> {
         self.heard_of(now);
+        let is_news = released.is_some() && released != self.released;
+        if is_news {
+            self.released = released;
+        }
         match self.state {
             State::Stopping { stage: Stage::Draining, .. } if drained => self.ask(now),
+            State::Running { .. } if is_news => self.announce().into_iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -272,6 +296,7 @@ impl Slot {
         self.process = Process::None;
         self.attached = false;
         (self.heard, self.warned, self.looked) = (None, false, None);
+        self.released = None;
         self.address.clear();
         self.last_exit = exit;
     }
@@ -323,6 +348,7 @@ impl Slot {
             epoch: self.epoch(),
             address: self.address.clone(),
             pid,
+            released: self.released(),
         })
     }
 }

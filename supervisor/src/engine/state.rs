@@ -48,7 +48,7 @@ impl Default for Timings {
             terminate_at_shutdown: Duration::from_secs(2),
             backoff_first: Duration::from_secs(1),
             backoff_max: Duration::from_mins(1),
-            steady: Duration::from_mins(1),
+            steady: Duration::from_secs(10),
             confirm: Duration::from_secs(2),
         }
     }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use proto::store::{AssignmentRecord, WorkerRecord};
+use proto::store::{AssignmentRecord, Released, WorkerRecord};
 use proto::supervisor::{RoutingTable, WorkerRoute};
 
 use super::{Epoch, Stamped, plan};
@@ -20,13 +20,15 @@ struct Known {
     epoch: Epoch,
     address: String,
     since: u64,
+    released: Released,
 }
 
 impl Known {
     /// Takes what a record of this `epoch` says, unless a newer one has spoken.
     fn hear(&mut self, epoch: Epoch, address: &str, revision: u64) {
         if epoch > self.epoch {
-            *self = Self { epoch, address: address.to_owned(), since: revision };
+            let (address, released) = (address.to_owned(), Released::default());
+            *self = Self { epoch, address, since: revision, released };
         } else if epoch == self.epoch && !address.is_empty() {
             address.clone_into(&mut self.address);
         }
@@ -67,12 +69,19 @@ impl Routes {
             let Some(known) = self.known.get_mut(&worker.record.worker) else { continue };
             let epoch = worker.record.epoch.map(Epoch::from).unwrap_or_default();
             known.hear(epoch, &worker.record.address, worker.revision);
+            // What a worker has let go of it never takes back.
+            let said = worker.record.released.as_ref();
+            let newer = said.filter(|said| said.generation >= known.released.generation);
+            if let Some(released) = newer.filter(|_| epoch == known.epoch) {
+                known.released.clone_from(released);
+            }
         }
         if self.table.as_ref().is_some_and(|table| table.version == version) {
             return;
         }
         let workers = generation.iter().map(|assignment| self.route(&assignment.record)).collect();
-        self.table = Some(Arc::new(RoutingTable { version, workers }));
+        let generation = generation.first().map_or(0, |assignment| assignment.record.generation);
+        self.table = Some(Arc::new(RoutingTable { version, workers, generation }));
     }
 
     fn route(&self, assignment: &AssignmentRecord) -> WorkerRoute {
@@ -83,6 +92,7 @@ impl Routes {
             address: known.address,
             since_version: known.since,
             executors: assignment.executors.clone(),
+            released: Some(known.released),
         }
     }
 }
@@ -130,6 +140,27 @@ mod tests {
         assert_eq!(route(&routes, 0), ("5.1".into(), String::new(), 12, 12), "at the death");
         routes.update(&[&plan], 6, [worker(0, (5, 1), "a:2", 14)].iter());
         assert_eq!(route(&routes, 0), ("5.1".into(), "a:2".into(), 12, 14), "after the hello");
+    }
+
+    #[test]
+    fn what_a_worker_says_it_has_let_go_of_is_in_the_table_and_is_not_taken_back() {
+        let mut routes = Routes::default();
+        let plan = assignment(0, 0, 5);
+        let says = |generation, at| {
+            let mut record = worker(0, (5, 0), "a:1", at);
+            record.record.released = Some(Released { generation, holding: Vec::new() });
+            record
+        };
+        let known = |routes: &Routes| {
+            let released = routes.table().unwrap().workers[0].released.as_ref();
+            released.map_or(0, |released| released.generation)
+        };
+        routes.update(&[&plan], 6, [says(3, 9)].iter());
+        assert_eq!(known(&routes), 3, "it says so");
+        routes.update(&[&plan], 6, [says(0, 10)].iter());
+        assert_eq!(known(&routes), 3, "its supervisor has just adopted it and does not know");
+        routes.update(&[&plan], 6, [worker(0, (5, 1), "", 12)].iter());
+        assert_eq!(known(&routes), 0, "another incarnation speaks for itself");
     }
 
     #[test]

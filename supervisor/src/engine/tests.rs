@@ -2,7 +2,8 @@
 
 use daemon::Clock;
 use proto::store::{
-    AssignedRecord, AssignmentRecord, TopologyRecord, TopologyStatus, WorkerRecord,
+    AssignedRecord, AssignmentRecord, LeaderRecord, NimbusRecord, TopologyRecord, TopologyStatus,
+    WorkerRecord,
 };
 
 use super::*;
@@ -32,7 +33,7 @@ impl Bench {
     fn start(&mut self, slot: u32, epoch: Epoch) {
         self.slot(slot, SlotEvent::Fetched { digest: "d".into(), problem: None });
         self.slot(slot, SlotEvent::Launched { epoch, pid: 7, started_ms: 1 });
-        self.slot(slot, SlotEvent::Attached { pid: 7, address: "h:1".into() });
+        self.slot(slot, SlotEvent::Attached { pid: 7, address: "h:1".into(), released: None });
         assert_eq!(self.state(slot), "running", "slot {slot}");
     }
 
@@ -185,6 +186,53 @@ fn a_worker_that_comes_back_under_the_same_assignment_counts_on() {
 }
 
 #[test]
+fn a_generation_older_than_the_one_in_force_is_refused_and_counted() {
+    let mut bench = running();
+    let second = vec![kept(assignment(2, 0, 0, 18), 5), assigned(2, 1, 19)];
+    bench.on(Event::Store(second.clone()));
+    assert_eq!(bench.engine.refused_generations(), 0);
+    let moved = assignment(1, 0, 1, 30);
+    bench.on(Event::Store(vec![moved.clone(), assigned(1, 1, 31)]));
+    assert_eq!((bench.state(0), bench.state(1)), ("running", "empty"), "nothing moves");
+    let all = [vec![topology(TopologyStatus::Active), moved, assigned(1, 1, 31)], second].concat();
+    bench.on(Event::Snapshot(all[..all.len() - 1].to_vec()));
+    assert_eq!((bench.state(0), bench.state(1)), ("running", "empty"), "nor by a listing");
+    assert_eq!(bench.engine.refused_generations(), 2);
+    bench.on(Event::Store(vec![Fact::Assigned("t".into(), None)]));
+    assert_eq!(bench.state(0), "stopping", "what is taken back is taken back");
+}
+
+#[test]
+fn after_a_restore_everything_is_ended_before_what_the_store_wants_is_started() {
+    let mut bench = running();
+    bench.on(Event::Restored(one_worker()));
+    assert_eq!(bench.state(0), "stopping", "the same assignment, but of another history");
+    let exit = Exit { reason: "asked to".into(), last_words: String::new(), at_ms: 1 };
+    bench.slot(0, SlotEvent::Exited { epoch: Epoch { revision: 5, restarts: 0 }, exit });
+    bench.slot(0, SlotEvent::Cleaned);
+    assert_eq!(bench.state(0), "fetching", "it begins anew");
+    let epoch = bench.engine.slot(0).unwrap().epoch();
+    assert_eq!((epoch.revision, epoch.restarts), (5, 1), "as another incarnation");
+}
+
+#[test]
+fn a_binary_is_fetched_from_whoever_has_it_and_the_leader_last() {
+    let mut bench = Bench::new(1);
+    let nimbus = |id: &str, digests: &[&str]| {
+        let digests = digests.iter().map(|it| (*it).to_owned()).collect();
+        let address = format!("{id}:1");
+        let record = NimbusRecord { address, digests, ..NimbusRecord::default() };
+        Fact::Nimbus(id.into(), Some(record))
+    };
+    let leader = LeaderRecord { address: "b:1".into(), ..LeaderRecord::default() };
+    let leader = Fact::Leader(Some(Stamped { record: leader, revision: 3 }));
+    let nimbuses = [nimbus("a", &["d"]), nimbus("b", &["d"]), nimbus("c", &["other"])];
+    bench.on(Event::Snapshot([vec![leader], nimbuses.to_vec()].concat()));
+    assert_eq!(bench.engine.holders("d"), ["a:1", "b:1"]);
+    assert_eq!(bench.engine.holders("unheard-of"), ["b:1"], "it may have come just now");
+}
+
+#[test]
 fn an_empty_snapshot_stops_everything_and_no_snapshot_nothing() {
     let placement = running().engine.slot(0).unwrap().placement().unwrap().clone();
     let found = Remembered { placement, restarts: 1, pid: Some(7), started_ms: 1, now_ms: 2 };
@@ -217,7 +265,7 @@ fn status_becomes_what_the_spouts_may_do() {
     let table = [
         (TopologyStatus::Active, DesiredState::Active),
         (TopologyStatus::Inactive, DesiredState::Inactive),
-        (TopologyStatus::Rebalancing, DesiredState::Inactive),
+        (TopologyStatus::Rebalancing, DesiredState::Active),
         (TopologyStatus::Killed, DesiredState::Draining),
         (TopologyStatus::Finished, DesiredState::Draining),
     ];
@@ -256,7 +304,7 @@ fn a_supervisor_that_stops_is_over_when_every_slot_is_empty() {
     let mut bench = running();
     let commands = bench.on(Event::Shutdown);
     assert_eq!(instructions(&commands).unwrap().state, Some(DesiredState::Draining));
-    bench.slot(0, SlotEvent::Heard { drained: true });
+    bench.slot(0, SlotEvent::Heard { drained: true, released: None });
     let epoch = Epoch { revision: 5, restarts: 0 };
     bench.slot(0, SlotEvent::Exited { epoch, exit: Exit::default() });
     assert!(!bench.engine.is_over(), "its folder is still there");

@@ -78,6 +78,7 @@ async fn converse(address: &str) -> Option<String> {
         }),
         pid: std::process::id(),
         address: address.to_owned(),
+        released: None,
     };
     let (sender, mut told) = dial(&variable("SQUALL_SOCKET"), hello).await?;
     let mut report = WorkerReport::default();

@@ -9,7 +9,9 @@ use daemon::Shutdown;
 use futures::Stream;
 use proto::nimbus::binaries_server::{Binaries, BinariesServer};
 use proto::nimbus::reports_server::{Reports, ReportsServer};
-use proto::nimbus::{BinaryChunk, FetchRequest, ReportReply, WorkerNews, WorkerNewsReply};
+use proto::nimbus::{
+    BinaryChunk, FetchRequest, KeepReply, KeepRequest, ReportReply, WorkerNews, WorkerNewsReply,
+};
 use proto::supervisor::SupervisorReport;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -98,6 +100,10 @@ impl Binaries for Service {
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(chunks))))
     }
+
+    async fn keep(&self, _: Request<KeepRequest>) -> Result<Response<KeepReply>, Status> {
+        Err(Status::unimplemented("no supervisor asks for that"))
+    }
 }
 
 #[tonic::async_trait]
@@ -115,7 +121,7 @@ impl Reports for Service {
             while let Ok(Some(report)) = reports.message().await {
                 let sequence = report.sequence;
                 shared.note(report);
-                if sender.send(Ok(ReportReply { sequence })).await.is_err() {
+                if sender.send(Ok(ReportReply { sequence, term: u64::MAX })).await.is_err() {
                     return;
                 }
             }

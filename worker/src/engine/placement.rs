@@ -31,11 +31,31 @@ pub struct PlacedExecutor {
 /// ```
 #[must_use]
 pub fn place(executors: &[PlacedExecutor], edges: &[(usize, usize)], loops: usize) -> Vec<usize> {
+    place_among(executors, &vec![None; executors.len()], edges, loops)
+}
+
+/// The loop of each executor, where some are on one already (`on`, in the same order) and stay there.
+///
+/// ```
+/// use worker::engine::placement::{PlacedExecutor, place_among};
+///
+/// let executors = [0, 1, 2].map(|index| PlacedExecutor { index, component: 0 });
+/// assert_eq!(place_among(&executors, &[Some(1), None, None], &[], 2), [1, 0, 0]);
+/// ```
+#[must_use]
+pub fn place_among(
+    executors: &[PlacedExecutor],
+    on: &[Option<usize>],
+    edges: &[(usize, usize)],
+    loops: usize,
+) -> Vec<usize> {
     let loops = loops.max(1);
     let share = executors.len().div_ceil(loops);
-    let mut placed: Vec<Option<usize>> = vec![None; executors.len()];
+    let mut placed: Vec<Option<usize>> = on.to_vec();
     let mut sizes = vec![0; loops];
-    for chain in chains(executors, edges) {
+    on.iter().flatten().for_each(|on| sizes[*on] += 1);
+    for mut chain in chains(executors, edges) {
+        chain.retain(|&at| placed[at].is_none());
         let least = sizes.iter().min().copied().unwrap_or(0);
         let of_component = |on: usize, component: usize| {
             let here = placed.iter().zip(executors).filter(|(at, _)| **at == Some(on));

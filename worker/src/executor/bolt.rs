@@ -3,10 +3,11 @@
 
 mod fused;
 mod lifecycle;
+mod moving;
 mod settle;
 mod under_way;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ use crate::executor::exits::Exits;
 use crate::executor::mailbox::{Delivery, Item, StreamRef};
 use crate::executor::outbox::{BATCH_TUPLES, Outbox};
 use crate::executor::plan::Plan;
+use crate::executor::seating::Seat;
 use crate::executor::task_state::TaskState;
 use crate::executor::waker::TaskWaker;
 
@@ -37,8 +39,8 @@ struct Cell {
     state: TaskState,
     counters: TaskCounters,
     held: Held,
-    /// The source tasks that have ended, by stream.
-    ended: HashSet<(StreamRef, u32)>,
+    /// The source tasks that have ended, by stream, with the owner epoch they had.
+    ended: HashMap<(StreamRef, u32), u64>,
     pace: Pace,
     /// It was told to finish.
     finishing: bool,
@@ -103,6 +105,8 @@ pub struct BoltExecutor {
     /// Its place among the executors of its loop.
     place: usize,
     cells: Vec<Cell>,
+    /// Nobody else has its tasks: they may be opened.
+    started: bool,
     outbox: Outbox,
     in_hand: Option<InHand>,
     spare_given: Vec<u64>,
@@ -122,26 +126,24 @@ pub struct BoltExecutor {
 }
 
 impl BoltExecutor {
-    /// Makes the executor with the tasks `tasks`, none of them open yet.
-    pub fn new(plan: &Plan, index: u16, place: usize, outbox: Outbox, now: Instant) -> Self {
-        let executor = plan.executor(index);
+    /// Makes the executor of a seat with its tasks, none of them open or to be opened yet.
+    pub fn new(plan: &Plan, seat: &Seat, outbox: Outbox, now: Instant) -> Self {
+        let (executor, index) = (&seat.executor, seat.executor.index);
         let component: &Component = &plan.topology.components()[executor.component];
         let budget = usize::try_from(plan.topology.config().output_budget()).unwrap_or(usize::MAX);
         let cells = executor
             .tasks
             .clone()
             .map(|task| {
-                let (cx, waker) = plan.context(task);
-                let driver = component.bolt_task(budget).expect("a bolt makes bolt tasks");
-                plan.board.watch_progress(task, driver.progress());
+                let (cx, waker) = plan.context(task, seat.at);
                 Cell {
-                    task: driver,
+                    task: component.bolt_task(budget).expect("a bolt makes bolt tasks"),
                     cx,
                     waker,
                     state: TaskState::new(now),
                     counters: TaskCounters::new(task, index, &component.name),
                     held: Held::new(),
-                    ended: HashSet::new(),
+                    ended: HashMap::new(),
                     pace: Pace::default(),
                     finishing: false,
                     waits: component.calls != Calls::Short,
@@ -154,8 +156,9 @@ impl BoltExecutor {
         let sources = streams.iter().map(|(source, _)| plan.topology.tasks(*source).len()).sum();
         Self {
             component: executor.component,
-            place,
+            place: seat.place,
             cells,
+            started: false,
             outbox,
             in_hand: None,
             spare_given: Vec::new(),
@@ -198,7 +201,7 @@ impl BoltExecutor {
                 break;
             }
         }
-        worked |= self.settle_held(false, plan, exits);
+        worked |= self.settle_held(None, plan, exits);
         self.finish_ended(plan, exits);
         self.outbox.flush(self.source(), exits);
         worked
@@ -212,7 +215,7 @@ impl BoltExecutor {
     fn open_due(&mut self, plan: &Plan, exits: &Exits) -> bool {
         let mut opened = false;
         for cell in &mut self.cells {
-            if !cell.state.is_due(exits.now) {
+            if !self.started || !cell.state.is_due(exits.now) {
                 continue;
             }
             match exits.watch.call((cell.counters.task, exits.now), || cell.task.open(&cell.cx)) {
@@ -241,9 +244,11 @@ impl BoltExecutor {
         loop {
             match exits.mailboxes[self.place].pop() {
                 None => return false,
-                Some((Item::End { target, source, from }, _)) => {
-                    if let Some(cell) = self.cell_of(target) {
-                        self.cells[cell].ended.insert((from, source));
+                Some((Item::End { target, source, from, ownership }, _)) => {
+                    // One that has moved since may begin anew, and will end again.
+                    let counts = ownership >= exits.routes.table.ownership_of(source);
+                    if let Some(cell) = self.cell_of(target).filter(|_| counts) {
+                        self.cells[cell].ended.insert((from, source), ownership);
                     }
                 }
                 Some((Item::Batch(delivery), starved)) => {
@@ -339,20 +344,6 @@ impl BoltExecutor {
         }
     }
 
-    /// Adopts a routing table: finds its targets anew, tells restarted ones again that it has ended,
-    /// and forgets that restarted sources had.
-    pub fn adopt(&mut self, restarted: &dyn Fn(u32) -> bool, exits: &Exits) {
-        self.outbox.place_away(exits);
-        let over: Vec<u32> =
-            self.cells.iter().filter(|cell| cell.state.ended).map(|c| c.counters.task).collect();
-        self.outbox.end_again(&over, restarted);
-        for cell in &mut self.cells {
-            if !cell.state.ended {
-                cell.ended.retain(|(_, source)| !restarted(*source));
-            }
-        }
-    }
-
     /// When it wants a turn without having been sent anything.
     pub fn wakes_at(&self, exits: &Exits) -> Option<Instant> {
         // A tick comes between two batches.
@@ -361,7 +352,7 @@ impl BoltExecutor {
         let retry = self
             .cells
             .iter()
-            .filter(|cell| !cell.state.open && !cell.state.ended)
+            .filter(|cell| self.started && !cell.state.open && !cell.state.ended)
             .map(|cell| cell.state.retry_at)
             .min();
         let tick = self
@@ -369,18 +360,6 @@ impl BoltExecutor {
             .filter(|_| may_tick && self.cells.iter().any(|cell| cell.state.open))
             .map(|_| self.next_tick);
         retry.into_iter().chain(tick).chain(self.due).min()
-    }
-
-    /// What its tasks counted, brought up to date.
-    pub fn counters(&mut self, exits: &Exits) -> impl Iterator<Item = &TaskCounters> {
-        let queued = exits.mailboxes[self.place].gauge.tuples();
-        let busy = self.in_hand.is_some() || !self.outbox.is_empty();
-        self.cells.iter_mut().map(move |cell| {
-            cell.counters.queued = queued;
-            cell.counters.ended = cell.state.ended && !busy;
-            cell.counters.busy = busy || !cell.held.is_empty();
-            &cell.counters
-        })
     }
 
     /// Since when the oldest tuple waits that it has not begun with, or that has no room ahead.

@@ -162,7 +162,8 @@ impl Pace {
         if took > GROUP {
             let fit = GROUP.as_nanos() * calls as u128 / took.as_nanos();
             self.0 = usize::try_from(fit).unwrap_or(BATCH_TUPLES).clamp(1, BATCH_TUPLES);
-        } else if calls == self.0 && took * 2 <= GROUP {
+        } else if took.as_nanos() * 2 * self.0 as u128 <= GROUP.as_nanos() * calls as u128 {
+            // Twice as many would fit, also if fewer than it may make were there to be made.
             self.0 = (self.0 * 2).min(BATCH_TUPLES);
         }
     }
@@ -222,6 +223,11 @@ mod tests {
             pace.learn(pace.calls(), Duration::from_micros(10));
         }
         assert!(pace.is_full(), "a batch fits: {pace:?}");
+        let mut pace = Pace::default();
+        for _ in 0..10 {
+            pace.learn(pace.calls().min(16), Duration::from_micros(1));
+        }
+        assert!(pace.is_full(), "so it does if batches are always small: {pace:?}");
         pace.learn(BATCH_TUPLES, GROUP * 4);
         assert_eq!(pace.calls(), BATCH_TUPLES / 4, "a quarter fits");
         pace.learn(pace.calls(), Duration::from_secs(30));

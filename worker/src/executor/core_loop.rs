@@ -1,21 +1,18 @@
 //! One loop a core: gives every executor with something to do one turn a round, and sleeps when
 //! none has.
 
+mod moves;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use topology_api::runtime::{Calls, Kind};
-
-use crate::engine::acking::AckBatch;
-use crate::executor::bolt::BoltExecutor;
-use crate::executor::exits::{Exits, ExitsStart, Place};
+use crate::engine::acking::{AckBatch, FailReason};
+use crate::executor::exits::{Exits, ExitsStart};
 use crate::executor::inbox::{Desired, Inbox, Message};
-use crate::executor::mailbox::{Mailbox, StreamRef};
-use crate::executor::outbox::{EdgeStart, Outbox};
-use crate::executor::plan::{OwnExecutor, Plan};
-use crate::executor::routes::Routes;
+use crate::executor::plan::Plan;
 use crate::executor::spout::SpoutExecutor;
 use crate::transport::Transport;
+use moves::Leaving;
 
 /// How often counters are posted and timeouts looked at.
 const POST_EVERY: Duration = Duration::from_millis(100);
@@ -56,6 +53,13 @@ pub struct CoreLoop {
     /// The spouts by place; the bolts are in `exits`, where they can call each other.
     spouts: Vec<Option<Box<SpoutExecutor>>>,
     exits: Exits,
+    /// The places, in the order of their turns.
+    order: Vec<usize>,
+    /// Executors whose tasks are somebody else's, and that end what they have.
+    leaving: Vec<Leaving>,
+    /// Items for places that the next routes will tell of.
+    early: Vec<Message>,
+    desired: Desired,
     messages: Vec<Message>,
     next_post: Instant,
     /// Something was done that is not on the board.
@@ -75,40 +79,22 @@ impl CoreLoop {
     #[must_use]
     pub fn new(start: LoopStart) -> Self {
         let plan = start.plan;
-        let mut seated: Vec<_> = plan.seated().filter(|(_, seat)| seat.at == start.at).collect();
-        seated.sort_by_key(|(_, seat)| seat.place);
-        let mailboxes =
-            seated.iter().map(|(_, seat)| Mailbox::new(Arc::clone(&seat.gauge))).collect();
-        let spouts = plan
-            .seated()
-            .filter(|(executor, _)| plan.topology.components()[executor.component].is_spout());
-        let mut exits = Exits::new(ExitsStart {
+        let exits = Exits::new(ExitsStart {
             at: start.at,
             plan: Arc::clone(&plan),
             loops: Arc::clone(&start.loops),
-            mailboxes,
-            ledgers: spouts.map(|(executor, seat)| (executor.index, seat.at)).collect(),
             transport: start.transport,
             seed: rand::random(),
             clock: start.clock,
             epoch: start.epoch,
         });
-        let mut spouts = Vec::new();
-        for (executor, seat) in &seated {
-            let outbox = Outbox::new(edges(&plan, executor, start.at));
-            let (mut spout, mut bolt) = (None, None);
-            if plan.topology.components()[executor.component].is_spout() {
-                spout = Some(SpoutExecutor::new(&plan, executor.index, outbox, exits.now));
-            } else {
-                let (index, place) = (executor.index, seat.place);
-                bolt = Some(BoltExecutor::new(&plan, index, place, outbox, exits.now));
-            }
-            spouts.push(spout.map(Box::new));
-            exits.bolts.push(bolt.map(Box::new));
-        }
-        Self {
+        let mut new = Self {
             inbox: Arc::clone(&start.loops[start.at]),
-            spouts,
+            spouts: Vec::new(),
+            order: Vec::new(),
+            leaving: Vec::new(),
+            early: Vec::new(),
+            desired: Desired::Inactive,
             next_post: exits.now,
             unposted: true,
             exits,
@@ -118,7 +104,9 @@ impl CoreLoop {
             stood_still: (Duration::ZERO, start.epoch),
             stopping: false,
             plan,
-        }
+        };
+        new.seat();
+        new
     }
 
     /// Runs until it is told to stop.
@@ -154,7 +142,9 @@ impl CoreLoop {
     /// Closes all components. What bolts still hold fails, and the spouts of this loop are told.
     fn close(&mut self) {
         let mut bolts = std::mem::take(&mut self.exits.bolts);
-        bolts.iter_mut().flatten().for_each(|bolt| bolt.close(&self.plan, &mut self.exits));
+        for bolt in bolts.iter_mut().flatten() {
+            bolt.close(FailReason::Shutdown, &self.plan, &mut self.exits);
+        }
         self.exits.bolts = bolts;
         self.exits.flush();
         for (owner, batch) in std::mem::take(&mut self.exits.own_acks) {
@@ -171,13 +161,17 @@ impl CoreLoop {
         let now = self.exits.read_clock();
         self.note_standstill(now);
         let mut worked = self.take_messages();
-        for place in 0..self.spouts.len() {
+        for turn in 0..self.order.len() {
+            let place = self.order[turn];
             if let Some(spout) = &mut self.spouts[place] {
                 worked |= spout.turn(&self.plan, &mut self.exits);
             } else if let Some(mut bolt) = self.exits.bolts[place].take() {
                 worked |= bolt.turn(&self.plan, &mut self.exits);
                 self.exits.bolts[place] = Some(bolt);
             }
+        }
+        if !self.leaving.is_empty() {
+            self.let_go();
         }
         self.exits.flush();
         let own = std::mem::take(&mut self.exits.own_acks);
@@ -201,12 +195,18 @@ impl CoreLoop {
         let any = !messages.is_empty();
         for message in messages.drain(..) {
             match message {
-                Message::Item { executor, item } => self.exits.mailboxes[executor].push(item),
+                Message::Item { executor, item } if self.is_taken(executor) => {
+                    self.exits.mailboxes[executor].push(item);
+                }
+                Message::Item { executor, item } => self.misdirected(executor, item),
                 Message::Acks(owner, batch) => self.apply(owner, batch),
                 Message::Routes(routes) => self.adopt(routes),
                 Message::Desired(desired) => self.desire(desired),
                 Message::Lost(items, reason) => self.exits.fail_items(&items, reason),
                 Message::Waiting(ns) => self.waiting_ns = ns,
+                Message::Adopted(worker, version) => {
+                    self.exits.adopted.insert(worker, version);
+                }
                 Message::Stop => self.stopping = true,
             }
         }
@@ -215,7 +215,8 @@ impl CoreLoop {
     }
 
     fn apply(&mut self, owner: u16, batch: AckBatch) {
-        match self.spouts.iter_mut().flatten().find(|spout| spout.index == owner) {
+        let mut spouts = self.spouts.iter_mut().flatten();
+        match spouts.find(|spout| spout.index == owner && !spout.leaves()) {
             Some(spout) => spout.apply(&batch, self.exits.now_ns()),
             None => self.exits.late += batch.len() as u64,
         }
@@ -223,30 +224,8 @@ impl CoreLoop {
     }
 
     fn desire(&mut self, desired: Desired) {
+        self.desired = desired;
         self.spouts.iter_mut().flatten().for_each(|spout| spout.desire(desired));
-    }
-
-    fn adopt(&mut self, routes: Arc<Routes>) {
-        let before = Arc::clone(&self.exits.routes);
-        if routes.table.version() < before.table.version() {
-            return;
-        }
-        // A ledger that starts under this table must know which incarnations were lost before:
-        // a bolt with an older table may still send to them.
-        let retired_at = before.table.retired_since(&routes.table);
-        let restarted = |task: u32| {
-            let epoch =
-                |routes: &Routes| routes.table.worker_of_task(task).map(|route| route.epoch);
-            let was = epoch(&before);
-            was.is_some() && was != epoch(&routes)
-        };
-        self.exits.adopt(Arc::clone(&routes));
-        for spout in self.spouts.iter_mut().flatten() {
-            spout.adopt(retired_at, &restarted, &self.exits);
-        }
-        let mut bolts = std::mem::take(&mut self.exits.bolts);
-        bolts.iter_mut().flatten().for_each(|bolt| bolt.adopt(&restarted, &self.exits));
-        self.exits.bolts = bolts;
     }
 
     /// Notes that this thread did not run, or not return from a call, for longer than is usual.
@@ -303,7 +282,8 @@ impl CoreLoop {
                 bolt.wakes_at(&self.exits)
             }
         });
-        let wake = spouts.chain(bolts).chain(post).min();
+        let leaving = self.leaving.iter().map(|leaving| leaving.deadline);
+        let wake = spouts.chain(bolts).chain(post).chain(leaving).min();
         if !self.inbox.may_park() {
             return;
         }
@@ -320,35 +300,4 @@ impl CoreLoop {
         let now = self.exits.read_clock();
         self.alive = wake.map_or(now, |at| at.min(now));
     }
-}
-
-/// The subscriptions of an executor's streams, with the targets of this worker placed.
-fn edges<'a>(plan: &'a Plan, executor: &OwnExecutor, at: usize) -> Vec<EdgeStart<'a>> {
-    let components = plan.topology.components();
-    let mut edges = Vec::new();
-    for (reader, component) in components.iter().enumerate() {
-        for input in component.inputs.iter().filter(|input| input.component == executor.component) {
-            let targets = plan.topology.tasks(reader).map(|task| {
-                let place = match plan.seat_of(task) {
-                    None => Place::Nowhere,
-                    Some(seat) if seat.at == at => Place::Here(seat.place),
-                    Some(seat) => Place::Loop {
-                        at: seat.at,
-                        executor: seat.place,
-                        gauge: Arc::clone(&seat.gauge),
-                    },
-                };
-                (task, place)
-            });
-            edges.push(EdgeStart {
-                from: StreamRef { component: input.component, stream: input.stream },
-                output: &components[input.component].outputs[input.stream],
-                grouping: &input.grouping,
-                in_call: component.calls == Calls::Short && component.kind == Kind::Bolt,
-                targets: targets.collect(),
-                seed: rand::random(),
-            });
-        }
-    }
-    edges
 }

@@ -54,6 +54,8 @@ pub struct TaskCounters {
     pub complete: Histogram<u64>,
     /// It has finished and closed.
     pub ended: bool,
+    /// It is another worker's now; this is what it counted here.
+    pub left: bool,
     /// It holds tuples or emitted ones that are not delivered.
     pub busy: bool,
 }
@@ -76,6 +78,7 @@ impl TaskCounters {
             execute: latency_histogram(),
             complete: latency_histogram(),
             ended: false,
+            left: false,
             busy: false,
         }
     }
@@ -141,6 +144,8 @@ struct Posted {
     oldest: BTreeMap<usize, Option<Instant>>,
     idle: BTreeMap<usize, bool>,
     watches: Vec<Arc<CallWatch>>,
+    /// Executors that have left: their loops and their places there.
+    let_go: Vec<(usize, usize)>,
     /// What changes with each call of a task, where several are made at once.
     progress: BTreeMap<u32, Arc<AtomicU32>>,
 }
@@ -175,7 +180,8 @@ impl Snapshot {
     /// Every task has finished and closed.
     #[must_use]
     pub fn is_ended(&self) -> bool {
-        !self.tasks.is_empty() && self.tasks.iter().all(|task| task.ended)
+        let mut own = self.tasks.iter().filter(|task| !task.left).peekable();
+        own.peek().is_some() && own.all(|task| task.ended)
     }
 
     /// No tree is open and nothing is on its way.
@@ -214,6 +220,63 @@ impl Board {
         if ended {
             self.changed.notify_one();
         }
+    }
+
+    /// Notes which tasks are this worker's from now on: what they counted here before goes on. Others
+    /// have left, but for those that are `leaving`.
+    pub fn own(&self, tasks: &[TaskCounters], leaving: impl Fn(u32) -> bool) {
+        let mut posted = self.lock();
+        for task in posted.tasks.values_mut() {
+            let is_own = tasks.iter().any(|own| own.task == task.task);
+            if is_own && task.left {
+                (task.left, task.ended) = (false, false);
+            } else if !is_own && !leaving(task.task) {
+                (task.left, task.pending, task.queued, task.busy) = (true, 0, 0, false);
+            }
+        }
+        for task in tasks {
+            posted.tasks.entry(task.task).or_insert_with(|| task.clone());
+        }
+    }
+
+    /// The counters that a task of an executor begins with: `new`, and what an executor that had the
+    /// task here before left on the board.
+    #[must_use]
+    pub fn resume(&self, new: &TaskCounters) -> TaskCounters {
+        let known = self.lock().tasks.get(&new.task).cloned();
+        known.map_or_else(
+            || new.clone(),
+            |known| TaskCounters {
+                executor: new.executor,
+                pending: 0,
+                queued: 0,
+                ended: false,
+                left: false,
+                busy: false,
+                ..known
+            },
+        )
+    }
+
+    /// Posts the last words of an executor's tasks that are not this worker's any more.
+    pub fn post_last<'a>(&self, tasks: impl Iterator<Item = &'a TaskCounters>) {
+        let mut posted = self.lock();
+        for task in tasks {
+            let (pending, queued, busy) = (0, 0, false);
+            posted.tasks.insert(task.task, TaskCounters { pending, queued, busy, ..task.clone() });
+        }
+    }
+
+    /// Notes that an executor has left its place on a loop, and wakes who waits for it.
+    pub fn let_go(&self, at: usize, place: usize) {
+        self.lock().let_go.push((at, place));
+        self.changed.notify_one();
+    }
+
+    /// The executors that have left since this was last asked: their loops and their places there.
+    #[must_use]
+    pub fn take_let_go(&self) -> Vec<(usize, usize)> {
+        std::mem::take(&mut self.lock().let_go)
     }
 
     /// Notes whether a loop has nothing left to do.

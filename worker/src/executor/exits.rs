@@ -5,6 +5,7 @@
 mod acks;
 mod frames;
 mod memory;
+mod places;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use topology_api::runtime::{Pool, Rows};
 
 use crate::engine::acking::{AckBatch, AckBuffer, EdgeIds, FailReason, Tracking};
 use crate::engine::flow::{Account, Gate, charge};
-use crate::engine::routing::Pressure;
+use crate::engine::routing::{Pressure, Table};
 use crate::executor::bolt::BoltExecutor;
 use crate::executor::calls::CallWatch;
 use crate::executor::inbox::{Inbox, Message};
@@ -45,6 +46,8 @@ pub enum Place {
     Away {
         /// Which.
         worker: u32,
+        /// Owner epoch of the task.
+        ownership: u64,
         /// What may still be sent to it.
         gate: Arc<Gate>,
     },
@@ -93,12 +96,12 @@ pub struct Exits {
     pub tuple_bytes_max: usize,
     /// All loops of this worker.
     pub loops: Arc<[Arc<Inbox>]>,
-    /// The loop of each local spout executor, by index in the topology.
-    pub ledgers: BTreeMap<u16, usize>,
     /// Makes edge ids.
     pub ids: EdgeIds,
     /// The routing table in force.
     pub routes: Arc<Routes>,
+    /// By worker, the table before which all that it sent is here.
+    pub adopted: BTreeMap<u32, u64>,
     /// The way to other workers, if there is one.
     pub transport: Option<Transport>,
     /// Contributions on their way, with the index of the executor that owns the trees.
@@ -133,10 +136,6 @@ pub struct ExitsStart {
     pub plan: Arc<Plan>,
     /// All loops of the worker.
     pub loops: Arc<[Arc<Inbox>]>,
-    /// What waits for its executors.
-    pub mailboxes: Vec<Mailbox>,
-    /// The loop of each local spout executor.
-    pub ledgers: BTreeMap<u16, usize>,
     /// The way to other workers.
     pub transport: Option<Transport>,
     /// Where its edge ids start: random.
@@ -151,12 +150,14 @@ impl Exits {
     /// Opens the ways out of a loop; before the first table everything else is nowhere.
     #[must_use]
     pub fn new(start: ExitsStart) -> Self {
+        let seating = Arc::clone(&start.plan.seating);
+        let routes = Arc::new(Routes::new(Table::default(), BTreeMap::new(), seating));
         Self {
             at: start.at,
             now: start.clock.now(),
             clock: start.clock,
             epoch: start.epoch,
-            mailboxes: start.mailboxes,
+            mailboxes: Vec::new(),
             bolts: Vec::new(),
             ended: false,
             tuple_bytes_max: start.plan.topology.config().tuple_max_bytes() as usize,
@@ -167,9 +168,9 @@ impl Exits {
             look_at: start.epoch,
             plan: start.plan,
             loops: start.loops,
-            ledgers: start.ledgers,
             ids: EdgeIds::new(start.seed),
-            routes: Arc::default(),
+            routes,
+            adopted: BTreeMap::new(),
             transport: start.transport,
             acks: Vec::new(),
             last_acks: 0,
@@ -204,56 +205,12 @@ impl Exits {
     /// Notes whether anything was done in a round: a loop that never rests gives work away.
     pub fn note_round(&mut self, worked: bool) {
         let now_ns = self.now_ns();
-        let (loops, at) = (&self.loops, self.at);
-        let sleeps = || loops.iter().enumerate().any(|(other, it)| other != at && it.is_parked());
+        let (loops, at, seating) = (&self.loops, self.at, &self.routes.seating);
+        let sleeps = || {
+            let mut others = loops.iter().enumerate().filter(|(other, _)| *other != at);
+            others.any(|(other, it)| it.is_parked() && seating.is_used(other))
+        };
         self.pressure.round(worked, now_ns, sleeps);
-    }
-
-    /// Finds where a task of another loop or worker is now.
-    #[must_use]
-    pub fn place_away(&self, task: u32) -> Place {
-        let Some(route) = self.routes.table.worker_of_task(task) else { return Place::Nowhere };
-        match self.routes.links.get(&route.worker) {
-            Some(link) => Place::Away { worker: route.worker, gate: link.gate(task) },
-            None => Place::Nowhere,
-        }
-    }
-
-    /// Takes out the bolt at a place of this loop, if a batch may be executed by it at once.
-    pub fn take_idle_bolt(&mut self, place: &Place) -> Option<(usize, Box<BoltExecutor>)> {
-        let Place::Here(at) = place else { return None };
-        if !self.fusion {
-            return None;
-        }
-        let bolt = self.bolts[*at].take()?;
-        if bolt.is_idle(self) {
-            return Some((*at, bolt));
-        }
-        self.bolts[*at] = Some(bolt);
-        None
-    }
-
-    /// Tells whether a batch may go there now.
-    #[must_use]
-    pub fn has_room(&self, place: &Place) -> bool {
-        match place {
-            Place::Here(executor) => self.mailboxes[*executor].gauge.has_room(),
-            Place::Loop { gauge, .. } => gauge.has_room(),
-            Place::Away { gate, .. } => gate.may_send(),
-            Place::Nowhere => false,
-        }
-    }
-
-    /// How much room there is, in parts of [`ROOM_FULL`](crate::engine::routing::ROOM_FULL), for
-    /// choosing among targets.
-    #[must_use]
-    pub fn room(&self, place: &Place) -> u64 {
-        match place {
-            Place::Here(executor) => self.mailboxes[*executor].gauge.room(),
-            Place::Loop { gauge, .. } => gauge.room(),
-            Place::Away { gate, .. } => gate.room(),
-            Place::Nowhere => 0,
-        }
     }
 
     /// Sends a batch; its sender has seen that there is room.
@@ -280,8 +237,8 @@ impl Exits {
                 }
                 self.put(place, item);
             }
-            Place::Away { worker, gate } => {
-                self.send_away(*worker, gate, &out);
+            Place::Away { worker, ownership, gate } => {
+                self.send_away((*worker, *ownership), gate, &out);
                 self.pool.give(out.rows);
                 self.give_tracking(out.tracking);
             }
@@ -289,16 +246,22 @@ impl Exits {
         }
     }
 
-    /// Tells a task that one of its sources has ended.
-    pub fn send_end(&mut self, place: &Place, target: u32, source: u32, from: StreamRef) {
+    /// Tells a task that one of its sources, which has this owner epoch, has ended.
+    pub fn send_end(
+        &mut self,
+        place: &Place,
+        target: u32,
+        (source, ownership): (u32, u64),
+        from: StreamRef,
+    ) {
         match place {
             Place::Here(_) | Place::Loop { .. } => {
-                self.put(place, Item::End { target, source, from });
+                self.put(place, Item::End { target, source, from, ownership });
             }
             Place::Away { worker, .. } => {
                 let stream = u16::try_from(from.stream).unwrap_or(u16::MAX);
                 if let Some((_, writer)) = self.frame(*worker) {
-                    writer.end_of_stream(target, source, stream);
+                    writer.end_of_stream((target, source), stream, ownership);
                 }
             }
             Place::Nowhere => {}

@@ -38,6 +38,8 @@ pub enum Message {
     Acks(u16, AckBatch),
     /// Who has which tasks from now on.
     Routes(Arc<Routes>),
+    /// All that this worker sent by routing tables before this version is here.
+    Adopted(u32, u64),
     /// What the spouts may do.
     Desired(Desired),
     /// Items of frames that will not arrive: the trees in them fail.

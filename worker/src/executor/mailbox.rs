@@ -72,6 +72,8 @@ pub enum Item {
         source: u32,
         /// The stream that ended.
         from: StreamRef,
+        /// Owner epoch of the task that ended, under which it did.
+        ownership: u64,
     },
 }
 

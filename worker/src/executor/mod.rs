@@ -16,6 +16,7 @@ pub mod mailbox;
 pub mod outbox;
 pub mod plan;
 pub mod routes;
+pub mod seating;
 pub mod spout;
 pub mod task_state;
 pub mod waker;

@@ -13,6 +13,7 @@ use std::time::Instant;
 use topology_api::runtime::{Emitted, Grouping, OutputStream};
 
 use self::edge::{Edge, Parts};
+use crate::engine::acking::FailReason;
 use crate::executor::anchoring::Anchoring;
 use crate::executor::exits::{Exits, Place};
 use crate::executor::mailbox::StreamRef;
@@ -36,7 +37,7 @@ pub struct EdgeStart<'a> {
     pub grouping: &'a Grouping,
     /// Whether its tasks do their work in the call, so in the thread they are on.
     pub in_call: bool,
-    /// Its tasks, with those of this worker placed.
+    /// Its tasks, and where they are.
     pub targets: Vec<(u32, Place)>,
     /// For choices that should differ between senders.
     pub seed: u64,
@@ -46,6 +47,8 @@ pub struct EdgeStart<'a> {
 #[derive(Debug)]
 pub struct Outbox {
     edges: Vec<Edge>,
+    /// Owner epoch of the executor's tasks.
+    ownership: u64,
     /// What the memory of the worker is charged with for what waits.
     charged: u64,
     /// Room for decisions, reused.
@@ -54,11 +57,11 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Makes an empty outbox.
+    /// Makes an empty outbox of an executor whose tasks have this owner epoch.
     #[must_use]
-    pub fn new(edges: Vec<EdgeStart<'_>>) -> Self {
+    pub fn new(edges: Vec<EdgeStart<'_>>, ownership: u64) -> Self {
         let edges = edges.into_iter().map(Edge::new).collect();
-        Self { edges, charged: 0, ordinals: Vec::new(), hashes: Vec::new() }
+        Self { edges, ownership, charged: 0, ordinals: Vec::new(), hashes: Vec::new() }
     }
 
     /// Routes what was emitted to one stream, and sends what is full.
@@ -96,7 +99,7 @@ impl Outbox {
             let parts = Parts { way, anchors: &anchors, ordinals: &self.ordinals, each };
             let Some(batch) = edge.fuse(batch, &parts, anchoring, exits) else { continue };
             edge.fill(batch, &parts, anchoring, exits);
-            edge.send(source, exits, BATCH_TUPLES, BATCH_BYTES);
+            edge.send((source, self.ownership), exits, (BATCH_TUPLES, BATCH_BYTES));
         }
         if let Some(unread) = rows {
             exits.pool.give(unread);
@@ -108,7 +111,7 @@ impl Outbox {
     pub fn flush(&mut self, source: u32, exits: &mut Exits) {
         let mut left = 0;
         for edge in &mut self.edges {
-            edge.send(source, exits, 1, 0);
+            edge.send((source, self.ownership), exits, (1, 0));
             left += edge.note_waiting(exits.now);
         }
         exits.memory.change(self.charged, left);
@@ -160,12 +163,15 @@ impl Outbox {
         }
     }
 
-    /// Finds the targets in other workers anew, after a change of the routing table.
-    pub fn place_away(&mut self, exits: &Exits) {
-        for target in self.edges.iter_mut().flat_map(|edge| &mut edge.targets) {
-            if matches!(target.place, Place::Away { .. } | Place::Nowhere) {
-                target.place = exits.place_away(target.task);
-            }
-        }
+    /// Finds the targets anew, after a change of the routing table. What waits for them stays.
+    pub fn place_anew(&mut self, exits: &Exits) {
+        self.edges.iter_mut().for_each(|edge| edge.place_anew(exits));
+    }
+
+    /// Gives up what waits: its trees fail.
+    pub fn abandon(&mut self, reason: FailReason, exits: &mut Exits) {
+        self.edges.iter_mut().for_each(|edge| edge.abandon(reason, exits));
+        exits.memory.change(self.charged, 0);
+        self.charged = 0;
     }
 }

@@ -5,6 +5,7 @@
 //! wait for the spout to take them.
 
 mod lifecycle;
+mod moving;
 mod verdicts;
 
 use std::sync::Arc;
@@ -21,11 +22,16 @@ use crate::executor::exits::Exits;
 use crate::executor::inbox::Desired;
 use crate::executor::outbox::{BATCH_TUPLES, Outbox};
 use crate::executor::plan::Plan;
+use crate::executor::seating::Seat;
 use crate::executor::task_state::{TaskState, guarded};
 use crate::executor::waker::TaskWaker;
 
-/// Shortest and longest pause of a spout that has nothing.
-const IDLE: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(10));
+/// Shortest pause of a spout that had something and has nothing now: with most, and with little. In
+/// between it is the time in which it had as much as fills a batch.
+const LULL: (Duration, Duration) = (Duration::from_micros(5), Duration::from_micros(100));
+
+/// Longest pause of a spout that has nothing.
+const IDLE_MAX: Duration = Duration::from_millis(10);
 
 /// It is asked so many times in the time since it last had something, and as much again in the next:
 /// what comes after a long silence waits longer, and an idle spout costs little.
@@ -57,7 +63,27 @@ struct Cell {
     idle_until: Instant,
     /// When it last had something.
     emitted_at: Instant,
+    /// When it last had nothing, and what it had emitted by then.
+    lull: (Instant, u64),
     active: bool,
+}
+
+impl Cell {
+    /// How long to wait until it is asked again, now that it has nothing. A worker that has peers
+    /// leaves the core to the threads of its links: what comes later makes fuller frames.
+    fn pause(&mut self, now: Instant, has_peers: bool) -> Duration {
+        if self.task.waits() {
+            return UNTIL_WOKEN;
+        }
+        let (since, before) = std::mem::replace(&mut self.lull, (now, self.counters.emitted));
+        let (shortest, longest) = if has_peers { (LULL.1, LULL.1) } else { LULL };
+        let silent = now.saturating_duration_since(self.emitted_at) / ASKED_AGAIN;
+        let emitted = u32::try_from(self.counters.emitted - before).unwrap_or(u32::MAX);
+        let batch = u32::try_from(BATCH_TUPLES).unwrap_or(u32::MAX);
+        let full = now.saturating_duration_since(since).checked_div(emitted);
+        let full = full.map_or(longest, |each| (each * batch).clamp(shortest, longest));
+        silent.clamp(full, IDLE_MAX)
+    }
 }
 
 /// Runs the tasks of one spout that one executor has.
@@ -66,6 +92,10 @@ pub struct SpoutExecutor {
     pub index: u16,
     ledger: Ledger,
     cells: Vec<Cell>,
+    /// Nobody else has its tasks: they may be opened.
+    started: bool,
+    /// Its tasks are somebody else's: they are not asked any more.
+    leaves: bool,
     outbox: Outbox,
     desired: Desired,
     acking: bool,
@@ -85,17 +115,15 @@ pub struct SpoutExecutor {
 }
 
 impl SpoutExecutor {
-    /// Makes the executor with its tasks, none of them open yet.
-    pub fn new(plan: &Plan, index: u16, outbox: Outbox, now: Instant) -> Self {
-        let executor = plan.executor(index);
+    /// Makes the executor of a seat with its tasks, none of them open or to be opened yet.
+    pub fn new(plan: &Plan, seat: &Seat, outbox: Outbox, now: Instant) -> Self {
+        let (executor, index) = (&seat.executor, seat.executor.index);
         let component = &plan.topology.components()[executor.component];
         let config = plan.topology.config();
         let cell = |task: u32| {
-            let (cx, waker) = plan.context(task);
-            let driver = component.spout_task().expect("a spout makes spout tasks");
-            plan.board.watch_progress(task, driver.progress());
+            let (cx, waker) = plan.context(task, seat.at);
             Cell {
-                task: driver,
+                task: component.spout_task().expect("a spout makes spout tasks"),
                 cx,
                 waker,
                 state: TaskState::new(now),
@@ -103,6 +131,7 @@ impl SpoutExecutor {
                 finished: false,
                 idle_until: now,
                 emitted_at: now,
+                lull: (now, 0),
                 active: false,
             }
         };
@@ -115,6 +144,8 @@ impl SpoutExecutor {
             index,
             ledger: Ledger::new(index, executor.incarnation, roots),
             cells,
+            started: false,
+            leaves: false,
             outbox,
             desired: Desired::Inactive,
             acking: config.acking(),
@@ -175,23 +206,11 @@ impl SpoutExecutor {
         self.desired = desired;
     }
 
-    /// Adopts a routing table: if a worker was lost in it, open trees may have lost a tuple and fail.
-    pub fn adopt(
-        &mut self,
-        retired_at: Option<u64>,
-        restarted: &dyn Fn(u32) -> bool,
-        exits: &Exits,
-    ) {
-        self.ledger.adopt(retired_at);
-        self.outbox.place_away(exits);
-        let over: Vec<u32> =
-            self.cells.iter().filter(|cell| cell.state.ended).map(|c| c.counters.task).collect();
-        self.outbox.end_again(&over, restarted);
-    }
-
     fn open_due(&mut self, plan: &Plan, exits: &Exits) -> bool {
         let mut opened = false;
-        for cell in self.cells.iter_mut().filter(|cell| cell.state.is_due(exits.now)) {
+        let may_open = self.started && !self.leaves;
+        let cells = self.cells.iter_mut().filter(|_| may_open);
+        for cell in cells.filter(|cell| cell.state.is_due(exits.now)) {
             let text = match exits
                 .watch
                 .call((cell.counters.task, exits.now), || cell.task.open(&cell.cx))
@@ -215,7 +234,7 @@ impl SpoutExecutor {
     fn ask(&mut self, at: usize, plan: &Plan, exits: &mut Exits) -> bool {
         let over_share = self.outbox.is_over_share(exits);
         let cell = &mut self.cells[at];
-        let active = self.desired == Desired::Active;
+        let active = self.desired == Desired::Active && !self.leaves;
         if cell.state.open && cell.active != active {
             cell.active = active;
             if let Err(text) = guarded(|| cell.task.set_active(active)) {
@@ -252,10 +271,7 @@ impl SpoutExecutor {
                 if emitted {
                     cell.emitted_at = exits.now;
                 }
-                let silent = exits.now.saturating_duration_since(cell.emitted_at);
-                let pause = (silent / ASKED_AGAIN).clamp(IDLE.0, IDLE.1);
-                let pause = if cell.task.waits() { UNTIL_WOKEN } else { pause };
-                cell.idle_until = exits.now + pause;
+                cell.idle_until = exits.now + cell.pause(exits.now, exits.transport.is_some());
                 return emitted;
             }
             Ok(Ok(Next::Finished)) => cell.finished = true,
@@ -313,30 +329,19 @@ impl SpoutExecutor {
     /// When it wants a turn without having been sent anything. Who makes room in a full outbox
     /// wakes the loop; nobody does when the worker's memory has room again.
     pub fn wakes_at(&self, exits: &Exits) -> Option<Instant> {
-        let active = self.desired == Desired::Active;
+        let active = self.desired == Desired::Active && !self.leaves;
+        let may_open = self.started && !self.leaves;
         let has_room = !self.outbox.is_over_share(exits);
         let earliest = if exits.is_tight { exits.now + UNTIL_ROOM } else { exits.now };
         let wakes = self.cells.iter().filter_map(|cell| {
             if !cell.state.open {
-                return (!cell.state.ended).then_some(cell.state.retry_at);
+                return (may_open && !cell.state.ended).then_some(cell.state.retry_at);
             }
             let asks = active && !cell.finished && cell.counters.pending < self.max_pending.into();
             (asks && has_room).then_some(cell.idle_until.max(earliest))
         });
         let tick = self.tick.filter(|_| active).map(|_| self.next_tick);
         wakes.chain(tick).min()
-    }
-
-    /// What its tasks counted, brought up to date.
-    pub fn counters(&mut self) -> impl Iterator<Item = &TaskCounters> {
-        let busy = !self.outbox.is_empty();
-        let late = self.ledger.late();
-        self.cells.iter_mut().map(move |cell| {
-            cell.counters.ended = cell.state.ended && !busy;
-            cell.counters.busy = busy;
-            cell.counters.counters.insert("late-verdicts", late);
-            &cell.counters
-        })
     }
 
     /// Since when the oldest tuple waits that has no room ahead.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use daemon::listen::Security;
 use daemon::{Backoff, Shutdown};
 use futures::{Stream, StreamExt, stream};
 use proto::transport::{Credit, FromReceiver, FromSender, from_receiver};
@@ -42,15 +43,21 @@ enum Ended {
 /// What the tokio task of a link works with.
 pub(super) struct Client {
     me: Arc<Identity>,
+    security: Security,
     shared: Arc<Shared>,
     route: watch::Receiver<Destination>,
     receiver: Arc<dyn Receiver>,
 }
 
 impl Client {
-    pub(super) fn new(me: Arc<Identity>, shared: Arc<Shared>, receiver: Arc<dyn Receiver>) -> Self {
+    /// `me` says which worker dials, and how.
+    pub(super) fn new(
+        (me, security): (Arc<Identity>, Security),
+        shared: Arc<Shared>,
+        receiver: Arc<dyn Receiver>,
+    ) -> Self {
         let route = shared.route.subscribe();
-        Self { me, shared, route, receiver }
+        Self { me, security, shared, route, receiver }
     }
 
     /// Runs until the worker shuts down or the link has ended.
@@ -126,6 +133,7 @@ impl Client {
     async fn serve(&mut self, route: &Destination) -> Ended {
         let connection = Connection {
             me: Arc::clone(&self.me),
+            security: self.security.clone(),
             shared: Arc::clone(&self.shared),
             receiver: Arc::clone(&self.receiver),
         };
@@ -184,6 +192,7 @@ impl Client {
 /// One connection of a link.
 struct Connection {
     me: Arc<Identity>,
+    security: Security,
     shared: Arc<Shared>,
     receiver: Arc<dyn Receiver>,
 }
@@ -198,7 +207,8 @@ impl Connection {
 
     /// Returns why it was refused, or what broke it.
     async fn exchange(&self, route: &Destination) -> Result<Refusal, String> {
-        let channel = wire::connect(&route.address).await.map_err(|it| chain(&it))?;
+        let channel =
+            wire::connect(&route.address, &self.security).await.map_err(|it| chain(&it))?;
         let (connection, oldest, starts_over) = self.shared.begin();
         let hello = Hello {
             protocol: PROTOCOL,

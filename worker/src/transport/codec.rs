@@ -10,8 +10,9 @@
 //!                      contributions: varint, then root and edges of each: 8 bytes each
 //!                      failures: varint, then root: 8 bytes, reason: 1 byte
 //!                      resets: varint, then root of each: 8 bytes
-//!   end of stream (3)  target task, source task, stream: varints
+//!   end of stream (3)  target task, source task, stream, ownership of the source: varints
 //!   waiting (4)        nanoseconds: varint
+//!   adopted (5)        version: varint
 //! runs    tuples of one root after each other: count: varint; root: 8 bytes, 0 if not tracked;
 //!         then, unless the root is 0, the edge of each tuple: 8 bytes
 //! lists   per tuple: number of edges: varint; root and edge of each: 8 bytes each
@@ -37,6 +38,7 @@ pub(super) const BATCH: u8 = 1;
 pub(super) const ACKS: u8 = 2;
 pub(super) const END_OF_STREAM: u8 = 3;
 pub(super) const WAITING: u8 = 4;
+pub(super) const ADOPTED: u8 = 5;
 
 pub(super) const NOT_TRACKED: u8 = 0;
 pub(super) const RUNS: u8 = 1;
@@ -115,6 +117,14 @@ pub enum Item {
         source_task: u32,
         /// Number of the stream among those of the source's component.
         stream: u16,
+        /// Owner epoch of the source task under which it ended.
+        ownership: u64,
+    },
+    /// The sending worker goes by this routing table, or a newer one: all that it sent by older ones
+    /// came before.
+    Adopted {
+        /// The version of the table.
+        version: u64,
     },
     /// How long the oldest tuple has been waiting in the sending worker.
     Waiting {
@@ -135,7 +145,7 @@ pub enum Item {
 ///
 /// let mut writer = FrameWriter::new();
 /// let row_bytes = writer.batch(head, &tracking, 0..1, |out| out.extend(b"row"));
-/// writer.end_of_stream(3, 1, 0);
+/// writer.end_of_stream((3, 1), 0, 0);
 /// assert_eq!(row_bytes, 3);
 ///
 /// let items = items(&writer.finish()).unwrap();
@@ -221,12 +231,19 @@ impl FrameWriter {
         batch.resets.iter().for_each(|root| put_word(out, *root));
     }
 
-    /// Adds the end of a stream.
-    pub fn end_of_stream(&mut self, target_task: u32, source_task: u32, stream: u16) {
+    /// Adds the end of a stream, for the target from the source, which ended under this ownership.
+    pub fn end_of_stream(&mut self, (target, source): (u32, u32), stream: u16, ownership: u64) {
         let out = self.item(END_OF_STREAM);
-        put_varint(out, u64::from(target_task));
-        put_varint(out, u64::from(source_task));
+        put_varint(out, u64::from(target));
+        put_varint(out, u64::from(source));
         put_varint(out, u64::from(stream));
+        put_varint(out, ownership);
+    }
+
+    /// Adds that this worker goes by a routing table.
+    pub fn adopted(&mut self, version: u64) {
+        let out = self.item(ADOPTED);
+        put_varint(out, version);
     }
 
     /// Adds how long the oldest tuple has been waiting here.

@@ -316,8 +316,8 @@ impl Shared {
         lock(&self.state).welcomed
     }
 
-    /// Since when the oldest frame waits that the peer has not said it has.
-    pub(super) fn oldest(&self) -> Option<Instant> {
+    /// When the oldest frame was put in that is not acknowledged.
+    pub(super) fn oldest_since(&self) -> Option<Instant> {
         lock(&self.state).frames.oldest_since()
     }
 

@@ -30,8 +30,9 @@ pub mod wire;
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use daemon::listen::Security;
 use daemon::{Clock, Shutdown, TurnedAway};
 
 pub use self::codec::{BatchHead, FrameWriter, Item};
@@ -85,13 +86,18 @@ pub struct Config {
     pub frame_bytes_max: usize,
     /// What the worker holds: frames that are not acknowledged count.
     pub budget: Arc<Budget>,
+    /// How it speaks with other workers.
+    pub security: Security,
 }
 
 /// Why the transport did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No port of the range is free, or the address is not ours.
-    #[error("cannot listen on {listen}")]
+    #[error(
+        "cannot listen on {listen}: {source}; free a port, or give the supervisor others with \
+         --worker-ports"
+    )]
     Listen {
         /// Where it was to listen.
         listen: Listen,
@@ -120,6 +126,7 @@ struct Inner {
     address: String,
     receiver: Arc<dyn Receiver>,
     incoming: Arc<Incoming>,
+    security: Security,
     links: RwLock<HashMap<u32, Arc<Link>>>,
     clock: Clock,
     shutdown: Shutdown,
@@ -143,6 +150,7 @@ impl Transport {
     ) -> Result<Self, Error> {
         let Config { cluster, topology, worker, epoch, listen, advertise, .. } = config;
         let (frame_bytes_max, budget) = (config.frame_bytes_max, config.budget);
+        let security = config.security;
         let failed = |source| Error::Listen { listen: listen.clone(), source };
         let listener = listen.bind().await.map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
@@ -150,7 +158,9 @@ impl Transport {
         let incoming =
             Arc::new(Incoming::new(Arc::clone(&me), Arc::clone(&receiver), Arc::clone(&budget)));
         let message_max = frame_bytes_max + wire::AROUND_PAYLOAD_BYTES;
-        let serving = server::serve(listener, Arc::clone(&incoming), message_max, shutdown.clone());
+        let connections = daemon::grpc::incoming(listener, &security, &shutdown);
+        let serving =
+            server::serve(connections, Arc::clone(&incoming), message_max, shutdown.clone());
         shutdown.spawn(serving);
         let inner = Inner {
             me,
@@ -159,6 +169,7 @@ impl Transport {
             address: listen::host_and_port(&advertise, port),
             receiver,
             incoming,
+            security,
             links: RwLock::default(),
             clock,
             shutdown,
@@ -245,7 +256,7 @@ impl Transport {
     #[must_use]
     pub fn oldest_wait(&self) -> Duration {
         let links = self.inner.links.read().unwrap_or_else(PoisonError::into_inner);
-        let oldest = links.values().filter_map(|link| link.shared().oldest()).min();
+        let oldest = links.values().filter_map(|link| link.shared().oldest_since()).min();
         let now = self.inner.clock.now();
         oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
@@ -261,6 +272,13 @@ impl Transport {
     pub fn pending(&self) -> bool {
         let links = self.inner.links.read().unwrap_or_else(PoisonError::into_inner);
         links.values().any(|link| link.shared().is_pending())
+    }
+
+    /// Tells whether a frame that was sent before `then` is not acknowledged yet.
+    #[must_use]
+    pub fn is_pending_since(&self, then: Instant) -> bool {
+        let links = self.inner.links.read().unwrap_or_else(PoisonError::into_inner);
+        links.values().any(|link| link.shared().oldest_since().is_some_and(|it| it <= then))
     }
 
     /// Returns the version of a table in which some peer knows a newer incarnation of *this*
@@ -280,7 +298,8 @@ impl Inner {
         let limits = (self.frame_bytes_max, Arc::clone(&self.budget));
         let shared = Arc::new(Shared::new((worker, epoch), limits, there, self.clock.clone()));
         let receiver = Arc::clone(&self.receiver);
-        let client = Client::new(Arc::clone(&self.me), Arc::clone(&shared), receiver);
+        let me = (Arc::clone(&self.me), self.security.clone());
+        let client = Client::new(me, Arc::clone(&shared), receiver);
         let _runtime = self.runtime.enter();
         self.shutdown.spawn(client.run(self.shutdown.clone()));
         Link::new(shared)

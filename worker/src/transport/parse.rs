@@ -6,8 +6,8 @@
 use bytes::Bytes;
 
 use super::codec::{
-    ACKS, BATCH, BatchHead, CodecError, END_OF_STREAM, FORMAT, FRAME_ITEMS_MAX, FRAME_TUPLES_MAX,
-    Item, LISTS, NOT_TRACKED, RUNS, WAITING,
+    ACKS, ADOPTED, BATCH, BatchHead, CodecError, END_OF_STREAM, FORMAT, FRAME_ITEMS_MAX,
+    FRAME_TUPLES_MAX, Item, LISTS, NOT_TRACKED, RUNS, WAITING,
 };
 use crate::engine::acking::{AckBatch, Contribution, Edge, FailReason, Failure, Tracking};
 
@@ -49,7 +49,9 @@ impl Reader<'_> {
                 target_task: self.small("a task is over 32 bits")?,
                 source_task: self.small("a task is over 32 bits")?,
                 stream: self.small("a stream is over 16 bits")?,
+                ownership: self.varint()?,
             }),
+            ADOPTED => Ok(Item::Adopted { version: self.varint()? }),
             WAITING => Ok(Item::Waiting { nanoseconds: self.varint()? }),
             tag => Err(CodecError::Tag(tag)),
         }

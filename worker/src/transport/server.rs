@@ -3,16 +3,18 @@
 //! Two halves a stream. One tokio task reads frames and hands them on; the response is a stream
 //! that says what was received and what may be sent, as much as there is each time it is asked.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::Shutdown;
+use daemon::tls::Connection;
 use futures::{Stream, StreamExt, stream};
 use proto::transport::transport_server::{Transport, TransportServer};
 use proto::transport::{FromReceiver, FromSender, from_sender};
-use tokio::net::TcpListener;
 use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, error, info};
 
@@ -27,14 +29,13 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// Serves links until shutdown.
 pub(super) async fn serve(
-    listener: TcpListener,
+    connections: ReceiverStream<io::Result<Connection>>,
     incoming: Arc<Incoming>,
     message_max: usize,
     shutdown: Shutdown,
 ) {
     let service = Service { incoming, shutdown: shutdown.clone() };
     let service = TransportServer::new(service).max_decoding_message_size(message_max);
-    let connections = daemon::grpc::incoming(listener, &shutdown);
     let served = wire::server()
         .add_service(service)
         .serve_with_incoming_shutdown(connections, shutdown.asked());

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use daemon::listen::Security;
 use futures::Stream;
 use proto::transport::{Credit, FromReceiver, FromSender, Progress, Refused, Welcome};
 use proto::transport::{Frame, from_receiver, from_sender, refused};
@@ -48,18 +49,20 @@ pub fn server() -> Server {
 ///
 /// # Errors
 ///
-/// If there is no such address, or nobody answers there within a second.
-pub async fn connect(address: &str) -> Result<Channel, tonic::transport::Error> {
-    Endpoint::from_shared(format!("http://{address}"))?
+/// If there is no such address, nobody answers there within a second, or one end refuses the other.
+pub async fn connect(
+    address: &str,
+    security: &Security,
+) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)
         .max_frame_size(HTTP2_FRAME_BYTES)
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE)
-        .keep_alive_while_idle(true)
-        .connect()
-        .await
+        .keep_alive_while_idle(true);
+    daemon::grpc::connect(endpoint, security).await
 }
 
 /// Opens the stream of a link: what the generated client does, with larger buffers.

@@ -165,6 +165,7 @@ impl Alone {
             component: executor.component,
             tasks: executor.tasks,
             incarnation: 0,
+            ownership: 0,
         });
         let budget = Arc::new(Budget::new(topology.config().worker_memory(), 1));
         let (own, loops) = (own.collect(), (1, Arc::clone(&board), budget));

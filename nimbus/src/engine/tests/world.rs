@@ -8,7 +8,8 @@ use coordination::Key;
 use daemon::Clock;
 use proto::nimbus::WorkerNews;
 use proto::store::{
-    AssignmentRecord, ComponentSpec, Epoch, InputSpec, StreamSpec, SupervisorRecord, TopologySpec,
+    AssignmentRecord, ComponentSpec, Epoch, InputSpec, Released, StreamSpec, SupervisorRecord,
+    TopologySpec, WorkerRecord,
 };
 use proto::supervisor::{SlotReport, SupervisorReport, WorkerReport};
 
@@ -71,6 +72,7 @@ impl World {
                         self.answers.insert(ticket, answer);
                     }
                     Command::RemoveBinary { digest } => self.removed.push(digest),
+                    Command::FetchBinary { .. } => {}
                 }
             }
         }
@@ -154,6 +156,24 @@ impl World {
         self.report_slots(supervisor, slots);
     }
 
+    /// The workers on a supervisor that run say that they have let go of all that the generation in
+    /// force does not give them.
+    pub(super) fn let_go(&mut self, supervisor: &str) {
+        let here = self.engine.view().all_in_force();
+        let here = here.filter(|held| held.record.supervisor == supervisor);
+        let record = |held: &Versioned<AssignmentRecord>| {
+            let AssignmentRecord { topology, worker, generation, .. } = held.record.clone();
+            let epoch = Epoch { revision: epoch_revision(held), restarts: 0 };
+            let released = Some(Released { generation, holding: Vec::new() });
+            let epoch = Some(epoch);
+            WorkerRecord { topology, worker, epoch, released, ..WorkerRecord::default() }
+        };
+        for record in here.map(record).collect::<Vec<_>>() {
+            let key = Key::Worker { topology: record.topology.clone(), worker: record.worker };
+            self.change(key, Some(Record::Worker(record)));
+        }
+    }
+
     pub(super) fn report_slots(&mut self, supervisor: &str, slots: Vec<SlotReport>) {
         let supervisor = supervisor.to_owned();
         let report = SupervisorReport { supervisor, slots, ..SupervisorReport::default() };
@@ -205,6 +225,10 @@ impl World {
         for (topology, record) in &view.assigned {
             let key = Key::Assigned { topology: topology.clone() };
             add(key, Record::Assigned(*record), 1);
+        }
+        for ((topology, worker), record) in &view.workers {
+            let key = Key::Worker { topology: topology.clone(), worker: *worker };
+            add(key, Record::Worker(record.clone()), 1);
         }
         for ((topology, generation, worker), held) in &view.assignments {
             let (topology, generation, worker) = (topology.clone(), *generation, *worker);

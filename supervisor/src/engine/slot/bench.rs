@@ -86,7 +86,7 @@ pub(super) fn launched(revision: u64, restarts: u64, pid: u32) -> On {
 }
 
 pub(super) fn hello(pid: u32) -> On {
-    On::Attached { pid, address: format!("h:{pid}") }
+    On::Attached { pid, address: format!("h:{pid}"), released: None }
 }
 
 pub(super) fn exited(revision: u64, restarts: u64) -> On {
@@ -95,7 +95,7 @@ pub(super) fn exited(revision: u64, restarts: u64) -> On {
 }
 
 pub(super) fn heard() -> On {
-    On::Heard { drained: false }
+    On::Heard { drained: false, released: None }
 }
 
 /// A slot whose worker 0 runs since second 0 as pid 7 under assignment 5.

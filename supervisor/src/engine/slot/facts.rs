@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use proto::store::Released;
+
 use super::super::{Epoch, Exit, Placement, State};
 use super::{Process, Slot};
 
@@ -29,6 +31,14 @@ impl Slot {
     pub fn epoch(&self) -> Epoch {
         let revision = self.current.as_ref().map_or(0, |current| current.revision);
         Epoch { revision, restarts: self.restarts }
+    }
+
+    /// Returns how far the worker has come in letting go of what it had. One that does not run, or
+    /// was not told yet what to run, has nothing that its assignment does not give it.
+    pub(super) fn released(&self) -> Released {
+        let generation = self.current.as_ref().map_or(0, |it| it.assignment.generation);
+        let nothing = || Released { generation, holding: Vec::new() };
+        self.released.clone().unwrap_or_else(nothing)
     }
 
     /// Returns the process, if there is one.

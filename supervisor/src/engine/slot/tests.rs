@@ -61,14 +61,14 @@ fn the_wait_never_passes_a_minute() {
 }
 
 #[test]
-fn a_worker_that_ran_for_a_minute_starts_with_a_clean_slate() {
+fn a_worker_that_ran_for_ten_seconds_starts_with_a_clean_slate() {
     let mut bench = running();
     bench.run(vec![
         (0, exited(5, 0), "[fetching] announce 5.1 \"\" fetch d"),
         (0, fetched(), "[starting] launch 5.1"),
         (0, launched(5, 1, 8), "[starting]"),
         (0, hello(8), "[running] announce 5.1 \"h:8\""),
-        (60_000, exited(5, 1), "[fetching] announce 5.2 \"\" fetch d"),
+        (10_000, exited(5, 1), "[fetching] announce 5.2 \"\" fetch d"),
     ]);
 }
 
@@ -283,7 +283,7 @@ fn at_shutdown_a_worker_drains_first() {
     bench.run(vec![
         (0, On::Shutdown, "[stopping]"),
         (100, heard(), "[stopping]"),
-        (200, On::Heard { drained: true }, "[stopping] ask"),
+        (200, On::Heard { drained: true, released: None }, "[stopping] ask"),
         (300, exited(5, 0), "[stopping] withdraw 0 clean 0"),
         (300, On::Cleaned, "[empty]"),
         (300, wanted(0, 5), "[empty]"),

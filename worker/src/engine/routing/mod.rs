@@ -36,7 +36,9 @@ pub use partial_key::PartialKey;
 pub use pressure::Pressure;
 pub use shuffle::{RUN_MIN, Shuffle};
 pub use space_saving::SpaceSaving;
-pub use table::{Epoch, ExecutorPlace, Route, Table, VerdictRoute, incarnation_of};
+pub use table::{
+    Epoch, ExecutorPlace, Former, Released, Route, Table, VerdictRoute, incarnation_of,
+};
 pub use verdicts::SortedVerdicts;
 
 /// Stands in `out` for "no such task": the tuple fails with `no-target`.

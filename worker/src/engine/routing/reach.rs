@@ -1,9 +1,11 @@
 //! How far a shuffle looks for tasks: this loop, this worker, everywhere.
 //!
 //! What stays near costs least, so the nearest tasks get all as long as they keep up. They do not if
-//! none of them has room, or if the place they share has no time left. Then the reach widens by a
-//! step. It narrows again when the nearer tasks have been found at ease many times in a row; how
-//! many doubles whenever a narrowing was a mistake, so the reach does not flap.
+//! none of them has room and some further away have, or if the place they share has no time left.
+//! Then the reach widens by a step. It narrows again when the nearer tasks have often enough been
+//! found to have as much room as those further away; how often doubles whenever a narrowing was a
+//! mistake, so the reach does not flap. It is the comparison that counts: where all places have too
+//! much to do, work that is passed on costs more and is done no sooner.
 //!
 //! Storm has the same idea with loads that workers tell each other; here all is known on the spot.
 
@@ -12,10 +14,11 @@ use super::{Nearness, ROOM_FULL, Targets};
 /// A task with less room than this is falling behind.
 pub(super) const BEHIND: u64 = ROOM_FULL / 4;
 
-/// A task with this much room is at ease.
-const AT_EASE: u64 = ROOM_FULL * 3 / 4;
+/// A task with so much less room than another is worse off: credit comes back in lumps of this
+/// size, so a smaller difference says nothing.
+pub(super) const CLEARLY: u64 = ROOM_FULL / 4;
 
-/// In how many batches in a row the nearer tasks must be at ease at first, and at most.
+/// In how many batches more than not the nearer tasks must be no worse off at first, and at most.
 const PATIENCE: (u32, u32) = (16, 4096);
 
 /// A narrowing that lasted for fewer batches, in units of the patience, was a mistake.
@@ -31,7 +34,7 @@ pub(super) struct Reach {
     at: usize,
     /// The nearer task to be looked at next.
     probe: u32,
-    /// How many in a row were at ease.
+    /// In how many batches they were no worse off, less those in which they were.
     calm: u32,
     patience: u32,
     /// Batches since the reach last changed.
@@ -89,9 +92,12 @@ impl Reach {
         let Some(&(near, count)) = self.at.checked_sub(1).and_then(|at| self.steps.get(at)) else {
             return;
         };
-        self.probe = (self.probe + 1) % count;
-        let at_ease = Some(near) > busy && load(self.task(self.probe)) >= AT_EASE;
-        self.calm = if at_ease { self.calm + 1 } else { 0 };
+        let further = self.within() - count;
+        self.probe = self.probe.wrapping_add(1);
+        let nearer_room = load(self.task(self.probe % count));
+        let further_room = load(self.task(count + self.probe % further));
+        let is_calm = Some(near) > busy && nearer_room.saturating_add(CLEARLY) >= further_room;
+        self.calm = if is_calm { self.calm + 1 } else { self.calm.saturating_sub(1) };
         if self.calm >= self.patience.max(count) {
             self.at -= 1;
             self.calm = 0;
@@ -99,8 +105,14 @@ impl Reach {
         }
     }
 
+    /// Reaches a step further if a task further away has so much room at least; false if none has.
+    pub(super) fn widen_for(&mut self, least: u64, load: &dyn Fn(u32) -> u64) -> bool {
+        let mut further = self.within()..self.count();
+        further.any(|place| load(self.task(place)) >= least) && self.widen()
+    }
+
     /// Reaches a step further; false if there is none.
-    pub(super) fn widen(&mut self) -> bool {
+    fn widen(&mut self) -> bool {
         if self.at + 1 >= self.steps.len() {
             return false;
         }

@@ -12,16 +12,12 @@
 //! in Randomized Load Balancing", 2001). While all keep up the tasks simply take turns, and no task
 //! gets more than one run more than another.
 
-use super::reach::{BEHIND, Reach};
-use super::{Nearness, ROOM_FULL, Routed, Targets};
+use super::reach::{BEHIND, CLEARLY, Reach};
+use super::{Nearness, Routed, Targets};
 use crate::engine::acking::splitmix64;
 
 /// The fewest tuples that are worth a batch of their own.
 pub const RUN_MIN: usize = 16;
-
-/// How much more room the second candidate must have: credit comes back in lumps of this size, so a
-/// smaller difference says nothing.
-const CLEARLY: u64 = ROOM_FULL / 4;
 
 /// Routes runs of tuples to near tasks that have room left.
 #[derive(Debug)]
@@ -102,19 +98,17 @@ impl Shuffle {
                 // It is still the first one's turn next time, when it may have room again.
                 return second;
             }
-            let enough = if tasks < self.reach.count() { BEHIND } else { 1 };
-            let others = (0..tasks).map(|step| (first + step) % tasks);
-            let found = if first_room >= enough {
-                Some(first)
-            } else {
-                others.into_iter().find(|&place| room(place) >= enough)
+            let with = |enough| {
+                let mut places = (0..tasks).map(|step| (first + step) % tasks);
+                places.find(|&place| room(place) >= enough)
             };
+            let found = with(if tasks < self.reach.count() { BEHIND } else { 1 });
+            let otherwise = if found.is_none() { with(1) } else { None };
             self.turn = (first + 1) % tasks;
-            match found {
-                Some(place) => return place,
-                None if self.reach.widen() => {}
-                // All are full: the one whose turn it is.
-                None => return first,
+            let least = if otherwise.is_some() { BEHIND } else { 1 };
+            if found.is_some() || !self.reach.widen_for(least, load) {
+                // If none has room, here or elsewhere, the one whose turn it is.
+                return found.or(otherwise).unwrap_or(first);
             }
         }
     }

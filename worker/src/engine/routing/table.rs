@@ -32,6 +32,19 @@ pub struct ExecutorPlace {
     pub incarnation: u8,
     /// Owner epoch of its tasks: raised when they move between live workers.
     pub ownership: u64,
+    /// Who had tasks of it before and may have them still.
+    pub formers: Vec<Former>,
+}
+
+/// A worker that is to let go of tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Former {
+    /// Its number in the topology.
+    pub worker: u32,
+    /// First part of its epoch.
+    pub revision: u64,
+    /// From this generation of assignments on it does not have them.
+    pub generation: u64,
 }
 
 /// One worker and what it runs.
@@ -47,6 +60,27 @@ pub struct Route {
     pub since_version: u64,
     /// What it runs.
     pub executors: Vec<ExecutorPlace>,
+    /// How far it has come in letting go of what it had.
+    pub released: Released,
+}
+
+/// How far a worker has come in letting go of what it had.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Released {
+    /// What it runs and is not in `holding` was given to it by this generation of assignments, or a
+    /// newer one.
+    pub generation: u64,
+    /// Tasks of executors that it still has of before, to end them.
+    pub holding: Vec<Range<u32>>,
+}
+
+impl Released {
+    /// Whether tasks that a generation takes away are not there any more.
+    #[must_use]
+    pub fn has_let_go(&self, tasks: &Range<u32>, generation: u64) -> bool {
+        let overlaps = |held: &Range<u32>| held.start < tasks.end && tasks.start < held.end;
+        self.generation >= generation && !self.holding.iter().any(overlaps)
+    }
 }
 
 /// The incarnation that stands in root ids: that of the assignment plus restarts, modulo 64.
@@ -74,14 +108,21 @@ pub enum VerdictRoute {
 /// use worker::engine::acking::RootId;
 /// use worker::engine::routing::{Epoch, ExecutorPlace, Route, Table, VerdictRoute};
 ///
-/// let spout =
-///     ExecutorPlace { index: 0, component: "lines".into(), tasks: 0..2, incarnation: 3, ownership: 1 };
+/// let spout = ExecutorPlace {
+///     index: 0,
+///     component: "lines".into(),
+///     tasks: 0..2,
+///     incarnation: 3,
+///     ownership: 1,
+///     formers: Vec::new(),
+/// };
 /// let worker = Route {
 ///     worker: 7,
 ///     epoch: Epoch { revision: 40, restarts: 3 },
 ///     address: "127.0.0.1:7001".into(),
 ///     since_version: 52,
 ///     executors: vec![spout],
+///     released: Default::default(),
 /// };
 /// let table = Table::new(52, vec![worker]);
 /// assert_eq!(table.worker_of_task(1).map(|route| route.worker), Some(7));
@@ -92,6 +133,7 @@ pub enum VerdictRoute {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     version: u64,
+    generation: u64,
     workers: Vec<Route>,
     /// Place of an executor (worker, executor there) by its index.
     executors: Vec<Option<(u32, u32)>>,
@@ -115,7 +157,51 @@ impl Table {
                 tasks.extend(place.tasks.clone().map(|task| (task, (w, e))));
             }
         }
-        Self { version, workers, executors, tasks }
+        Self { version, generation: 0, workers, executors, tasks }
+    }
+
+    /// Says which generation of assignments this table shows.
+    #[must_use]
+    pub fn of_generation(self, generation: u64) -> Self {
+        Self { generation, ..self }
+    }
+
+    /// The generation of assignments that it shows.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether an executor may start: each of its formers has let go of its tasks, or is not the
+    /// incarnation any more that had them. A worker that is not in the table is no more.
+    ///
+    /// Until then two would own the same keys, and what the new one executes could come before what
+    /// the old one still has.
+    #[must_use]
+    pub fn may_start(&self, executor: &ExecutorPlace) -> bool {
+        executor.formers.iter().all(|former| {
+            self.worker(former.worker).is_none_or(|route| {
+                route.epoch.revision != former.revision
+                    || route.released.has_let_go(&executor.tasks, former.generation)
+            })
+        })
+    }
+
+    /// Whether somebody waits to hear from a worker of this incarnation that it goes by a generation
+    /// newer than `said`.
+    #[must_use]
+    pub fn is_awaited(&self, worker: u32, revision: u64, said: u64) -> bool {
+        let places = self.workers.iter().flat_map(|route| &route.executors);
+        let mut formers = places.flat_map(|place| &place.formers);
+        formers.any(|former| {
+            (former.worker, former.revision) == (worker, revision) && former.generation > said
+        })
+    }
+
+    /// The owner epoch of a task; 0 if nobody has it.
+    #[must_use]
+    pub fn ownership_of(&self, task: u32) -> u64 {
+        self.executor_of_task(task).map_or(0, |(_, place)| place.ownership)
     }
 
     /// Highest store revision of the records it was made from.
@@ -155,6 +241,17 @@ impl Table {
         self.executors.get(usize::from(index)).copied().flatten().map(|place| self.place(place))
     }
 
+    /// Whether somebody else has a task in `newer` than in this table, or another incarnation of the
+    /// same worker: then its instance is another, which knows nothing of what the first was told.
+    #[must_use]
+    pub fn begins_anew(&self, task: u32, newer: &Self) -> bool {
+        let owner = |table: &Self| {
+            table.executor_of_task(task).map(|(route, place)| (route.epoch, place.ownership))
+        };
+        let was = owner(self);
+        was.is_some() && was != owner(newer)
+    }
+
     /// The tasks of a component, in rising order: its target ordinals count through them.
     #[must_use]
     pub fn tasks_of(&self, component: &str) -> Vec<u32> {
@@ -171,7 +268,8 @@ impl Table {
     ///
     /// An incarnation is retired when its worker shows a later epoch, as of the version that made
     /// this epoch known; or when its worker is gone, as of `newer`, because it is not known when
-    /// since then that was. A worker that this table does not know yet may have been restarted
+    /// since then that was. One that had nothing to run any more, and had let go of all, takes
+    /// nothing with it when it goes. A worker that this table does not know yet may have been restarted
     /// since it came. Tables in between that this worker never saw need not be looked at: epochs
     /// only rise, and `since_version` tells of the latest rise.
     ///
@@ -187,12 +285,22 @@ impl Table {
         let retired_at = |old: &Route| match newer.worker(old.worker) {
             Some(new) if new.epoch > old.epoch => Some(new.since_version),
             Some(_) => None,
+            None if self.is_drained(old) => None,
             None => Some(newer.version),
         };
         let newcomers = newer.workers.iter().filter(|new| self.worker(new.worker).is_none());
         let restarted = newcomers.filter(|new| new.epoch.restarts > 0);
         let ended = self.workers.iter().filter_map(retired_at);
         ended.chain(restarted.map(|new| new.since_version)).max()
+    }
+
+    /// Whether a worker of this table has nothing to run, and has let go of all that it had.
+    fn is_drained(&self, route: &Route) -> bool {
+        let released = &route.released;
+        self.generation > 0
+            && route.executors.is_empty()
+            && released.generation >= self.generation
+            && released.holding.is_empty()
     }
 
     /// Where contributions and failures of a root go.

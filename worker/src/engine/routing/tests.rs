@@ -202,12 +202,14 @@ proptest! {
 }
 
 fn place(index: u16, component: &str, tasks: std::ops::Range<u32>) -> ExecutorPlace {
-    ExecutorPlace { index, component: component.into(), tasks, incarnation: 0, ownership: 1 }
+    let (component, formers) = (component.into(), Vec::new());
+    ExecutorPlace { index, component, tasks, incarnation: 0, ownership: 1, formers }
 }
 
 fn route(worker: u32, (revision, restarts, since): (u64, u64, u64)) -> Route {
     let epoch = Epoch { revision, restarts };
-    Route { worker, epoch, address: String::new(), since_version: since, executors: Vec::new() }
+    let (address, executors) = (String::new(), vec![]);
+    Route { worker, epoch, address, since_version: since, executors, released: Default::default() }
 }
 
 #[test]

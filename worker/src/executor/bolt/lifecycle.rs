@@ -3,6 +3,7 @@
 use topology_api::runtime::BoltTask;
 
 use super::{BoltExecutor, InHand};
+use crate::engine::acking::FailReason;
 use crate::executor::exits::Exits;
 use crate::executor::plan::Plan;
 use crate::executor::task_state::guarded;
@@ -83,14 +84,14 @@ impl BoltExecutor {
         }
     }
 
-    /// Closes its components; the worker ends, and what they still hold fails.
-    pub fn close(&mut self, plan: &Plan, exits: &mut Exits) {
+    /// Closes its components; what they still hold fails for this reason.
+    pub fn close(&mut self, reason: FailReason, plan: &Plan, exits: &mut Exits) {
         for cell in self.cells.iter_mut().filter(|cell| cell.state.open) {
             if let Err(text) = guarded(|| cell.task.close()) {
                 plan.board.show(cell.counters.task, "panic", format!("in `close`: {text}"));
             }
             cell.state.open = false;
         }
-        self.settle_held(true, plan, exits);
+        self.settle_held(Some(reason), plan, exits);
     }
 }

@@ -64,7 +64,14 @@ impl BoltExecutor {
     }
 
     /// Takes the verdicts that an explicit bolt gave, after all that it emitted was routed.
-    pub(super) fn settle_held(&mut self, closing: bool, plan: &Plan, exits: &mut Exits) -> bool {
+    ///
+    /// `closing` is why what is dropped fails, if the components are being closed.
+    pub(super) fn settle_held(
+        &mut self,
+        closing: Option<FailReason>,
+        plan: &Plan,
+        exits: &mut Exits,
+    ) -> bool {
         let mut settled = false;
         for cell in &mut self.cells {
             let Some(verdicts) = cell.task.verdicts() else { continue };
@@ -91,9 +98,10 @@ impl BoltExecutor {
                         plan.board.show(cell.counters.task, FailReason::Timeout.name(), text);
                         FailReason::Timeout
                     }
-                    Verdict::Dropped if closing => FailReason::Shutdown,
-                    Verdict::Dropped if panicked => FailReason::Panic,
-                    Verdict::Dropped => FailReason::DroppedGuard,
+                    Verdict::Dropped => closing.unwrap_or(match panicked {
+                        true => FailReason::Panic,
+                        false => FailReason::DroppedGuard,
+                    }),
                 };
                 cell.counters.fail(reason);
                 cell.held.fail(slot, |root| exits.fail(root, reason));

@@ -43,9 +43,9 @@ impl Exits {
 
     /// Sends what was contributed to the trees of one spout executor.
     pub(super) fn flush_acks(&mut self, owner: u16, batch: AckBatch) {
-        match self.ledgers.get(&owner) {
-            Some(at) if *at == self.at => self.own_acks.push((owner, batch)),
-            Some(at) => self.loops[*at].send(Message::Acks(owner, batch)),
+        match self.routes.seating.loop_of(owner) {
+            Some(at) if at == self.at => self.own_acks.push((owner, batch)),
+            Some(at) => self.loops[at].send(Message::Acks(owner, batch)),
             None => self.flush_acks_away(owner, batch),
         }
     }

@@ -14,7 +14,12 @@ const BATCH_TUPLES_MAX: usize = 1 << 14;
 impl Exits {
     /// Encodes a batch into frames. Large tuples get frames of their own: what is below the limit
     /// of a tuple must not fail for the company it is in.
-    pub(super) fn send_away(&mut self, worker: u32, gate: &Gate, out: &Outgoing) {
+    pub(super) fn send_away(
+        &mut self,
+        (worker, ownership): (u32, u64),
+        gate: &Gate,
+        out: &Outgoing,
+    ) {
         let mut from = 0;
         while from < out.rows.len() {
             let to = out.rows.run_of(from, FRAME_BYTES).min(from + BATCH_TUPLES_MAX);
@@ -22,7 +27,7 @@ impl Exits {
                 target_task: out.target,
                 source_task: out.source,
                 stream: u16::try_from(out.from.stream).unwrap_or(u16::MAX),
-                ownership: 0,
+                ownership,
                 count: u32::try_from(to - from).unwrap_or(u32::MAX),
             };
             let Some((_, writer)) = self.frame(worker) else {
@@ -68,7 +73,7 @@ impl Exits {
                         self.fail(failure.root, failure.reason);
                     }
                 }
-                Item::EndOfStream { .. } | Item::Waiting { .. } => {}
+                Item::EndOfStream { .. } | Item::Waiting { .. } | Item::Adopted { .. } => {}
             }
         }
     }

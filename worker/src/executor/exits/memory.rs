@@ -21,6 +21,6 @@ impl Exits {
     /// worker that holds too much, none.
     #[must_use]
     pub fn outbox_share(&self) -> usize {
-        if self.is_tight { 1 } else { self.plan.shares.outbox as usize }
+        if self.is_tight { 1 } else { self.routes.seating.shares.outbox as usize }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use topology_api::runtime::Rows;
+use topology_api::runtime::{Grouping, Rows};
 
 use super::EdgeStart;
 use super::facts::{Facts, Lost};
-use crate::engine::acking::Tracking;
+use crate::engine::acking::{FailReason, Tracking};
 use crate::engine::flow::charge;
 use crate::engine::routing::{Batch, NO_TASK, Nearness, Routed, Router, Targets};
 use crate::executor::anchoring::Anchoring;
@@ -20,6 +20,11 @@ pub(super) struct Edge {
     pub(super) from: StreamRef,
     router: Router,
     facts: Facts,
+    /// How the stream is split, and how near each task was when the router was made.
+    grouping: Grouping,
+    near: Vec<Nearness>,
+    in_call: bool,
+    seed: u64,
     pub(super) targets: Vec<Target>,
     /// Waiting tuples by target, with one more place for those that go nowhere.
     pub(super) bins: Vec<Box<dyn Rows>>,
@@ -53,6 +58,16 @@ impl Target {
     }
 }
 
+/// How near a task is, which does its work `in_call` or waits with it.
+fn nearness(place: &Place, in_call: bool) -> Nearness {
+    match place {
+        // What waits or works elsewhere is no nearer for being on the same loop.
+        Place::Here(_) if in_call => Nearness::Loop,
+        Place::Here(_) | Place::Loop { .. } => Nearness::Worker,
+        Place::Away { .. } | Place::Nowhere => Nearness::Away,
+    }
+}
+
 /// Where the tuples of one emitted column go.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Way {
@@ -77,12 +92,7 @@ pub(super) struct Parts<'a> {
 
 impl Edge {
     pub(super) fn new(start: EdgeStart<'_>) -> Self {
-        let near = start.targets.iter().map(|(_, place)| match place {
-            // What waits or works elsewhere is no nearer for being on the same loop.
-            Place::Here(_) if start.in_call => Nearness::Loop,
-            Place::Here(_) | Place::Loop { .. } => Nearness::Worker,
-            Place::Away { .. } | Place::Nowhere => Nearness::Away,
-        });
+        let near = start.targets.iter().map(|(_, place)| nearness(place, start.in_call));
         let targets = Targets { near: near.collect() };
         let facts = Facts::new(start.grouping, &targets);
         let bins = (0..=start.targets.len()).map(|_| (start.output.empty)()).collect();
@@ -91,6 +101,10 @@ impl Edge {
             from: start.from,
             router: Router::new(facts.kind, &targets, start.seed),
             facts,
+            grouping: start.grouping.clone(),
+            near: targets.near,
+            in_call: start.in_call,
+            seed: start.seed,
             targets: start
                 .targets
                 .into_iter()
@@ -98,6 +112,33 @@ impl Edge {
                 .collect(),
             bins,
             tracking,
+        }
+    }
+
+    /// Finds the targets anew. Whoever chooses among them by how near they are begins anew if that
+    /// has changed; where the tuples of a key go does not depend on it.
+    pub(super) fn place_anew(&mut self, exits: &Exits) {
+        for target in &mut self.targets {
+            target.place = exits.place_of(target.task);
+        }
+        let near = self.targets.iter().map(|target| nearness(&target.place, self.in_call));
+        let near: Vec<_> = near.collect();
+        if near != self.near {
+            let targets = Targets { near };
+            self.facts = Facts::new(&self.grouping, &targets);
+            self.router = Router::new(self.facts.kind, &targets, self.seed);
+            self.near = targets.near;
+        }
+    }
+
+    /// Gives up what waits: its trees fail.
+    pub(super) fn abandon(&mut self, reason: FailReason, exits: &mut Exits) {
+        let waiting = self.bins.iter_mut().zip(&mut self.tracking);
+        for (target, (bin, tracking)) in self.targets.iter_mut().zip(waiting) {
+            exits.fail_all(tracking, reason);
+            tracking.clear();
+            bin.clear();
+            (target.bytes, target.weighed, target.since) = (0, 0, None);
         }
     }
 
@@ -234,7 +275,12 @@ impl Edge {
     }
 
     /// Sends the bins that have at least so much, where there is room, and ends behind them.
-    pub(super) fn send(&mut self, source: u32, exits: &mut Exits, tuples: usize, bytes: usize) {
+    pub(super) fn send(
+        &mut self,
+        (source, ownership): (u32, u64),
+        exits: &mut Exits,
+        (tuples, bytes): (usize, usize),
+    ) {
         let waiting = self.bins.iter_mut().zip(&mut self.tracking);
         for (target, (bin, tracking)) in self.targets.iter_mut().zip(waiting) {
             let enough = bin.len() >= tuples || (!bin.is_empty() && target.bytes >= bytes);
@@ -260,7 +306,7 @@ impl Edge {
                 // A task is known to have ended when the last that it emitted has left: tell it now.
                 exits.ended = true;
                 for source in std::mem::take(&mut target.ending) {
-                    exits.send_end(&target.place, target.task, source, self.from);
+                    exits.send_end(&target.place, target.task, (source, ownership), self.from);
                 }
             }
         }

@@ -10,7 +10,7 @@ impl SpoutExecutor {
     /// Ticks the tasks while the topology is active.
     pub(super) fn tick_if_due(&mut self, plan: &Plan, exits: &mut Exits) {
         let Some(period) = self.tick else { return };
-        if exits.now < self.next_tick || self.desired != Desired::Active {
+        if exits.now < self.next_tick || self.desired != Desired::Active || self.leaves {
             return;
         }
         self.next_tick = exits.now + period;

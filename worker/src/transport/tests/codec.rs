@@ -11,8 +11,9 @@ use crate::transport::codec::{BatchHead, CodecError, FRAME_TUPLES_MAX, FrameWrit
 enum Plain {
     Batch { head: BatchHead, edges: Vec<Vec<Edge>>, rows: Vec<u8> },
     Acks { executor: u16, batch: AckBatch },
-    EndOfStream(u32, u32, u16),
+    EndOfStream((u32, u32), u16, u64),
     Waiting(u64),
+    Adopted(u64),
 }
 
 impl Plain {
@@ -29,8 +30,9 @@ impl Plain {
             }
             Self::Acks { executor, batch } => writer.acks(*executor, batch),
             Self::Waiting(nanoseconds) => writer.waiting(*nanoseconds),
-            Self::EndOfStream(target, source, stream) => {
-                writer.end_of_stream(*target, *source, *stream);
+            Self::Adopted(version) => writer.adopted(*version),
+            Self::EndOfStream(tasks, stream, ownership) => {
+                writer.end_of_stream(*tasks, *stream, *ownership);
             }
         }
     }
@@ -45,8 +47,9 @@ impl Plain {
                 Self::Acks { executor: *executor, batch: batch.clone() }
             }
             Item::Waiting { nanoseconds } => Self::Waiting(*nanoseconds),
-            Item::EndOfStream { target_task, source_task, stream } => {
-                Self::EndOfStream(*target_task, *source_task, *stream)
+            Item::Adopted { version } => Self::Adopted(*version),
+            Item::EndOfStream { target_task, source_task, stream, ownership } => {
+                Self::EndOfStream((*target_task, *source_task), *stream, *ownership)
             }
         }
     }
@@ -87,12 +90,13 @@ fn acks() -> impl Strategy<Value = Plain> {
 }
 
 fn item() -> impl Strategy<Value = Plain> {
-    let end = (any::<u32>(), any::<u32>(), any::<u16>());
+    let end = (any::<(u32, u32)>(), any::<u16>(), any::<u64>());
     prop_oneof![
         batch(),
         acks(),
-        end.prop_map(|(target, source, stream)| Plain::EndOfStream(target, source, stream)),
+        end.prop_map(|(tasks, stream, owner)| Plain::EndOfStream(tasks, stream, owner)),
         any::<u64>().prop_map(Plain::Waiting),
+        any::<u64>().prop_map(Plain::Adopted),
     ]
 }
 

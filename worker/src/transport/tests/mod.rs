@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use daemon::listen::Security;
 use daemon::{Clock, Shutdown};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -134,6 +135,7 @@ impl Worker {
             advertise: "127.0.0.1".into(),
             frame_bytes_max: FRAME_BYTES_MAX,
             budget: Arc::new(Budget::unlimited()),
+            security: Security::Loopback,
         };
         let (recorder, shutdown) = (Arc::new(Recorder::default()), Shutdown::new());
         let receiver = Arc::clone(&recorder);
@@ -172,7 +174,8 @@ impl Worker {
 }
 
 fn route(worker: u32, epoch: Epoch, address: &str) -> Route {
-    Route { worker, epoch, address: address.into(), since_version: 1, executors: Vec::new() }
+    let (address, executors) = (address.into(), Vec::new());
+    Route { worker, epoch, address, since_version: 1, executors, released: Default::default() }
 }
 
 /// Waits for what nobody announces.

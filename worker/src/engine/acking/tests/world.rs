@@ -79,6 +79,7 @@ impl World {
             address: String::new(),
             since_version: 1,
             executors,
+            released: Default::default(),
         };
         let place = |index: u16| ExecutorPlace {
             index,
@@ -86,6 +87,7 @@ impl World {
             tasks: u32::from(index)..u32::from(index) + 1,
             incarnation: 63,
             ownership: 0,
+            formers: Vec::new(),
         };
         let bolts = (0..plan.workers).map(|worker| route(worker, Vec::new()));
         let spouts =

@@ -61,6 +61,20 @@ fn what_the_near_tasks_cannot_take_goes_on_and_comes_back_when_they_can() {
 }
 
 #[test]
+fn where_all_have_too_much_to_do_work_stays_near() {
+    let room = RefCell::new([ROOM_FULL, ROOM_FULL, ROOM_FULL]);
+    let mut router = shuffle(&[Loop, Worker, Away]);
+    let load = |task: u32| room.borrow()[task as usize];
+    *room.borrow_mut() = [ROOM_FULL / 8; 3];
+    assert_eq!(shares(&mut router, 100, &load), [10_000], "nobody keeps up");
+    *room.borrow_mut() = [0, ROOM_FULL, ROOM_FULL];
+    assert_eq!(shares(&mut router, 100, &load), [0, 10_000], "the neighbour does");
+    *room.borrow_mut() = [ROOM_FULL / 8; 3];
+    shares(&mut router, 2_000, &load);
+    assert_eq!(shares(&mut router, 100, &load), [10_000], "nobody any more");
+}
+
+#[test]
 fn a_wide_reach_is_even_again() {
     let room = RefCell::new(0);
     let load = |task: u32| if task == 0 { *room.borrow() } else { ROOM_FULL };
