@@ -292,8 +292,7 @@ fn classify(status: Status) -> Trouble {
         Code::Unknown if std::error::Error::source(&status).is_some() => {
             Trouble::Transient(root_cause(&status))
         }
-        // And "internal" one that was broken off by an error of HTTP/2, a ping that came too late
-        // for one.
+        // And "internal" one that HTTP/2 broke off, after a late ping for example.
         Code::Internal if status.message().starts_with("h2 protocol error") => {
             Trouble::Transient(status.message().to_owned())
         }

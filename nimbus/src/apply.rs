@@ -1,20 +1,12 @@
-//! From the engine's plans to guarded transactions.
-//!
-//! Every transaction carries two guards: that this nimbus still leads, and that the topology's
-//! record is the one that was decided on. So a leader that slept, or a write whose answer was
-//! lost, can undo nothing.
+//! Carries the engine's plans out: one transaction after another, and what became of them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use coordination::{
-    Error, Guard, Keys, Leadership, LeaseId, OPERATIONS_MAX, Operation, Revision, Store,
-    Transaction, put,
-};
-use proto::store::ResultRecord;
+use coordination::{Error, Keys, Leadership, Revision, Store};
 use tracing::{debug, info, warn};
 
-use crate::engine::command::{Plan, Write};
+use crate::engine::command::Plan;
 use crate::engine::event::WriteFailure;
 
 /// How long the store may take for one call.
@@ -90,100 +82,16 @@ impl Writer {
     }
 
     async fn transact(&self, plan: &Plan, leadership: &Leadership) -> Result<Revision, Error> {
-        let guards = self.guards(plan, leadership);
         let lease = match &plan.request {
             Some(_) => Some(within(self.store.grant(REQUEST_TTL)).await?),
             None => None,
         };
-        for transaction in self.transactions(plan, &guards, lease) {
-            let more = within(self.store.commit(transaction.transaction));
-            let revision = more.await?;
-            if transaction.last {
-                return Ok(revision);
-            }
+        let mut last = Err(Error::Refused("there is nothing to write".to_owned()));
+        for transaction in plan.transactions(&self.keys, &leadership.guard(), lease) {
+            last = Ok(within(self.store.commit(transaction)).await?);
         }
-        Err(Error::Refused("there is nothing to write".to_owned()))
+        last
     }
-
-    fn guards(&self, plan: &Plan, leadership: &Leadership) -> Vec<Guard> {
-        let record = self.keys.topology(&plan.topology);
-        let mut guards = vec![leadership.guard()];
-        match plan.expected {
-            Some(revision) => guards.push(Guard::ModifiedAt(record, revision)),
-            None => {
-                guards.push(Guard::Absent(record));
-                let names = plan.decide.iter().filter_map(|write| match write {
-                    Write::Name(name) => Some(Guard::Absent(self.keys.name(name))),
-                    _ => None,
-                });
-                guards.extend(names);
-            }
-        }
-        guards
-    }
-
-    /// Puts everything into one transaction if that is allowed; else what prepares comes first.
-    fn transactions(&self, plan: &Plan, guards: &[Guard], lease: Option<LeaseId>) -> Vec<Numbered> {
-        let operations = |writes: &[Write]| -> Vec<Operation> {
-            writes.iter().flat_map(|write| self.operations(&plan.topology, write)).collect()
-        };
-        let prepare = operations(&plan.prepare);
-        let mut decide = operations(&plan.decide);
-        if let Some((id, record)) = &plan.request {
-            decide.push(put(self.keys.request(id), record, lease));
-        }
-        let together = [prepare.clone(), decide.clone()].concat();
-        let mut transactions = Transaction::split(guards, together);
-        if transactions.len() > 1 {
-            transactions = Transaction::split(guards, prepare);
-            debug_assert!(decide.len() <= OPERATIONS_MAX, "a decision is one transaction");
-            transactions.push(Transaction { guards: guards.to_vec(), operations: decide });
-        }
-        let count = transactions.len();
-        let number = |(at, transaction)| Numbered { transaction, last: at + 1 == count };
-        transactions.into_iter().enumerate().map(number).collect()
-    }
-
-    fn operations(&self, topology: &str, write: &Write) -> Vec<Operation> {
-        let keys = &self.keys;
-        match write {
-            Write::Topology(record) => vec![put(keys.topology(topology), &**record, None)],
-            Write::Name(name) => {
-                let value = topology.as_bytes().to_vec();
-                vec![Operation::Put { key: keys.name(name), value, lease: None }]
-            }
-            Write::Assignment(record) => {
-                let key = keys.assignment(topology, record.generation, record.worker);
-                vec![put(key, record, None)]
-            }
-            Write::Assigned(record) => vec![put(keys.assigned(topology), record, None)],
-            Write::DropGeneration(generation) => {
-                vec![Operation::DeletePrefix(keys.generation(topology, *generation))]
-            }
-            Write::Release => vec![
-                Operation::Delete(keys.assigned(topology)),
-                Operation::DeletePrefix(keys.assignments_of(topology)),
-            ],
-            Write::Result(result) => {
-                let record = ResultRecord { result: Some(result.clone()) };
-                vec![put(keys.result(topology, result.task), &record, None)]
-            }
-            Write::Forget(name) => vec![
-                Operation::Delete(keys.topology(topology)),
-                Operation::Delete(keys.name(name)),
-                Operation::Delete(keys.assigned(topology)),
-                Operation::DeletePrefix(keys.assignments_of(topology)),
-                Operation::DeletePrefix(keys.workers_of(topology)),
-                Operation::DeletePrefix(keys.results(topology)),
-            ],
-        }
-    }
-}
-
-/// A transaction, and whether it is the one that counts.
-struct Numbered {
-    transaction: Transaction,
-    last: bool,
 }
 
 /// Waits for the store, but not for ever.
@@ -196,11 +104,13 @@ async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Er
 
 #[cfg(test)]
 mod tests {
-    use coordination::MemoryStore;
+    use coordination::{MemoryStore, Operation, Transaction};
     use daemon::Clock;
+    use prost::Message as _;
     use proto::store::LeaderRecord;
 
     use super::*;
+    use crate::engine::command::Write;
 
     #[tokio::test]
     async fn what_an_earlier_leader_still_wants_is_refused_as_such_and_writes_nothing() {
@@ -208,7 +118,8 @@ mod tests {
         let store = Arc::new(MemoryStore::new(Clock::system()));
         let leader = |id: &str| {
             let record = LeaderRecord { nimbus_id: id.to_owned(), ..LeaderRecord::default() };
-            vec![put(keys.leader(), &record, None)]
+            let (key, value) = (keys.leader(), record.encode_to_vec());
+            vec![Operation::Put { key, value, lease: None }]
         };
         let commit = async |operations| {
             store.commit(Transaction { guards: Vec::new(), operations }).await.unwrap()

@@ -27,7 +27,7 @@ mod daemon;
 pub mod engine;
 mod health;
 mod leadership;
-mod observe;
+pub mod observe;
 mod platform;
 mod replicate;
 mod rpc;

@@ -9,7 +9,8 @@ use crate::engine::event::{Event, Fact, Record};
 /// Turns what a mirror of the whole cluster shows into an event.
 ///
 /// A key that cannot be read is left out and logged: one broken record must not stop the cluster.
-pub(crate) fn observe(event: MirrorEvent, keys: &Keys) -> Event {
+#[must_use]
+pub fn observe(event: MirrorEvent, keys: &Keys) -> Event {
     match event {
         MirrorEvent::Snapshot(listing) | MirrorEvent::Restored(listing) => {
             let facts = listing.entries.iter().filter_map(|entry| present(entry, keys)).collect();

@@ -292,11 +292,13 @@ async fn bad_requests_are_refused_with_a_way_out_and_leave_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_two_leads_the_other_sends_people_there_and_takes_over() {
+async fn one_of_two_leads_the_other_answers_sends_writers_there_and_takes_over() {
     let first = Nimbus::start().await;
     let second = Nimbus::start_on(first.store.clone()).await;
     until("it knows the leader", || async { second.get("/readyz").await.0 == 200 }).await;
-    assert_eq!(second.get("/api/v1/topologies").await.0, 307);
+    let leader = first.running.address.to_string();
+    let cluster = second.json("/api/v1/cluster").await;
+    assert_eq!(cluster["standby"]["leader"], leader.as_str(), "it answers and says so");
     let refused = second.submit("", "clicks", &program()).await.expect_err("it does not lead");
     assert_eq!(refused.code(), Code::FailedPrecondition);
     let leader = refused.metadata().get("squall-leader").expect("it says who leads");
@@ -304,7 +306,8 @@ async fn one_of_two_leads_the_other_sends_people_there_and_takes_over() {
 
     let reply = first.submit("r-1", "clicks", &program()).await.expect("the leader takes it");
     drop(first);
-    until("it leads", || async { second.get("/api/v1/cluster").await.0 == 200 }).await;
+    let leads = || async { second.json("/api/v1/cluster").await["standby"].is_null() };
+    until("it leads", leads).await;
     assert_eq!(second.json("/api/v1/topologies").await[0]["id"], reply.topology_id.as_str());
     let again = second.submit("r-1", "clicks", &program()).await.expect("the same request");
     assert_eq!(again, reply, "the new leader knows what the old one answered");

@@ -24,7 +24,7 @@ mod process;
 mod register;
 mod reports;
 mod retired;
-mod watch;
+pub mod watch;
 mod workdir;
 
 use std::io;

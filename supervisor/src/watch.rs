@@ -24,29 +24,34 @@ pub(crate) fn follow(
     let mut mirror = Mirror::follow_cluster(store, &keys, memory, parts);
     parts.spawn_until_asked(async move {
         loop {
-            let event = match mirror.changed().await {
-                MirrorEvent::Snapshot(listing) => {
-                    Event::Snapshot(listing.entries.iter().filter_map(|e| put(&keys, e)).collect())
-                }
-                MirrorEvent::Changes(changes) => {
-                    let facts: Vec<_> = changes.iter().filter_map(|c| fact(&keys, c)).collect();
-                    if facts.is_empty() {
-                        continue;
-                    }
-                    Event::Store(facts)
-                }
-                MirrorEvent::Restored(listing) => {
-                    Event::Restored(listing.entries.iter().filter_map(|e| put(&keys, e)).collect())
-                }
-                // The workers go on: what they run does not depend on the store, and one that went
-                // back is believed when people have accepted it.
-                MirrorEvent::Unavailable(_) | MirrorEvent::WentBack { .. } => continue,
-            };
+            let Some(event) = observe(&mirror.changed().await, &keys) else { continue };
             if messages.send(Message::Engine(event)).await.is_err() {
                 return;
             }
         }
     });
+}
+
+/// Turns what a mirror of the whole cluster shows into an event, if it concerns a supervisor.
+#[must_use]
+pub fn observe(event: &MirrorEvent, keys: &Keys) -> Option<Event> {
+    match event {
+        MirrorEvent::Snapshot(listing) => {
+            let facts = listing.entries.iter().filter_map(|entry| put(keys, entry));
+            Some(Event::Snapshot(facts.collect()))
+        }
+        MirrorEvent::Changes(changes) => {
+            let facts: Vec<_> = changes.iter().filter_map(|change| fact(keys, change)).collect();
+            (!facts.is_empty()).then_some(Event::Store(facts))
+        }
+        MirrorEvent::Restored(listing) => {
+            let facts = listing.entries.iter().filter_map(|entry| put(keys, entry));
+            Some(Event::Restored(facts.collect()))
+        }
+        // The workers go on: what they run does not depend on the store, and one that went back is
+        // believed when people have accepted it.
+        MirrorEvent::Unavailable(_) | MirrorEvent::WentBack { .. } => None,
+    }
 }
 
 fn fact(keys: &Keys, change: &Change) -> Option<Fact> {

@@ -3,7 +3,6 @@
 //! Which faults come, and in which order, hangs on a seed that is printed. `./test --chaos` runs this
 //! for ten minutes; what runs with all other tests is the beginning of it.
 
-use std::io::Write;
 use std::time::Duration;
 
 use daemon::Clock;
@@ -159,9 +158,10 @@ fn asked(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Says something while it runs; cargo shows it if asked to.
+/// Says something while it runs; shown with `--nocapture`, and when the test fails.
+#[expect(clippy::print_stdout, reason = "only what is printed so is kept back by the test runner")]
 fn say(text: &str) {
-    drop(writeln!(std::io::stdout(), "{text}"));
+    println!("{text}");
 }
 
 #[test]

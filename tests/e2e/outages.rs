@@ -63,7 +63,7 @@ fn without_etcd_topologies_run_on_verbs_say_so_and_all_goes_on_when_it_is_back()
     let [_, http] = cluster.addresses();
     until("nimbus says that it is not ready, and why", || {
         let ready = get(http, "/readyz").unwrap_or_default();
-        ready.0 == 503 && ready.1.contains("store does not answer")
+        ready.0 == 503 && ready.1.contains("store cannot be used")
     });
     let healthy = get(http, "/healthz").map(|(code, _)| code);
     assert_eq!(healthy.ok(), Some(200), "it lives all the same");

@@ -1,108 +1,12 @@
-//! A seeded simulation of the ledger, the links and the credits: whole clusters in memory, in which
-//! everything that can go wrong does, and what the engine promises is held against what happened.
-//!
-//! What decides is what workers run: `worker::engine`, with the frames of `worker::transport::codec`
-//! and the edges of `worker::executor::anchoring`. What is here stands in for the shell around it
-//! (threads, sockets, time) and for what workers do not see of a cluster. A run hangs on its seed
-//! alone.
-//!
-//! ```text
-//! cargo test -p tests --test sim                        the seeds of `./test`
-//! SQUALL_SIM_SEED=7 cargo test -p tests --test sim      exactly this one
-//! SQUALL_SIM_SEEDS=20000 cargo test -p tests --test sim this many
-//! ```
+//! The simulations of `./test`: a thousand seeds of each world, those that are kept, and the proof
+//! that the checks see. What they are is told in `tests/sim/mod.rs`.
 
-mod bolt;
-mod cluster;
-mod env;
-mod exits;
-mod ghosts;
-mod hub;
-mod outbox;
-mod plan;
-mod process;
-mod receiving;
-mod sending;
-mod spout;
-mod wires;
-mod world;
-
-use std::collections::BTreeMap;
 use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::world::World;
+use tests::sim::{World, kept_seeds, prove_checks, run_seeds};
 
-/// Seeds that are run unless told otherwise.
+/// Seeds of each world.
 const SEEDS: u64 = 1_000;
-
-/// What must have happened in that many seeds: a simulation in which it does not is void.
-const MUST_HAPPEN: [&str; 24] = [
-    "acked",
-    "error",
-    "panic",
-    "dropped-guard",
-    "timeout",
-    "worker-lost",
-    "link-lost",
-    "crashes",
-    "zombies",
-    "pauses",
-    "moves",
-    "departures",
-    "cuts",
-    "duplicates",
-    "gaps",
-    "starts over",
-    "frames lost",
-    "fenced",
-    "sessions replaced",
-    "no answer",
-    "gates closed",
-    "gates opened",
-    "joins",
-    "generations",
-];
-
-/// What happened, by name, and a digest of all of it.
-type Happened = (BTreeMap<&'static str, u64>, u64);
-
-/// A number that the environment gives.
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not `{text}`")))
-}
-
-/// Lives through the world of a seed.
-///
-/// # Panics
-///
-/// If a promise was broken: with the seed and the last steps.
-fn run(seed: u64) -> Happened {
-    let attempt = |traced| {
-        let mut world = World::new(seed, traced);
-        let ended = catch_unwind(AssertUnwindSafe(|| world.run()));
-        (world, ended)
-    };
-    let (world, ended) = attempt(false);
-    if ended.is_ok() {
-        let mut happened = world.env.counts;
-        happened.extend(world.env.ghosts.outcomes);
-        return (happened, world.env.digest);
-    }
-    // The same again, with a trace: it costs too much where all is well.
-    let (world, ended) = attempt(true);
-    let text = ended.err().map_or("it does not fail again".to_owned(), |panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-            .unwrap_or_default()
-    });
-    let trace: Vec<String> = world.env.trace.into_iter().flatten().collect();
-    panic!(
-        "seed {seed}: {text}\n\nthe last steps:\n{}\n\nagain: SQUALL_SIM_SEED={seed} cargo test -p tests --test sim",
-        trace.join("\n"),
-    );
-}
 
 /// Says something that the test harness does not swallow.
 fn say(text: &str) {
@@ -110,28 +14,45 @@ fn say(text: &str) {
     writeln!(out, "{text}").expect("the standard output takes a line");
 }
 
-#[test]
-fn no_seed_breaks_a_promise() {
-    let first = number("SQUALL_SIM_SEED");
-    let count = number("SQUALL_SIM_SEEDS").unwrap_or(SEEDS);
-    let seeds = first.map_or(0..count, |seed| seed..seed + 1);
-    say(&format!("simulating the seeds {seeds:?}"));
-    let mut happened: BTreeMap<&str, u64> = BTreeMap::new();
-    for seed in seeds.clone() {
-        for (what, count) in run(seed).0 {
-            *happened.entry(what).or_default() += count;
-        }
+fn run(world: World) {
+    match run_seeds(world, 0..SEEDS) {
+        Ok(summary) => say(&summary.to_string()),
+        Err(failure) => panic!("{failure}"),
     }
-    say(&format!("{} seeds: {happened:?}", seeds.end - seeds.start));
-    if seeds.end - seeds.start >= SEEDS {
-        let missing: Vec<_> = MUST_HAPPEN.iter().filter(|it| !happened.contains_key(*it)).collect();
-        assert!(missing.is_empty(), "void: {missing:?} did not happen, only {happened:?}");
+}
+
+fn prove(world: World) {
+    match prove_checks(world) {
+        Ok(table) => say(&table),
+        Err(table) => panic!("a deliberate fault was not caught\n{table}"),
+    }
+}
+
+#[test]
+fn no_seed_of_the_workers_breaks_a_promise() {
+    run(World::Workers);
+}
+
+#[test]
+fn every_deliberate_fault_of_the_workers_is_caught() {
+    prove(World::Workers);
+}
+
+#[test]
+fn no_seed_that_is_kept_breaks_its_promise_again() {
+    for kept in kept_seeds() {
+        if let Err(failure) = run_seeds(kept.world, kept.seed..kept.seed + 1) {
+            panic!("it showed before: {}\n{failure}", kept.showed);
+        }
     }
 }
 
 #[test]
 fn a_seed_always_lives_the_same_life() {
-    for seed in 0..5 {
-        assert_eq!(run(seed), run(seed), "seed {seed}");
+    for world in World::ALL {
+        let hashes: Vec<u64> = (0..5).map(|seed| world.live(seed).trace_hash).collect();
+        let again: Vec<u64> = (0..5).map(|seed| world.live(seed).trace_hash).collect();
+        assert_eq!(hashes, again, "{world:?}");
+        assert!(hashes.windows(2).all(|pair| pair[0] != pair[1]), "another seed, another life");
     }
 }

@@ -19,6 +19,8 @@ mod process;
 mod proxy;
 mod secure;
 mod several;
+#[path = "../sim/mod.rs"]
+pub mod sim;
 mod wait;
 
 pub use audit::{Audit, Number, Passage};

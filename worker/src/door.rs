@@ -10,6 +10,7 @@ use topology_api::runtime::Reporter;
 
 use crate::engine::acking::{FailReason, Tracking};
 use crate::engine::flow::{Budget, charge};
+use crate::engine::routing::Misrouted;
 use crate::executor::inbox::{Inbox, Message};
 use crate::executor::mailbox::{Delivery, Gauge, Item, Payload, StreamRef};
 use crate::executor::plan::Plan;
@@ -177,11 +178,10 @@ impl Inside {
         if let Some(seat) = self.routes.seating.seat_for(head.target_task, head.ownership) {
             return Owner::Here(seat.at, seat.place, Arc::clone(&seat.gauge));
         }
-        let known = self.routes.table.executor_of_task(head.target_task);
-        match known.map(|(_, place)| place.ownership) {
+        match self.routes.table.misrouted(head.target_task, head.ownership) {
             _ if self.plan.component_of(head.target_task).is_none() => Owner::Nobody,
-            Some(known) if head.ownership <= known => Owner::NotAnyMore,
-            _ => Owner::NotYet,
+            Misrouted::Late => Owner::NotAnyMore,
+            Misrouted::Early => Owner::NotYet,
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ::tests::ledger::{Executed, History, Step, Task, broken};
 use serde::Serialize;
-use tests::ledger::{Executed, History, Step, Task, broken};
 
 use super::{Injected, Recovery};
 use crate::figures::{as_f64, rounded};
@@ -275,4 +275,79 @@ fn restarts(history: &History, faults: &[Injected]) -> u64 {
         }
     }
     others.len() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::fs;
+
+    use ::tests::ledger::{Attempt, Told};
+
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+    const TENTH: u64 = SECOND / 10;
+
+    /// Two sinks get a hundred tuples a second each, until process 8 of the first is killed at 10 s;
+    /// process 9 takes over a quarter of a second later. The second one gets nothing for a tenth.
+    fn history() -> History {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files: HashMap<String, Vec<u8>> = HashMap::new();
+        let mut told = |number, attempt, step, at_ns| {
+            let attempt = Attempt { source: 0, number, attempt };
+            let line = Told { attempt, step, at_ns, pid: 1 };
+            line.write(files.entry("spout-0-1".to_owned()).or_default());
+        };
+        told(7, 0, Step::Emitted, 9 * SECOND);
+        told(7, 0, Step::Failed, 10 * SECOND + TENTH);
+        told(7, 1, Step::Emitted, 10 * SECOND + TENTH);
+        told(7, 1, Step::Acked, 10 * SECOND + 3 * TENTH);
+        let mut number = 100;
+        for at_ns in (8 * SECOND..12 * SECOND).step_by(10_000_000) {
+            for (sink, relay_pid) in [(0, 2), (1, 2)] {
+                number += 1;
+                let after = at_ns.saturating_sub(10 * SECOND);
+                let pid = match sink {
+                    0 if at_ns < 10 * SECOND => 8,
+                    0 if after < TENTH * 5 / 2 => continue,
+                    0 => 9,
+                    _ if (TENTH..2 * TENTH).contains(&after) => continue,
+                    _ => 4,
+                };
+                let attempt = Attempt { source: 0, number, attempt: 0 };
+                let (spout_pid, relay, place) = (1, 0, number);
+                Executed { attempt, at_ns, sink, pid, spout_pid, relay, relay_pid, place }
+                    .write(files.entry(format!("sink-{sink}-{pid}")).or_default());
+            }
+        }
+        for (name, bytes) in files {
+            fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        let mut history = History::of(folder.path());
+        history.refresh().unwrap();
+        history
+    }
+
+    #[test]
+    fn figures_are_what_the_ledgers_say() {
+        let history = history();
+        let (at_ns, over_ns) = (10 * SECOND, 12 * SECOND);
+        let fault = Injected { at_ns, over_ns, hit: vec![8], ..Injected::default() };
+        assert_eq!(flow(&history, &fault), Some(TENTH * 5 / 2), "process 9 took over");
+        assert_eq!(replays(&history, &fault), (1, Some(3 * TENTH)));
+        let missing = dip(&history, &fault, at_ns, AFTER);
+        assert!((missing - 10.0).abs() < 0.1, "a tenth of a second is missing of one: {missing}");
+        assert!(dip(&history, &fault, at_ns - SECOND, AFTER) < 0.1, "nothing is before");
+        assert_eq!(restarts(&history, std::slice::from_ref(&fault)), 0);
+        let other = Injected { hit: vec![77], ..fault };
+        assert_eq!(restarts(&history, &[other]), 1, "nothing was done to process 8");
+    }
+
+    #[test]
+    fn the_99th_of_few_is_the_greatest() {
+        let spread = Spread::of([3.0, 1.0, 2.0].into_iter());
+        assert_eq!((spread.p50, spread.p99, spread.max), (2.0, 3.0, 3.0));
+        assert_eq!(Spread::of_ns(std::iter::empty()), None);
+    }
 }

@@ -38,6 +38,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// It must have been as before for so long: two seconds before each fault are held against it.
 const STEADY_NS: u64 = 2_200_000_000;
 
+/// Nothing was open for so long: then the spouts have ended.
+const ENDED_NS: u64 = 1_000_000_000;
+
 /// What counts as recent.
 const RECENT_NS: u64 = 500_000_000;
 
@@ -167,8 +170,15 @@ impl Rig {
     /// Lets the spouts end, and waits until every number is acked and written down.
     pub(super) fn end(&mut self) -> Result<(), Problem> {
         self.history.let_end().map_err(|error| unreadable(&error))?;
-        self.cluster.until_finished(NAME);
-        self.history.refresh().map_err(|error| unreadable(&error))
+        let mut since = None;
+        self.until("the spouts end and all is acked", |rig| {
+            if rig.history.open() > 0 {
+                since = None;
+                return false;
+            }
+            let now = now_ns();
+            now - *since.get_or_insert(now) >= ENDED_NS
+        })
     }
 
     fn is_steady(&self) -> bool {

@@ -1,6 +1,8 @@
-//! What is heard of the workers of a silent supervisor, and what follows from it.
+//! What is heard of machines whose supervisor is silent, what follows from it, and when silence proves
+//! nothing because this process stood still itself.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use proto::nimbus::{Retired, WorkerNews};
 
@@ -10,7 +12,39 @@ use super::liveness::{Evidence, Verdict};
 use super::reports::Live;
 use super::view::epoch_revision;
 
+/// A time without any event, ticks among them, that means that this process stood still.
+const STANDSTILL: Duration = Duration::from_secs(1);
+
 impl Engine {
+    /// Ticks come ten times a second: after a gap this process stood still, and what the others
+    /// reported meanwhile may come in only after this event.
+    pub(super) fn note_standstill(&mut self, now: Now) {
+        let gap = now.at.saturating_duration_since(std::mem::replace(&mut self.last, now.at));
+        if gap > STANDSTILL {
+            self.startle(now);
+        }
+    }
+
+    /// Notes that a report came in: after a time without any, the others get time as well.
+    pub(super) fn note_report(&mut self, now: Now) {
+        if !self.liveness.hears(now.at) {
+            self.startle(now);
+        }
+    }
+
+    /// Gives everybody time to report, and gives up nothing in a hurry.
+    pub(super) fn startle(&mut self, now: Now) {
+        self.liveness.forgive(now.at);
+        self.caution.startle(now.at);
+    }
+
+    /// Decides which lost machines are given up: what they ran is to run elsewhere.
+    pub(super) fn give_up_lost(&mut self, now: Now) {
+        let all = self.supervisors.keys();
+        let lost = all.filter(|id| self.verdict(id, now) == Verdict::Lost).cloned().collect();
+        self.caution.give_up(&lost, now.at);
+    }
+
     /// Judges a supervisor by its silence and by what is heard of its workers.
     #[must_use]
     pub fn verdict(&self, supervisor: &str, now: Now) -> Verdict {

@@ -126,7 +126,9 @@ impl Draft<'_> {
     /// Gives an executor that begins anew what sets it apart from whatever had its place, and from
     /// whoever owned its tasks.
     fn incarnate(&self, mut new: ExecutorRecord, worker: u32, old: &Old<'_>) -> ExecutorRecord {
-        new.incarnation = old.incarnations.get(&new.index).copied().unwrap_or(0);
+        // A place that was gone for a while may have had any of those that the others have.
+        let highest = || old.incarnations.values().max().copied().unwrap_or(0);
+        new.incarnation = old.incarnations.get(&new.index).copied().unwrap_or_else(highest);
         let end = old.owners.partition_point(|(old, _)| old.first_task < new.end_task);
         let owners = old.owners[..end].iter().rev();
         for (owner, owner_worker) in owners.take_while(|(it, _)| new.first_task < it.end_task) {
@@ -318,6 +320,16 @@ mod tests {
         let formers: Vec<u32> = lines.formers.iter().map(|former| former.worker).collect();
         assert_eq!(formers, [1, 0], "both had a task of it, also the one that gets it");
         assert_eq!(next[0].executors[1], before[0].record.executors[1], "`count` stays");
+    }
+
+    #[test]
+    fn an_executor_that_comes_back_gets_no_incarnation_that_it_had() {
+        let fewer = draft(&first(), &[place(0, "a", &[0, 1]), place(1, "b", &[2])]);
+        let fewer: Vec<_> =
+            fewer.into_iter().map(|record| Versioned { record, revision: 80 }).collect();
+        let again = draft(&fewer, &[place(0, "a", &[0, 1]), place(1, "b", &[2, 3])]);
+        let before = first()[1].record.executors[1].incarnation;
+        assert!(again[1].executors[1].incarnation > before, "{:?}", again[1].executors);
     }
 
     #[test]

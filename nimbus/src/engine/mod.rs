@@ -16,6 +16,7 @@
 //! | `lifecycle` | what may happen to a topology when |
 //! | `requests` | what people ask for |
 //! | `reconcile` | what has to happen by itself |
+//! | `transactions` | how a plan is written |
 //! | `parallelism`, `scheduler`, `generation` | which executors there are, where they go, and how that is written down |
 
 pub mod command;
@@ -36,6 +37,7 @@ pub mod reports;
 mod requests;
 pub mod scheduler;
 mod shown;
+mod transactions;
 pub mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -55,9 +57,6 @@ use view::View;
 
 /// Requests that wait for the write before them.
 const WAITING_MAX: usize = 1_000;
-
-/// A gap between two ticks that means that this process stood still.
-const STANDSTILL: Duration = Duration::from_secs(1);
 
 /// How long to let the store be after it failed.
 const HOLD: Duration = Duration::from_millis(250);
@@ -169,28 +168,6 @@ impl Engine {
             self.copy_binaries(now.at, &mut commands);
         }
         commands
-    }
-
-    /// Ticks come ten times a second: after a gap this process stood still, and what the others
-    /// reported meanwhile may come in only after this event.
-    fn note_standstill(&mut self, now: Now) {
-        let gap = now.at.saturating_duration_since(std::mem::replace(&mut self.last, now.at));
-        if gap > STANDSTILL {
-            self.startle(now);
-        }
-    }
-
-    /// Notes that a report came in: after a time without any, the others get time as well.
-    fn note_report(&mut self, now: Now) {
-        if !self.liveness.hears(now.at) {
-            self.startle(now);
-        }
-    }
-
-    /// Gives everybody time to report, and gives up nothing in a hurry.
-    fn startle(&mut self, now: Now) {
-        self.liveness.forgive(now.at);
-        self.caution.startle(now.at);
     }
 
     /// Takes an event in and tells whether there may be something to decide.
@@ -390,13 +367,6 @@ impl Engine {
         self.writing =
             Some(Writing { topology: plan.topology.clone(), reply: ticket.zip(reply), done: None });
         commands.push(Command::Write(Box::new(plan)));
-    }
-
-    /// Decides which lost machines are given up: what they ran is to run elsewhere.
-    fn give_up_lost(&mut self, now: Now) {
-        let all = self.supervisors.keys();
-        let lost = all.filter(|id| self.verdict(id, now) == Verdict::Lost).cloned().collect();
-        self.caution.give_up(&lost, now.at);
     }
 
     /// Forgets supervisors that are lost, no longer registered, and have nothing assigned.

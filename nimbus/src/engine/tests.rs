@@ -227,6 +227,19 @@ fn a_supervisor_that_is_away_while_its_workers_live_loses_nothing_for_30_seconds
 }
 
 #[test]
+fn a_nimbus_that_stood_still_moves_nothing_whatever_wakes_it() {
+    let mut world = World::new(&[("a", 1), ("b", 1)]);
+    let id = world.submit("clicks", 1);
+    world.pass(4 * SECOND, &["a", "b"]);
+    let before = world.placed(&id);
+    world.clock.advance(60 * SECOND);
+    world.change(Key::Leader, None);
+    assert_eq!(world.placed(&id), before, "a change of the store came before the tick");
+    world.pass(4 * SECOND, &["a", "b"]);
+    assert_eq!(world.placed(&id), before, "reports go on");
+}
+
+#[test]
 fn a_new_leader_moves_nothing_and_keeps_the_promises_of_the_old_one() {
     let mut world = World::new(&[("a", 1), ("b", 1)]);
     let (id, other) = (world.submit("clicks", 1), world.submit("views", 1));

@@ -163,7 +163,7 @@ impl Slot {
             (Some(current), Some(wanted)) if current.continues(&wanted) => {
                 let is_news = current.assignment.generation != wanted.assignment.generation;
                 *current = wanted;
-                if std::mem::take(&mut self.unconfirmed) {
+                if self.unconfirmed {
                     return self.fetch();
                 }
                 // What does not run has nothing of before: who waits for that should know.
@@ -202,6 +202,8 @@ impl Slot {
     fn fetch(&mut self) -> Vec<Command> {
         let Some(current) = &self.current else { return Vec::new() };
         self.state = State::Fetching { retry: None };
+        // Confirmed, or waited for long enough: what is started now is not started again.
+        self.unconfirmed = false;
         vec![Command::Fetch { slot: self.number, digest: current.digest.clone() }]
     }
 

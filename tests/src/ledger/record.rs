@@ -67,7 +67,8 @@ pub(super) const TOLD_BYTES: usize = 24;
 pub(super) const EXECUTED_BYTES: usize = 48;
 
 impl Told {
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    /// Writes the line.
+    pub fn write(&self, out: &mut Vec<u8>) {
         let step: u32 = match self.step {
             Step::Emitted => 0,
             Step::Acked => 1,
@@ -92,7 +93,8 @@ impl Told {
 }
 
 impl Executed {
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    /// Writes the line.
+    pub fn write(&self, out: &mut Vec<u8>) {
         for wide in [self.attempt.number, self.at_ns, self.place] {
             out.extend(wide.to_le_bytes());
         }

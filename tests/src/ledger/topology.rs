@@ -78,7 +78,8 @@ pub fn declare(args: &Args) -> Result<Topology, BuildError> {
     let numbers = numbers.stream();
     let relay = |cx: &Context| Relay { relay: cx.task_index(), pid: std::process::id(), place: 0 };
     let relay = t.bolt("relay", relay).parallelism(number("relays").unwrap_or(1));
-    let relayed = relay.shuffle(&numbers).stream();
+    // By key, for a shuffle stays near where it can: every relay is to have its part.
+    let relayed = relay.fields(&numbers, |it| &it.number).stream();
     let sink = t.bolt("sink", Sink::open).parallelism(number("sinks").unwrap_or(1));
     sink.fields(&relayed, |it| &it.key);
     t.build()

@@ -3,6 +3,7 @@
 //! A component that never comes back stops its loop, and with it everything that could say so. So
 //! each loop notes the call it is in, and another thread looks for one that takes too long.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -109,6 +110,49 @@ impl CallWatch {
     fn nanoseconds(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.epoch);
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The watches of a worker: of its loops, and of the threads that components have of their own.
+#[derive(Debug, Default)]
+pub struct Watches {
+    watches: Vec<Arc<CallWatch>>,
+    /// What changes with each call of a task, where several are made at once.
+    progress: BTreeMap<u32, Arc<AtomicU32>>,
+}
+
+impl Watches {
+    /// Makes a watch. Those of threads that have ended go.
+    pub fn watch(&mut self, epoch: Instant) -> Arc<CallWatch> {
+        let watch = CallWatch::new(epoch);
+        self.watches.retain(|watch| Arc::strong_count(watch) > 1);
+        self.watches.push(Arc::clone(&watch));
+        watch
+    }
+
+    /// Notes what changes with each call of a task, in place of what it was for an executor that had
+    /// the task before.
+    pub fn watch_progress(&mut self, task: u32, progress: Option<Arc<AtomicU32>>) {
+        match progress {
+            Some(progress) => drop(self.progress.insert(task, progress)),
+            None => drop(self.progress.remove(&task)),
+        }
+    }
+
+    /// The tasks that are newly found stuck for longer than `limit`, with how long.
+    pub fn stuck(&self, now: Instant, limit: Duration) -> Vec<(u32, Duration)> {
+        let stuck = |it: &Arc<CallWatch>| it.stuck(now, limit, |task| self.progress_of(task));
+        self.watches.iter().filter_map(stuck).collect()
+    }
+
+    /// The task whose call has got on with nothing for the longest time, and for how long.
+    pub fn stalled(&self, now: Instant) -> Option<(u32, Duration)> {
+        let stalled = |it: &Arc<CallWatch>| it.stalled(now, |task| self.progress_of(task));
+        self.watches.iter().filter_map(stalled).max_by_key(|(_, took)| *took)
+    }
+
+    fn progress_of(&self, task: u32) -> u32 {
+        self.progress.get(&task).map_or(0, |progress| progress.load(Ordering::Relaxed))
     }
 }
 

@@ -4,7 +4,7 @@
 //! every 100 ms while there is something new, and at once when a task has ended.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use topology_api::format_duration;
 use topology_api::runtime::{Reporter, Watch};
 
 use crate::engine::acking::FailReason;
-use crate::executor::calls::{CallWatch, ThreadWatch};
+use crate::executor::calls::{CallWatch, ThreadWatch, Watches};
 
 /// Longest latency that is told apart, in nanoseconds: one hour.
 const LATENCY_MAX_NS: u64 = 3_600_000_000_000;
@@ -143,17 +143,9 @@ struct Posted {
     log_gates: BTreeMap<(u32, &'static str), LogGate>,
     oldest: BTreeMap<usize, Option<Instant>>,
     idle: BTreeMap<usize, bool>,
-    watches: Vec<Arc<CallWatch>>,
+    watches: Watches,
     /// Executors that have left: their loops and their places there.
     let_go: Vec<(usize, usize)>,
-    /// What changes with each call of a task, where several are made at once.
-    progress: BTreeMap<u32, Arc<AtomicU32>>,
-}
-
-impl Posted {
-    fn progress(&self, task: u32) -> u32 {
-        self.progress.get(&task).map_or(0, |progress| progress.load(Ordering::Relaxed))
-    }
 }
 
 /// Where loops post what their tasks count, for the reports.
@@ -296,19 +288,13 @@ impl Board {
 
     /// Makes the watch of a loop.
     pub fn watch(&self, epoch: Instant) -> Arc<CallWatch> {
-        let watch = CallWatch::new(epoch);
-        self.lock().watches.push(Arc::clone(&watch));
-        watch
+        self.lock().watches.watch(epoch)
     }
 
     /// Shows the calls that have been going on for longer than `limit`.
     pub fn show_stuck(&self, limit: Duration) {
         let now = self.clock.now();
-        let posted = self.lock();
-        let calls = posted.watches.iter();
-        let stuck: Vec<_> =
-            calls.filter_map(|it| it.stuck(now, limit, |task| posted.progress(task))).collect();
-        drop(posted);
+        let stuck = self.lock().watches.stuck(now, limit);
         for (task, took) in stuck {
             let text = format!(
                 "one call has not returned for {}; its thread can do nothing else meanwhile",
@@ -320,18 +306,13 @@ impl Board {
 
     /// Notes what changes with each call of a task.
     pub fn watch_progress(&self, task: u32, progress: Option<Arc<AtomicU32>>) {
-        if let Some(progress) = progress {
-            self.lock().progress.insert(task, progress);
-        }
+        self.lock().watches.watch_progress(task, progress);
     }
 
     /// The task whose call gets on with nothing for the longest time, if that is longer than `limit`.
     pub fn hung(&self, limit: Duration) -> Option<(u32, Duration)> {
         let now = self.clock.now();
-        let posted = self.lock();
-        let calls = posted.watches.iter();
-        let stalled = calls.filter_map(|it| it.stalled(now, |task| posted.progress(task)));
-        stalled.max_by_key(|(_, took)| *took).filter(|(_, took)| *took >= limit)
+        self.lock().watches.stalled(now).filter(|(_, took)| *took >= limit)
     }
 
     /// Shows an error; the log has at most one a second of each task and reason.

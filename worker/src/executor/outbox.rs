@@ -49,6 +49,8 @@ pub struct Outbox {
     edges: Vec<Edge>,
     /// Owner epoch of the executor's tasks.
     ownership: u64,
+    /// How often something was sent.
+    sent: u64,
     /// What the memory of the worker is charged with for what waits.
     charged: u64,
     /// Room for decisions, reused.
@@ -61,7 +63,7 @@ impl Outbox {
     #[must_use]
     pub fn new(edges: Vec<EdgeStart<'_>>, ownership: u64) -> Self {
         let edges = edges.into_iter().map(Edge::new).collect();
-        Self { edges, ownership, charged: 0, ordinals: Vec::new(), hashes: Vec::new() }
+        Self { edges, ownership, sent: 0, charged: 0, ordinals: Vec::new(), hashes: Vec::new() }
     }
 
     /// Routes what was emitted to one stream, and sends what is full.
@@ -111,7 +113,7 @@ impl Outbox {
     pub fn flush(&mut self, source: u32, exits: &mut Exits) {
         let mut left = 0;
         for edge in &mut self.edges {
-            edge.send((source, self.ownership), exits, (1, 0));
+            self.sent += edge.send((source, self.ownership), exits, (1, 0));
             left += edge.note_waiting(exits.now);
         }
         exits.memory.change(self.charged, left);
@@ -134,6 +136,12 @@ impl Outbox {
                     && !exits.has_room(&target.place)
             })
         })
+    }
+
+    /// How often a flush sent something: while it rises, what waits becomes less.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Tells whether nothing waits.

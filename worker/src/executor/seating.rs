@@ -54,8 +54,14 @@ pub struct Seat {
 /// use topology_api::IterSpout;
 /// use worker::executor::seating::{OwnExecutor, Seating};
 ///
+/// #[derive(Clone, Tuple)]
+/// struct Number {
+///     n: u64,
+/// }
+///
 /// let mut t = TopologyBuilder::new("numbers");
-/// t.spout("numbers", |_: &Context| IterSpout::new(0..9_u64)).parallelism(2);
+/// let numbers = |_: &Context| IterSpout::new((0..9).map(|n| Number { n }));
+/// t.spout("numbers", numbers).parallelism(2);
 /// let topology = t.build()?;
 /// let executor = |index: u16, ownership| OwnExecutor {
 ///     index,
@@ -228,4 +234,89 @@ fn joined(topology: &Topology) -> Vec<(usize, usize)> {
         }
     }
     joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use topology_api::prelude::{
+        Bolt, BoltResult, BuildError, Context, Output, TopologyBuilder, Tuple,
+    };
+    use topology_api::{IterSpout, NoOutput};
+
+    #[derive(Clone, Tuple)]
+    struct Number {
+        n: u64,
+    }
+
+    struct Sink;
+
+    impl Bolt for Sink {
+        type Input = Number;
+        type Output = NoOutput;
+
+        fn execute(&mut self, _: Number, _: &mut Output<NoOutput>) -> BoltResult {
+            Ok(())
+        }
+    }
+
+    fn topology() -> Result<Topology, BuildError> {
+        let mut t = TopologyBuilder::new("numbers");
+        let numbers =
+            t.spout("numbers", |_: &Context| IterSpout::new((0..9).map(|n| Number { n })));
+        let numbers = numbers.parallelism(2).stream();
+        t.bolt("sink", |_: &Context| Sink).parallelism(4).shuffle(&numbers);
+        t.build()
+    }
+
+    fn executor(index: u16, ownership: u64) -> (OwnExecutor, bool) {
+        let tasks = u32::from(index)..u32::from(index) + 1;
+        let component = usize::from(index >= 2);
+        (OwnExecutor { index, component, tasks, incarnation: 0, ownership }, false)
+    }
+
+    fn seat(seating: &Seating, task: u32) -> Option<(usize, usize)> {
+        seating.seat_of(task).map(|seat| (seat.at, seat.place))
+    }
+
+    #[test]
+    fn who_stays_keeps_the_seat_and_no_seat_is_given_twice() {
+        let topology = topology().unwrap();
+        let none = Seating::new(&topology, Vec::new(), 2, 1 << 20);
+        let next = |seating: &Seating, own: &[(u16, u64)]| {
+            let own = own.iter().map(|(index, ownership)| executor(*index, *ownership));
+            seating.next(&topology, own.collect(), 1 << 20)
+        };
+        let first = next(&none, &[(0, 0), (2, 0), (3, 0)]);
+        let second = next(&first, &[(0, 0), (3, 0), (4, 0)]);
+        assert_eq!(seat(&second, 0), seat(&first, 0), "it stays");
+        assert_eq!(seat(&second, 2), None, "it is another worker's");
+        let left = seat(&first, 2).unwrap();
+        let leaving = second.seat_for(2, 0).unwrap();
+        assert_eq!(((leaving.at, leaving.place), leaving.leaves), (left, true));
+
+        let back = next(&second.without(&[left]), &[(0, 0), (2, 2), (3, 0), (4, 0)]);
+        assert!(back.seat_for(2, 0).is_none(), "that one is gone");
+        assert!(seat(&back, 2).is_some_and(|seat| seat != left), "it begins anew elsewhere");
+        let seats: std::collections::BTreeSet<_> =
+            back.seats().map(|seat| (seat.at, seat.place)).collect();
+        assert_eq!(seats.len(), 4, "one seat each");
+    }
+
+    #[test]
+    fn a_task_that_comes_back_while_it_leaves_is_found_by_its_ownership() {
+        let topology = topology().unwrap();
+        let first = Seating::new(&topology, vec![executor(2, 0).0], 1, 1 << 20);
+        let none = first.next(&topology, Vec::new(), 1 << 20);
+        let back = none.next(&topology, vec![executor(2, 2)], 1 << 20);
+        let place = |ownership| back.seat_for(2, ownership).map(|seat| (seat.place, seat.leaves));
+        assert_eq!((place(0), place(1), place(2)), (Some((0, true)), None, Some((1, false))));
+        assert_eq!(seat(&back, 2), Some((0, 1)), "senders here find the new one");
+        assert!(
+            back.seats().all(|seat| seat.leaves || !seat.may_start),
+            "it waits for the old one"
+        );
+        let free = back.next(&topology, vec![(executor(2, 2).0, true)], 1 << 20);
+        assert!(free.seat_of(2).is_some_and(|seat| seat.may_start), "the old one has let go");
+    }
 }

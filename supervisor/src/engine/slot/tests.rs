@@ -1,6 +1,9 @@
 //! The slot as tables: what happened, at which second, and what follows.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use proto::store::{AssignmentRecord, TaskRange};
 
 use super::bench::{Bench, exited, fetched, heard, hello, launched, placement, running, wanted};
 use super::*;
@@ -99,6 +102,57 @@ fn a_binary_that_cannot_be_fetched_is_tried_again() {
         (3_001, fetched(), "[starting] launch 5.0"),
     ]);
     assert!(bench.slot.last_exit().reason.contains("no nimbus leads"), "shown to people");
+}
+
+/// What the record of the worker says it has let go of, if it was written.
+fn said(commands: &[Command]) -> Option<(u64, usize)> {
+    commands.iter().find_map(|command| match command {
+        Command::Announce { released, .. } => Some((released.generation, released.holding.len())),
+        _ => None,
+    })
+}
+
+fn generation(generation: u64) -> On {
+    let mut placement = placement(0, 5);
+    let assignment = AssignmentRecord { generation, ..AssignmentRecord::default() };
+    placement.assignment = Arc::new(assignment);
+    On::Wanted(Some(placement))
+}
+
+#[test]
+fn what_a_worker_has_let_go_of_is_what_it_says_and_all_when_it_does_not_run() {
+    let mut bench = Bench::new();
+    let start = bench.start;
+    let mut on = |event: On| said(&bench.slot.handle(event, start));
+    let heard = |generation, holding: &[TaskRange]| On::Heard {
+        drained: false,
+        released: Some(Released { generation, holding: holding.to_vec() }),
+    };
+    assert_eq!(on(generation(1)), None, "nothing is known of a worker that never ran");
+    assert_eq!(on(generation(2)), Some((2, 0)), "what does not run has nothing of before");
+    on(fetched());
+    on(launched(5, 0, 7));
+    assert_eq!(on(hello(7)), Some((2, 0)), "it was not told anything yet");
+    assert_eq!(on(generation(3)), None, "it has to say so itself");
+    assert_eq!(on(heard(3, &[TaskRange::default()])), Some((3, 1)), "it ends an executor");
+    assert_eq!(on(heard(3, &[TaskRange::default()])), None, "no news");
+    assert_eq!(on(heard(3, &[])), Some((3, 0)), "it has let go");
+    assert_eq!(on(generation(4)), None, "it has to say so itself");
+    assert_eq!(on(exited(5, 0)), Some((4, 0)), "it died, and so has nothing");
+}
+
+#[test]
+fn an_adopted_worker_may_have_anything_until_it_says_what() {
+    let mut bench = Bench::new();
+    let (placement, pid) = (*placement(0, 5), Some(7));
+    let found = Remembered { placement, restarts: 0, pid, started_ms: 1, now_ms: 2 };
+    bench.slot.remember(found, bench.start);
+    let start = bench.start;
+    let mut on = |event: On| said(&bench.slot.handle(event, start));
+    assert_eq!(on(generation(3)), None, "nobody knows yet");
+    let released = Some(Released { generation: 2, holding: Vec::new() });
+    let hello = On::Attached { pid: 7, address: "h:7".into(), released };
+    assert_eq!(on(hello), Some((2, 0)), "it says so");
 }
 
 #[test]
@@ -344,5 +398,9 @@ fn a_worker_found_dead_waits_for_the_store_to_say_that_it_is_wanted() {
         (1_999, On::Tick, "[backing-off]"),
         (2_000, On::Tick, "[fetching] fetch d"),
         (2_000, fetched(), "[starting] launch 5.3"),
+        (2_001, wanted(0, 5), "[starting]"),
+        (2_002, launched(5, 3, 7), "[starting]"),
+        (2_003, wanted(0, 5), "[starting]"),
+        (2_004, fetched(), "[starting]"),
     ]);
 }

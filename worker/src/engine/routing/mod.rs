@@ -37,7 +37,7 @@ pub use pressure::Pressure;
 pub use shuffle::{RUN_MIN, Shuffle};
 pub use space_saving::SpaceSaving;
 pub use table::{
-    Epoch, ExecutorPlace, Former, Released, Route, Table, VerdictRoute, incarnation_of,
+    Epoch, ExecutorPlace, Former, Misrouted, Released, Route, Table, VerdictRoute, incarnation_of,
 };
 pub use verdicts::SortedVerdicts;
 

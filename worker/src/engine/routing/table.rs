@@ -102,6 +102,16 @@ pub enum VerdictRoute {
     Wait,
 }
 
+/// What to do with a batch for a task that this worker does not have under the owner epoch that the
+/// sender knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misrouted {
+    /// Keep it: the sender's table is newer than this one, which does not know that owner yet.
+    Early,
+    /// Refuse it: its trees fail. Somebody else has the task by now.
+    Late,
+}
+
 /// Who has which task, at one version of the store.
 ///
 /// ```
@@ -239,6 +249,15 @@ impl Table {
     #[must_use]
     pub fn executor(&self, index: u16) -> Option<(&Route, &ExecutorPlace)> {
         self.executors.get(usize::from(index)).copied().flatten().map(|place| self.place(place))
+    }
+
+    /// Judges a batch for a task that this worker does not have under this owner epoch.
+    #[must_use]
+    pub fn misrouted(&self, task: u32, ownership: u64) -> Misrouted {
+        match self.executor_of_task(task) {
+            Some((_, place)) if ownership <= place.ownership => Misrouted::Late,
+            _ => Misrouted::Early,
+        }
     }
 
     /// Whether somebody else has a task in `newer` than in this table, or another incarnation of the

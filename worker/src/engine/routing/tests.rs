@@ -2,6 +2,7 @@
 
 mod hot_keys;
 mod keys;
+mod moves;
 mod near;
 mod space_saving;
 

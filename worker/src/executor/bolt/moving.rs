@@ -62,6 +62,13 @@ impl BoltExecutor {
                 && self.outbox.is_empty())
     }
 
+    /// Rises with whatever it gets done of what it has.
+    #[must_use]
+    pub fn progress(&self) -> u64 {
+        let counters = self.cells.iter().map(|cell| &cell.counters);
+        counters.map(|it| it.executed + it.acked + it.emitted).sum::<u64>() + self.outbox.sent()
+    }
+
     /// Closes its components, whose tasks are somebody else's from now on. What it could not finish
     /// fails.
     pub fn let_go(&mut self, plan: &Plan, exits: &mut Exits) {

@@ -22,18 +22,27 @@ use crate::executor::routes::Routes;
 use crate::executor::seating::{OwnExecutor, Seat};
 use crate::executor::spout::SpoutExecutor;
 
-/// How long an executor that leaves may take to finish what it has; then the rest fails. A worker
-/// that does not hear of new routing tables, or a component that holds its inputs, must not keep the
-/// new owner waiting.
-const FINISH_MAX: Duration = Duration::from_secs(5);
+/// How long an executor that leaves may get nothing done of what it has; then the rest fails. A
+/// worker that does not hear of new routing tables, or a component that holds its inputs, must not keep
+/// the new owner waiting.
+const STALLED_MAX: Duration = Duration::from_secs(10);
+
+/// How long it may take in all.
+const FINISH_MAX: Duration = Duration::from_secs(30);
 
 /// An executor whose tasks are somebody else's.
 pub(super) struct Leaving {
     place: usize,
+    /// The name of its component.
+    component: String,
     /// The routing table that says so.
     version: u64,
-    /// When what it has not finished fails.
+    /// What it had got done when it was last seen to get something done.
+    progress: u64,
+    /// When what it has not finished fails if it gets nothing more done.
     pub(super) deadline: Instant,
+    /// When it fails anyway.
+    last: Instant,
 }
 
 impl CoreLoop {
@@ -158,21 +167,36 @@ impl CoreLoop {
         }
         self.leaving.push(Leaving {
             place: seat.place,
+            component: self.plan.topology.components()[seat.executor.component].name.clone(),
             version: self.exits.version(),
-            deadline: self.exits.now + FINISH_MAX,
+            progress: 0,
+            deadline: self.exits.now + STALLED_MAX,
+            last: self.exits.now + FINISH_MAX,
         });
     }
 
     /// Has those go that leave and have finished what they had, or had their time.
     pub(super) fn let_go(&mut self) {
         for at in (0..self.leaving.len()).rev() {
-            let leaving = &self.leaving[at];
-            let bolt = self.exits.bolts[leaving.place].as_ref();
+            let leaving = &mut self.leaving[at];
+            let (bolt, spout) =
+                (self.exits.bolts[leaving.place].as_ref(), self.spouts[leaving.place].as_ref());
             let bolt_done = bolt.is_none_or(|bolt| bolt.is_done(&self.exits));
-            let spout_done = self.spouts[leaving.place].as_ref().is_none_or(|it| it.is_done());
+            let spout_done = spout.is_none_or(|spout| spout.is_done());
             let done = bolt_done && spout_done && self.exits.all_adopted(leaving.version);
+            let progress = bolt.map_or(0, |bolt| bolt.progress());
+            if leaving.progress != progress {
+                leaving.progress = progress;
+                leaving.deadline = leaving.last.min(self.exits.now + STALLED_MAX);
+            }
             if done || self.exits.now >= leaving.deadline {
-                let Leaving { place, .. } = self.leaving.swap_remove(at);
+                let Leaving { place, component, .. } = self.leaving.swap_remove(at);
+                match done {
+                    true => tracing::info!(component, "let go of an executor"),
+                    false => {
+                        tracing::warn!(component, "let go of an executor that had not finished");
+                    }
+                }
                 self.end(place);
                 self.plan.board.let_go(self.exits.at, place);
             }

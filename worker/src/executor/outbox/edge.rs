@@ -274,17 +274,20 @@ impl Edge {
         exits.pool.give(rows);
     }
 
-    /// Sends the bins that have at least so much, where there is room, and ends behind them.
+    /// Sends the bins that have at least so much, where there is room, and ends behind them. Tells how
+    /// many it sent.
     pub(super) fn send(
         &mut self,
         (source, ownership): (u32, u64),
         exits: &mut Exits,
         (tuples, bytes): (usize, usize),
-    ) {
+    ) -> u64 {
+        let mut sent = 0;
         let waiting = self.bins.iter_mut().zip(&mut self.tracking);
         for (target, (bin, tracking)) in self.targets.iter_mut().zip(waiting) {
             let enough = bin.len() >= tuples || (!bin.is_empty() && target.bytes >= bytes);
             if enough && exits.has_room(&target.place) {
+                sent += 1;
                 (target.weighed, target.since) = (0, None);
                 let empty = exits.pool.like(&**bin);
                 let rows = std::mem::replace(bin, empty);
@@ -310,5 +313,6 @@ impl Edge {
                 }
             }
         }
+        sent
     }
 }

@@ -2,25 +2,28 @@
 //!
 //! Stands in for the worker's `executor::outbox`.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rand::RngExt;
-use worker::engine::acking::Tracking;
+use topology_api::runtime::SEVERAL;
+use worker::engine::acking::{Edge as AckEdge, EdgeIds, Tracking};
 use worker::engine::routing::{Batch, GroupingKind, Nearness, Routed, Router, Targets};
 use worker::executor::anchoring::Anchoring;
 
-use crate::env::Env;
-use crate::exits::{Cx, Outgoing, Place};
-use crate::hub::{Hub, NO_COPY};
-use crate::plan::{ExecutorPlan, Plan};
+use super::env::Env;
+use super::exits::{Cx, Outgoing, Place};
+use super::hub::{Hub, NO_COPY};
+use super::plan::{ExecutorPlan, Plan};
+use super::sabotage::Sabotage;
 
 /// One tuple that a component emitted.
 #[derive(Clone, Debug)]
-pub(crate) struct Emitted {
+pub(super) struct Emitted {
     /// The emissions it descends from.
-    pub(crate) emissions: Rc<[u32]>,
+    pub(super) emissions: Rc<[u32]>,
     /// What it is anchored to.
-    pub(crate) anchor: u32,
+    pub(super) anchor: u32,
 }
 
 struct Target {
@@ -38,7 +41,7 @@ struct Edge {
 }
 
 /// What an executor emitted and has not delivered yet.
-pub(crate) struct Outbox {
+pub(super) struct Outbox {
     edges: Vec<Edge>,
     /// The executor, and its first task.
     source: (u16, u32),
@@ -46,7 +49,7 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(plan: &Plan, executor: &ExecutorPlan, (hub, at): (&Hub, usize)) -> Self {
+    pub(super) fn new(plan: &Plan, executor: &ExecutorPlan, (hub, at): (&Hub, usize)) -> Self {
         let place = |task: u32| match hub.seats.get(&task) {
             None => Place::Nowhere,
             Some(seat) if seat.at == at => Place::Here(seat.place),
@@ -81,7 +84,7 @@ impl Outbox {
     }
 
     /// Routes what was emitted, ties each copy to its anchor, and sends what makes a batch.
-    pub(crate) fn route(
+    pub(super) fn route(
         &mut self,
         emitted: &[Emitted],
         anchoring: &mut Anchoring<'_>,
@@ -99,7 +102,7 @@ impl Outbox {
                     let Some(target) = edge.targets.get_mut(ordinal) else { continue };
                     let by = (cx.hub.process, self.source.0);
                     target.copies.push(cx.env.ghosts.copy(&tuple.emissions, by));
-                    anchoring.tie(tuple.anchor, &mut cx.exits.ids, &mut target.tracking);
+                    tie(tuple.anchor, anchoring, cx, &mut target.tracking);
                     for _ in 0..cx.env.plan.filler {
                         target.copies.push(NO_COPY);
                         target.tracking.push_untracked();
@@ -111,29 +114,52 @@ impl Outbox {
     }
 
     /// Sends all that waits and has room.
-    pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn flush(&mut self, cx: &mut Cx<'_>) {
         self.edges.iter_mut().for_each(|edge| edge.send(self.source.1, 1, cx));
     }
 
     /// Tells whether some target's share is full and it has no room.
-    pub(crate) fn is_over_share(&self, cx: &Cx<'_>) -> bool {
+    pub(super) fn is_over_share(&self, cx: &Cx<'_>) -> bool {
         let share = 2 * cx.env.plan.batch;
         let mut targets = self.edges.iter().flat_map(|edge| &edge.targets);
         targets.any(|it| it.copies.len() >= share && !cx.exits.has_room(&it.place))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.edges.iter().flat_map(|edge| &edge.targets).all(|it| it.copies.is_empty())
     }
 
     /// Finds the targets in other workers anew, after a change of the routing table.
-    pub(crate) fn place_away(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn place_away(&mut self, cx: &mut Cx<'_>) {
         for target in self.edges.iter_mut().flat_map(|edge| &mut edge.targets) {
             if matches!(target.place, Place::Away { .. } | Place::Nowhere) {
                 target.place = cx.place_away(target.task);
             }
         }
     }
+}
+
+/// Ties a copy to its anchor, unless that is what is done wrong.
+fn tie(anchor: u32, anchoring: &mut Anchoring<'_>, cx: &mut Cx<'_>, to: &mut Tracking) {
+    if cx.env.does_wrong(Sabotage::CompleteEarly) && cx.env.chance(0.05) {
+        return to.push_untracked();
+    }
+    let several = match anchoring {
+        Anchoring::Held { several, .. } if anchor & SEVERAL != 0 => *several,
+        _ => return anchoring.tie(anchor, &mut cx.exits.ids, to),
+    };
+    if !cx.env.does_wrong(Sabotage::OneIdForSeveral) {
+        return anchoring.tie(anchor, &mut cx.exits.ids, to);
+    }
+    let seed = cx.exits.ids.next();
+    let mut edges: BTreeMap<u64, u64> = BTreeMap::new();
+    for anchor in several.iter().flatten() {
+        let (mut same, mut one) = (EdgeIds::new(seed), Tracking::new());
+        anchoring.tie(*anchor, &mut same, &mut one);
+        one.of(0).iter().for_each(|edge| *edges.entry(edge.root).or_default() ^= edge.id);
+    }
+    let edges: Vec<AckEdge> = edges.into_iter().map(|(root, id)| AckEdge { root, id }).collect();
+    to.push_many(&edges);
 }
 
 impl Edge {

@@ -8,20 +8,20 @@ use worker::engine::acking::GENERATION_MAX;
 use worker::engine::routing::GroupingKind;
 
 /// Nanoseconds in a millisecond.
-pub(crate) const MS: u64 = 1_000_000;
+pub(super) const MS: u64 = 1_000_000;
 
 /// Most bytes of a row beside its number.
-pub(crate) const PADDING_MAX: usize = 64 << 10;
+pub(super) const PADDING_MAX: usize = 64 << 10;
 
 /// The longest that things take over the links of a world.
 const DELAYS: [u64; 4] = [MS / 10, MS, 10 * MS, 60 * MS];
 
 /// A timeout that no delay of a world comes near: who runs into it hung.
-pub(crate) const LONG_TIMEOUT: u64 = 60_000 * MS;
+pub(super) const LONG_TIMEOUT: u64 = 60_000 * MS;
 
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(super) enum Fault {
     /// A worker's process dies.
     Crash,
     /// A worker is thought dead and replaced, and goes on for a while.
@@ -42,76 +42,76 @@ pub(crate) enum Fault {
 
 /// What a component reads.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Input {
-    pub(crate) from: usize,
-    pub(crate) kind: GroupingKind,
+pub(super) struct Input {
+    pub(super) from: usize,
+    pub(super) kind: GroupingKind,
 }
 
 /// A spout or bolt.
 #[derive(Clone, Debug)]
-pub(crate) struct Component {
-    pub(crate) name: String,
-    pub(crate) spout: bool,
+pub(super) struct Component {
+    pub(super) name: String,
+    pub(super) spout: bool,
     /// It keeps its inputs and joins them.
-    pub(crate) explicit: bool,
+    pub(super) explicit: bool,
     /// It takes milliseconds for a batch.
-    pub(crate) slow: bool,
-    pub(crate) inputs: Vec<Input>,
-    pub(crate) tasks: Range<u32>,
+    pub(super) slow: bool,
+    pub(super) inputs: Vec<Input>,
+    pub(super) tasks: Range<u32>,
 }
 
 /// One executor of a component.
 #[derive(Clone, Debug)]
-pub(crate) struct ExecutorPlan {
-    pub(crate) index: u16,
-    pub(crate) component: usize,
-    pub(crate) tasks: Range<u32>,
+pub(super) struct ExecutorPlan {
+    pub(super) index: u16,
+    pub(super) component: usize,
+    pub(super) tasks: Range<u32>,
 }
 
 /// A world, as its seed has it.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub(crate) components: Vec<Component>,
-    pub(crate) executors: Vec<ExecutorPlan>,
+pub(super) struct Plan {
+    pub(super) components: Vec<Component>,
+    pub(super) executors: Vec<ExecutorPlan>,
     /// The worker that each executor starts on.
-    pub(crate) homes: Vec<u32>,
-    pub(crate) workers: u32,
-    pub(crate) loops: usize,
+    pub(super) homes: Vec<u32>,
+    pub(super) workers: u32,
+    pub(super) loops: usize,
     /// Messages of each spout task before all is calm, and after.
-    pub(crate) messages: (u32, u32),
-    pub(crate) max_pending: u32,
-    pub(crate) timeout: u64,
+    pub(super) messages: (u32, u32),
+    pub(super) max_pending: u32,
+    pub(super) timeout: u64,
     /// The longest pause of a spout between calls.
-    pub(crate) pace: u64,
+    pub(super) pace: u64,
     /// The longest that a bolt keeps an input.
-    pub(crate) hold: u64,
+    pub(super) hold: u64,
     /// The longest that anything takes over a link.
-    pub(crate) delay: u64,
+    pub(super) delay: u64,
     /// The most tuples that come of one.
-    pub(crate) fan_out: u32,
+    pub(super) fan_out: u32,
     /// The most copies of a tree.
-    pub(crate) tree: u32,
+    pub(super) tree: u32,
     /// In a thousand: inputs that a bolt fails.
-    pub(crate) failing: u32,
+    pub(super) failing: u32,
     /// Tuples that make a batch.
-    pub(crate) batch: usize,
+    pub(super) batch: usize,
     /// Bytes of a row, beside its number.
-    pub(crate) padding: usize,
+    pub(super) padding: usize,
     /// Tuples without a tree that come with each.
-    pub(crate) filler: usize,
+    pub(super) filler: usize,
     /// Generation that slots of ledgers begin with; they come round if it is not 1.
-    pub(crate) generation: u32,
+    pub(super) generation: u32,
     /// Incarnation that executors begin with.
-    pub(crate) incarnation: u64,
+    pub(super) incarnation: u64,
     /// Some learn of a table much later than others.
-    pub(crate) stale: bool,
-    pub(crate) faults: Vec<(u64, Fault)>,
+    pub(super) stale: bool,
+    pub(super) faults: Vec<(u64, Fault)>,
     /// When nothing goes wrong any more.
-    pub(crate) faults_end: u64,
+    pub(super) faults_end: u64,
 }
 
 impl Plan {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let components = components(&mut rng);
         let executors = executors(&mut rng, &components);
@@ -158,7 +158,7 @@ impl Plan {
     }
 
     /// The components that read one, with how.
-    pub(crate) fn readers(&self, from: usize) -> impl Iterator<Item = (usize, GroupingKind)> {
+    pub(super) fn readers(&self, from: usize) -> impl Iterator<Item = (usize, GroupingKind)> {
         let readers = self.components.iter().enumerate();
         readers.flat_map(move |(reader, component)| {
             let inputs = component.inputs.iter().filter(move |input| input.from == from);
@@ -167,7 +167,7 @@ impl Plan {
     }
 
     /// The longest that inputs are kept on purpose, over all components.
-    pub(crate) fn holds(&self) -> u64 {
+    pub(super) fn holds(&self) -> u64 {
         self.hold * self.components.iter().filter(|it| it.explicit).count() as u64
     }
 }

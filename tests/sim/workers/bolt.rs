@@ -8,11 +8,11 @@ use topology_api::runtime::{SEVERAL, UNANCHORED};
 use worker::engine::acking::{FailReason, Held, NO_STAMP};
 use worker::executor::anchoring::Anchoring;
 
-use crate::env::Env;
-use crate::exits::Cx;
-use crate::hub::{Delivery, NO_COPY};
-use crate::outbox::{Emitted, Outbox};
-use crate::plan::{ExecutorPlan, MS};
+use super::env::Env;
+use super::exits::Cx;
+use super::hub::{Delivery, NO_COPY};
+use super::outbox::{Emitted, Outbox};
+use super::plan::{ExecutorPlan, MS};
 
 /// Most batches in one turn.
 const BATCHES_A_TURN: usize = 4;
@@ -32,18 +32,18 @@ struct Cell {
 }
 
 /// Runs the tasks of one bolt that one executor has.
-pub(crate) struct Bolt {
+pub(super) struct Bolt {
     index: u16,
     place: usize,
     cells: Vec<Cell>,
-    pub(crate) outbox: Outbox,
+    pub(super) outbox: Outbox,
     explicit: bool,
     slow: bool,
     busy_until: u64,
 }
 
 impl Bolt {
-    pub(crate) fn new(executor: &ExecutorPlan, place: usize, outbox: Outbox, env: &Env) -> Self {
+    pub(super) fn new(executor: &ExecutorPlan, place: usize, outbox: Outbox, env: &Env) -> Self {
         let component = &env.plan.components[executor.component];
         let cell = |task| Cell { task, held: Held::new(), kept: Vec::new() };
         Self {
@@ -57,7 +57,7 @@ impl Bolt {
         }
     }
 
-    pub(crate) fn turn(&mut self, cx: &mut Cx<'_>) -> bool {
+    pub(super) fn turn(&mut self, cx: &mut Cx<'_>) -> bool {
         let mut worked = false;
         for _ in 0..BATCHES_A_TURN {
             if self.outbox.is_over_share(cx) {
@@ -77,7 +77,7 @@ impl Bolt {
     }
 
     /// Adopts a routing table.
-    pub(crate) fn adopt(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn adopt(&mut self, cx: &mut Cx<'_>) {
         self.outbox.place_away(cx);
     }
 
@@ -224,14 +224,14 @@ impl Bolt {
     }
 
     /// When it wants a turn without having been sent anything.
-    pub(crate) fn wakes_at(&self, cx: &Cx<'_>) -> Option<u64> {
+    pub(super) fn wakes_at(&self, cx: &Cx<'_>) -> Option<u64> {
         let kept = self.cells.iter().flat_map(|cell| &cell.kept).map(|kept| kept.due);
         let has_input = !cx.exits.mailboxes[self.place].batches.is_empty();
         let ready = has_input && !self.outbox.is_over_share(cx);
         kept.chain(ready.then_some(self.busy_until.max(cx.env.now + 1))).min()
     }
 
-    pub(crate) fn assert_at_rest(&self) {
+    pub(super) fn assert_at_rest(&self) {
         let held: usize = self.cells.iter().map(|cell| cell.held.len()).sum();
         assert_eq!(held, 0, "I6: executor {} keeps {held} inputs", self.index);
         assert!(self.outbox.is_empty(), "executor {} still has output", self.index);

@@ -6,22 +6,26 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use worker::engine::acking::{AckBatch, AckBuffer, EdgeIds, FailReason, Tracking, executor_of};
+use rand::RngExt;
+use worker::engine::acking::{
+    AckBatch, AckBuffer, EdgeIds, FailReason, NO_STAMP, RootId, Tracking, executor_of,
+};
 use worker::engine::flow::Gate;
 use worker::engine::routing::Table;
 use worker::executor::mailbox::Gauge;
 use worker::transport::{BatchHead, FrameWriter, Item};
 
-use crate::env::Env;
-use crate::hub::{Delivery, Hub, Message};
-use crate::plan::PADDING_MAX;
+use super::env::Env;
+use super::hub::{Delivery, Hub, Message};
+use super::plan::PADDING_MAX;
+use super::sabotage::Sabotage;
 
 /// What rows consist of beside their number: copied, which even a debug build does fast.
 static PADDING: [u8; PADDING_MAX] = [0; PADDING_MAX];
 
 /// Where a task is, seen from a loop.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub(super) enum Place {
     /// On this loop, at this place.
     Here(usize),
     /// On another loop of this process.
@@ -34,77 +38,89 @@ pub(crate) enum Place {
 
 /// What waits for one executor.
 #[derive(Debug, Default)]
-pub(crate) struct Mailbox {
-    pub(crate) batches: VecDeque<Delivery>,
-    pub(crate) gauge: Arc<Gauge>,
+pub(super) struct Mailbox {
+    pub(super) batches: VecDeque<Delivery>,
+    pub(super) gauge: Arc<Gauge>,
 }
 
 /// A batch that leaves an executor.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) target: u32,
-    pub(crate) source: u32,
-    pub(crate) copies: Vec<u32>,
-    pub(crate) tracking: Tracking,
+pub(super) struct Outgoing {
+    pub(super) target: u32,
+    pub(super) source: u32,
+    pub(super) copies: Vec<u32>,
+    pub(super) tracking: Tracking,
 }
 
 /// The ways out of one loop.
-pub(crate) struct Exits {
-    pub(crate) at: usize,
-    pub(crate) ids: EdgeIds,
+pub(super) struct Exits {
+    pub(super) at: usize,
+    pub(super) ids: EdgeIds,
     /// The table in force.
-    pub(crate) table: Rc<Table>,
+    pub(super) table: Rc<Table>,
     /// The link to each worker of it.
     links: BTreeMap<u32, usize>,
-    pub(crate) mailboxes: Vec<Mailbox>,
+    pub(super) mailboxes: Vec<Mailbox>,
     /// Contributions on their way, by the executor that owns the trees.
-    pub(crate) acks: BTreeMap<u16, AckBuffer>,
+    pub(super) acks: BTreeMap<u16, AckBuffer>,
     /// For ledgers on this very loop.
-    pub(crate) own_acks: Vec<(u16, AckBatch)>,
+    pub(super) own_acks: Vec<(u16, AckBatch)>,
     /// Frames being filled, by worker, with the link they are for.
     frames: BTreeMap<u32, (usize, FrameWriter)>,
+    sabotage: Option<Sabotage>,
 }
 
 /// What an executor has at hand during its turn.
-pub(crate) struct Cx<'a> {
-    pub(crate) exits: &'a mut Exits,
-    pub(crate) hub: &'a mut Hub,
-    pub(crate) env: &'a mut Env,
+pub(super) struct Cx<'a> {
+    pub(super) exits: &'a mut Exits,
+    pub(super) hub: &'a mut Hub,
+    pub(super) env: &'a mut Env,
 }
 
 impl Exits {
-    pub(crate) fn new(at: usize, seed: u64, mailboxes: Vec<Mailbox>) -> Self {
+    pub(super) fn new(at: usize, mailboxes: Vec<Mailbox>, env: &mut Env) -> Self {
         Self {
             at,
-            ids: EdgeIds::new(seed),
+            ids: EdgeIds::new(env.rng.random()),
             table: Rc::default(),
             links: BTreeMap::new(),
             mailboxes,
             acks: BTreeMap::new(),
             own_acks: Vec::new(),
             frames: BTreeMap::new(),
+            sabotage: env.sabotage,
         }
     }
 
+    /// Tells whether this is done wrong on purpose.
+    pub(super) fn does_wrong(&self, what: Sabotage) -> bool {
+        self.sabotage == Some(what)
+    }
+
     /// Adds a contribution to a tree.
-    pub(crate) fn fold(&mut self, root: u64, edges: u64, stamp: u64) {
+    pub(super) fn fold(&mut self, root: u64, edges: u64, stamp: u64) {
+        let forgets = self.does_wrong(Sabotage::ForgetStamp);
+        let stamp = if forgets { NO_STAMP } else { stamp };
         self.acks.entry(executor_of(root)).or_default().fold(root, edges, stamp);
     }
 
     /// Fails a tree.
-    pub(crate) fn fail(&mut self, root: u64, reason: FailReason) {
+    pub(super) fn fail(&mut self, root: u64, reason: FailReason) {
+        if self.does_wrong(Sabotage::DropFailVerdict) {
+            return;
+        }
         self.acks.entry(executor_of(root)).or_default().fail(root, reason);
     }
 
     /// Fails every tree of a batch.
-    pub(crate) fn fail_all(&mut self, tracking: &Tracking, reason: FailReason) {
+    pub(super) fn fail_all(&mut self, tracking: &Tracking, reason: FailReason) {
         for edge in (0..tracking.len()).flat_map(|tuple| tracking.of(tuple)) {
             self.fail(edge.root, reason);
         }
     }
 
     /// Fails every tree in frame items that will not arrive.
-    pub(crate) fn fail_items(&mut self, lost: &[Item], reason: FailReason) {
+    pub(super) fn fail_items(&mut self, lost: &[Item], reason: FailReason) {
         for item in lost {
             match item {
                 Item::Batch { tracking, .. } => self.fail_all(tracking, reason),
@@ -120,7 +136,7 @@ impl Exits {
     }
 
     /// Tells whether a batch may go there now.
-    pub(crate) fn has_room(&self, place: &Place) -> bool {
+    pub(super) fn has_room(&self, place: &Place) -> bool {
         match place {
             Place::Here(executor) => self.mailboxes[*executor].gauge.has_room(),
             Place::Loop { gauge, .. } => gauge.has_room(),
@@ -130,7 +146,7 @@ impl Exits {
     }
 
     /// How much room there is, for choosing among targets.
-    pub(crate) fn room(&self, place: &Place) -> u64 {
+    pub(super) fn room(&self, place: &Place) -> u64 {
         match place {
             Place::Here(executor) => self.mailboxes[*executor].gauge.room(),
             Place::Loop { gauge, .. } => gauge.room(),
@@ -142,7 +158,7 @@ impl Exits {
 
 impl Cx<'_> {
     /// Finds where a task of another worker is now.
-    pub(crate) fn place_away(&mut self, task: u32) -> Place {
+    pub(super) fn place_away(&mut self, task: u32) -> Place {
         let Some(route) = self.exits.table.worker_of_task(task) else { return Place::Nowhere };
         match self.exits.links.get(&route.worker) {
             Some(link) => {
@@ -154,7 +170,7 @@ impl Cx<'_> {
     }
 
     /// Sends a batch; its sender has seen that there is room.
-    pub(crate) fn send(&mut self, place: &Place, out: Outgoing) {
+    pub(super) fn send(&mut self, place: &Place, out: Outgoing) {
         let count = out.copies.len();
         let (tuples, padding) = (count as u64, self.env.plan.padding);
         let bytes = (count * (4 + padding)) as u64;
@@ -205,7 +221,7 @@ impl Cx<'_> {
     }
 
     /// Sends what the executors of this round contributed, and the frames being filled.
-    pub(crate) fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         let owners: Vec<u16> = self.exits.acks.keys().copied().collect();
         for owner in owners {
             let batch = self.exits.acks.get_mut(&owner).map(AckBuffer::take).unwrap_or_default();
@@ -222,7 +238,15 @@ impl Cx<'_> {
             Some(at) if *at == self.exits.at => self.exits.own_acks.push((owner, batch)),
             Some(at) => self.hub.tell(*at, Message::Acks(owner, batch), self.env),
             None => {
-                let sorted = self.exits.table.sort_verdicts(batch);
+                let batch = if self.env.does_wrong(Sabotage::ForgetIncarnation) {
+                    renewed(batch, &self.exits.table)
+                } else {
+                    batch
+                };
+                let mut sorted = self.exits.table.sort_verdicts(batch);
+                if self.env.does_wrong(Sabotage::DropEarlyVerdicts) {
+                    sorted.wait = AckBatch::new();
+                }
                 if sorted.late > 0 {
                     self.env.count("late");
                 }
@@ -249,7 +273,7 @@ impl Cx<'_> {
     }
 
     /// Adopts a routing table: what is gathered goes by the one before.
-    pub(crate) fn adopt(&mut self, table: Rc<Table>, links: BTreeMap<u32, usize>) {
+    pub(super) fn adopt(&mut self, table: Rc<Table>, links: BTreeMap<u32, usize>) {
         self.flush();
         self.exits.table = table;
         self.exits.links = links;
@@ -258,7 +282,7 @@ impl Cx<'_> {
     }
 
     /// Gives back the room of a batch that was taken from a mailbox.
-    pub(crate) fn took(&mut self, delivery: &Delivery, starved: bool) {
+    pub(super) fn took(&mut self, delivery: &Delivery, starved: bool) {
         if let Some(peer) = delivery.peer {
             let amount = (delivery.tuples, delivery.bytes);
             self.hub.consumed(peer, delivery.target, amount, self.env);
@@ -284,4 +308,18 @@ impl Exits {
             self.acks.entry(owner).or_default().put_back(batch);
         }
     }
+}
+
+/// Sabotage: what is said of earlier incarnations of an executor is said of the present one.
+fn renewed(mut batch: AckBatch, table: &Table) -> AckBatch {
+    let executors = || table.workers().iter().flat_map(|route| &route.executors);
+    for contribution in &mut batch.contributions {
+        let Some(root) = RootId::from_bits(contribution.root) else { continue };
+        if let Some(now) = executors().find(|it| it.index == root.executor()) {
+            let (slot, generation) = (root.slot(), root.generation());
+            contribution.root =
+                RootId::new(root.executor(), now.incarnation, slot, generation).bits();
+        }
+    }
+    batch
 }

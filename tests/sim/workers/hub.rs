@@ -13,34 +13,35 @@ use worker::engine::routing::Table;
 use worker::executor::mailbox::Gauge;
 use worker::transport::Item;
 
-use crate::env::{Env, Event};
-use crate::plan::MS;
-use crate::receiving::Peer;
-use crate::sending::Link;
+use super::env::{Env, Event};
+use super::plan::MS;
+use super::receiving::Peer;
+use super::sabotage::Sabotage;
+use super::sending::Link;
 
 /// The longest that a loop takes to come round.
 const ROUND: u64 = MS / 10;
 
 /// The room in a batch's rows for the number of its copy; this one stands for no copy.
-pub(crate) const NO_COPY: u32 = u32::MAX;
+pub(super) const NO_COPY: u32 = u32::MAX;
 
 /// One batch for one task.
 #[derive(Debug)]
-pub(crate) struct Delivery {
-    pub(crate) target: u32,
+pub(super) struct Delivery {
+    pub(super) target: u32,
     /// Number of each tuple's copy, or [`NO_COPY`].
-    pub(crate) copies: Vec<u32>,
-    pub(crate) tracking: Tracking,
-    pub(crate) tuples: u64,
-    pub(crate) bytes: u64,
+    pub(super) copies: Vec<u32>,
+    pub(super) tracking: Tracking,
+    pub(super) tuples: u64,
+    pub(super) bytes: u64,
     /// The worker it came from, if it is another, and how often its windows were reset before.
-    pub(crate) peer: Option<(u32, u32)>,
-    pub(crate) since: u64,
+    pub(super) peer: Option<(u32, u32)>,
+    pub(super) since: u64,
 }
 
 /// What reaches a loop from outside.
 #[derive(Debug)]
-pub(crate) enum Message {
+pub(super) enum Message {
     /// For the executor at this place of the loop.
     Batch(usize, Delivery),
     /// For the ledger of this spout executor.
@@ -53,41 +54,41 @@ pub(crate) enum Message {
 
 /// Where a task of this process runs.
 #[derive(Clone, Debug)]
-pub(crate) struct Seat {
-    pub(crate) at: usize,
-    pub(crate) place: usize,
-    pub(crate) gauge: Arc<Gauge>,
+pub(super) struct Seat {
+    pub(super) at: usize,
+    pub(super) place: usize,
+    pub(super) gauge: Arc<Gauge>,
 }
 
 /// What the loops of one process share.
-pub(crate) struct Hub {
-    pub(crate) me: Identity,
+pub(super) struct Hub {
+    pub(super) me: Identity,
     /// Its number among all processes.
-    pub(crate) process: usize,
-    pub(crate) inboxes: Vec<VecDeque<Message>>,
-    pub(crate) seats: BTreeMap<u32, Seat>,
+    pub(super) process: usize,
+    pub(super) inboxes: Vec<VecDeque<Message>>,
+    pub(super) seats: BTreeMap<u32, Seat>,
     /// The loop of each spout executor.
-    pub(crate) ledgers: BTreeMap<u16, usize>,
+    pub(super) ledgers: BTreeMap<u16, usize>,
     /// How long the oldest batch waits on each loop.
-    pub(crate) waiting: Vec<u64>,
+    pub(super) waiting: Vec<u64>,
     /// When each loop gets its next round.
-    pub(crate) rounds: Vec<Option<u64>>,
+    pub(super) rounds: Vec<Option<u64>>,
     /// The table in hand.
-    pub(crate) table: Rc<Table>,
+    pub(super) table: Rc<Table>,
     /// Every link there was; loops may still hold one that is retired.
-    pub(crate) links: Vec<Link>,
+    pub(super) links: Vec<Link>,
     /// The link to each worker of the table.
-    pub(crate) link_to: BTreeMap<u32, usize>,
-    pub(crate) peers: BTreeMap<u32, Peer>,
+    pub(super) link_to: BTreeMap<u32, usize>,
+    pub(super) peers: BTreeMap<u32, Peer>,
     /// What came over links and was not taken by an executor, by peer, resets of its windows and
     /// task: tuples and bytes.
-    pub(crate) held: BTreeMap<(u32, u32, u32), (u64, u64)>,
+    pub(super) held: BTreeMap<(u32, u32, u32), (u64, u64)>,
     /// A peer knows a newer incarnation of this worker.
-    pub(crate) retired: bool,
+    pub(super) retired: bool,
 }
 
 impl Hub {
-    pub(crate) fn new(me: Identity, process: usize, loops: usize) -> Self {
+    pub(super) fn new(me: Identity, process: usize, loops: usize) -> Self {
         Self {
             me,
             process,
@@ -106,23 +107,23 @@ impl Hub {
     }
 
     /// Sends a message to a loop, and wakes it.
-    pub(crate) fn tell(&mut self, at: usize, message: Message, env: &mut Env) {
+    pub(super) fn tell(&mut self, at: usize, message: Message, env: &mut Env) {
         self.inboxes[at].push_back(message);
         self.wake(at, env);
     }
 
     /// Lets a loop come round soon.
-    pub(crate) fn wake(&mut self, at: usize, env: &mut Env) {
+    pub(super) fn wake(&mut self, at: usize, env: &mut Env) {
         let soon = env.now + env.below(1..ROUND);
         self.wake_at(at, soon, env);
     }
 
-    pub(crate) fn wake_all(&mut self, env: &mut Env) {
+    pub(super) fn wake_all(&mut self, env: &mut Env) {
         (0..self.rounds.len()).for_each(|at| self.wake(at, env));
     }
 
     /// Lets a loop come round at this time, if it does not before.
-    pub(crate) fn wake_at(&mut self, at: usize, time: u64, env: &mut Env) {
+    pub(super) fn wake_at(&mut self, at: usize, time: u64, env: &mut Env) {
         if self.rounds[at].is_none_or(|round| round > time) {
             self.rounds[at] = Some(time);
             env.schedule(time, Event::Round { process: self.process, at });
@@ -130,7 +131,7 @@ impl Hub {
     }
 
     /// Hands the items of a frame to the loops.
-    pub(crate) fn hand_over(&mut self, peer: (u32, u32), items: Vec<Item>, env: &mut Env) {
+    pub(super) fn hand_over(&mut self, peer: (u32, u32), items: Vec<Item>, env: &mut Env) {
         for item in items {
             match item {
                 Item::Batch { head, tracking, rows } => {
@@ -183,7 +184,7 @@ impl Hub {
     }
 
     /// Counts a batch that left a mailbox.
-    pub(crate) fn consumed(
+    pub(super) fn consumed(
         &mut self,
         peer: (u32, u32),
         task: u32,
@@ -193,6 +194,9 @@ impl Hub {
         let held = self.held.entry((peer.0, peer.1, task)).or_default();
         held.0 -= amount.0;
         held.1 -= amount.1;
+        if env.does_wrong(Sabotage::KeepCredit) {
+            return;
+        }
         if let Some(known) = self.peers.get_mut(&peer.0)
             && known.windows.consumed(task, amount.0, amount.1)
         {

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use worker::engine::flow::Amount;
 use worker::engine::links::{Hello, Refusal};
 
-use crate::env::{Env, Event};
-use crate::plan::MS;
+use super::env::{Env, Event};
+use super::plan::MS;
 
 /// The longest that a broken connection stays unnoticed.
 const NOTICED: u64 = 500 * MS;
@@ -17,21 +17,21 @@ const ANSWER: u64 = 2_000 * MS;
 
 /// One end of a wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Side {
+pub(super) enum Side {
     Sender,
     Receiver,
 }
 
 /// What a sender says.
 #[derive(Clone, Debug)]
-pub(crate) enum Up {
+pub(super) enum Up {
     Hello(Hello),
     Frame(u64, Bytes),
 }
 
 /// What a receiver says: the number of the frame that is due, and grants by task.
 #[derive(Clone, Debug)]
-pub(crate) enum Down {
+pub(super) enum Down {
     Welcome(u64, Vec<(u32, Amount)>),
     Progress(u64, Vec<(u32, Amount)>),
     Refused(Refusal),
@@ -39,24 +39,24 @@ pub(crate) enum Down {
 
 /// One connection.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub(super) struct Wire {
     /// The process that dialled, and the number of its link.
-    pub(crate) sender: (usize, usize),
+    pub(super) sender: (usize, usize),
     /// The process that listens.
-    pub(crate) receiver: usize,
-    pub(crate) up: VecDeque<Up>,
-    pub(crate) down: VecDeque<Down>,
+    pub(super) receiver: usize,
+    pub(super) up: VecDeque<Up>,
+    pub(super) down: VecDeque<Down>,
     /// When the last message in each direction arrives.
     last: [u64; 2],
     /// A frame on it was lost, repeated or damaged, and may not have arrived yet.
-    pub(crate) tampered: bool,
+    pub(super) tampered: bool,
     /// Nothing can be sent any more.
-    pub(crate) closed: bool,
+    pub(super) closed: bool,
 }
 
 impl Env {
     /// Connects a link to a process that listens.
-    pub(crate) fn connect(&mut self, sender: (usize, usize), receiver: usize) -> usize {
+    pub(super) fn connect(&mut self, sender: (usize, usize), receiver: usize) -> usize {
         let (up, down) = (VecDeque::new(), VecDeque::new());
         let (last, tampered, closed) = ([0, 0], false, false);
         self.wires.push(Wire { sender, receiver, up, down, last, tampered, closed });
@@ -65,14 +65,14 @@ impl Env {
         wire
     }
 
-    pub(crate) fn send_up(&mut self, wire: usize, message: Up) {
+    pub(super) fn send_up(&mut self, wire: usize, message: Up) {
         if !self.wires[wire].closed {
             self.wires[wire].up.push_back(message);
             self.arrives(wire, Side::Receiver);
         }
     }
 
-    pub(crate) fn send_down(&mut self, wire: usize, message: Down) {
+    pub(super) fn send_down(&mut self, wire: usize, message: Down) {
         if !self.wires[wire].closed {
             self.wires[wire].down.push_back(message);
             self.arrives(wire, Side::Sender);
@@ -81,14 +81,13 @@ impl Env {
 
     fn arrives(&mut self, wire: usize, side: Side) {
         let delay = self.below(0..self.plan.delay);
-        let last = &mut self.wires[wire].last[side as usize];
-        *last = (*last).max(self.now + delay);
-        let at = *last;
+        let at = self.wires[wire].last[side as usize].max(self.now + delay);
+        self.wires[wire].last[side as usize] = at;
         self.schedule(at, Event::Arrive { wire, side });
     }
 
     /// One side closes a wire: what it sent may still arrive, then the other side notices.
-    pub(crate) fn close(&mut self, wire: usize, by: Side) {
+    pub(super) fn close(&mut self, wire: usize, by: Side) {
         let lost = self.chance(0.5);
         let it = &mut self.wires[wire];
         if it.closed {
@@ -112,7 +111,7 @@ impl Env {
     }
 
     /// A wire breaks: what is on its way is lost, in both directions or in one. Both sides notice.
-    pub(crate) fn cut(&mut self, wire: usize) {
+    pub(super) fn cut(&mut self, wire: usize) {
         let (up, down) = (self.chance(0.7), self.chance(0.7));
         let it = &mut self.wires[wire];
         if it.closed {
@@ -131,7 +130,7 @@ impl Env {
     }
 
     /// Changes a frame that is on its way; `change` gives what arrives in its place.
-    pub(crate) fn tamper(&mut self, wire: usize, change: impl Fn(u64, &Bytes) -> Vec<Up>) -> bool {
+    pub(super) fn tamper(&mut self, wire: usize, change: impl Fn(u64, &Bytes) -> Vec<Up>) -> bool {
         let up = &self.wires[wire].up;
         let frames: Vec<usize> =
             (0..up.len()).filter(|&at| matches!(up[at], Up::Frame(..))).collect();

@@ -5,49 +5,49 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use rand::RngExt;
 use worker::engine::acking::AckBatch;
 use worker::engine::links::Identity;
 use worker::engine::placement::{PlacedExecutor, place};
 use worker::engine::routing::{GroupingKind, Table};
 
-use crate::bolt::Bolt;
-use crate::env::Env;
-use crate::exits::{Cx, Exits, Mailbox};
-use crate::hub::{Hub, Message, Seat};
-use crate::outbox::Outbox;
-use crate::plan::{ExecutorPlan, MS, Plan};
-use crate::spout::Spout;
+use super::bolt::Bolt;
+use super::env::Env;
+use super::exits::{Cx, Exits, Mailbox};
+use super::hub::{Hub, Message, Seat};
+use super::outbox::Outbox;
+use super::plan::{ExecutorPlan, MS, Plan};
+use super::sabotage::Sabotage;
+use super::spout::Spout;
 
 /// How often timeouts are looked at.
 const POST_EVERY: u64 = 100 * MS;
 
-pub(crate) enum Executor {
+pub(super) enum Executor {
     Spout(Spout),
     Bolt(Bolt),
 }
 
 /// One loop of a process.
-pub(crate) struct CoreLoop {
-    pub(crate) executors: Vec<Executor>,
-    pub(crate) exits: Exits,
+pub(super) struct CoreLoop {
+    pub(super) executors: Vec<Executor>,
+    pub(super) exits: Exits,
     next_post: u64,
 }
 
 /// One life of a worker.
-pub(crate) struct Process {
-    pub(crate) running: bool,
+pub(super) struct Process {
+    pub(super) running: bool,
     /// The store names a later incarnation.
-    pub(crate) replaced: bool,
+    pub(super) replaced: bool,
     /// It stands still until then.
-    pub(crate) paused_until: u64,
-    pub(crate) loops: Vec<CoreLoop>,
-    pub(crate) hub: Hub,
+    pub(super) paused_until: u64,
+    pub(super) loops: Vec<CoreLoop>,
+    pub(super) hub: Hub,
 }
 
 impl Process {
     /// Starts the executors, each with the incarnation that stands in its root ids.
-    pub(crate) fn new(
+    pub(super) fn new(
         me: Identity,
         process: usize,
         executors: &[(ExecutorPlan, u8)],
@@ -84,14 +84,14 @@ impl Process {
                 }
             };
             let executors = own.map(start).collect();
-            let exits = Exits::new(at, env.rng.random(), mailboxes);
+            let exits = Exits::new(at, mailboxes, env);
             loops.push(CoreLoop { executors, exits, next_post: env.now });
         }
         Self { running: true, replaced: false, paused_until: 0, loops, hub }
     }
 
     /// Gives the executors of a loop their turns.
-    pub(crate) fn round(&mut self, at: usize, env: &mut Env) {
+    pub(super) fn round(&mut self, at: usize, env: &mut Env) {
         if self.hub.rounds[at].is_none_or(|due| due > env.now) {
             return;
         }
@@ -100,7 +100,7 @@ impl Process {
     }
 
     /// Is told a routing table; false if this incarnation is retired in it.
-    pub(crate) fn adopt(&mut self, table: &Rc<Table>, env: &mut Env) -> bool {
+    pub(super) fn adopt(&mut self, table: &Rc<Table>, env: &mut Env) -> bool {
         if table.version() < self.hub.table.version() {
             return true;
         }
@@ -116,7 +116,7 @@ impl Process {
         true
     }
 
-    pub(crate) fn spouts(&mut self) -> impl Iterator<Item = &mut Spout> {
+    pub(super) fn spouts(&mut self) -> impl Iterator<Item = &mut Spout> {
         self.loops.iter_mut().flat_map(|it| &mut it.executors).filter_map(|it| match it {
             Executor::Spout(spout) => Some(spout),
             Executor::Bolt(_) => None,
@@ -196,11 +196,12 @@ impl CoreLoop {
     }
 
     fn apply(&mut self, owner: u16, batch: &AckBatch) {
+        let forgets = self.exits.does_wrong(Sabotage::ForgetGeneration);
         for executor in &mut self.executors {
             if let Executor::Spout(spout) = executor
                 && spout.index == owner
             {
-                spout.apply(batch);
+                spout.apply(batch, forgets);
             }
         }
     }
@@ -215,6 +216,7 @@ impl CoreLoop {
             return;
         }
         let retired_at = self.exits.table.retired_since(&table);
+        let retired_at = retired_at.filter(|_| !env.does_wrong(Sabotage::MissRetirement));
         let mut cx = Cx { exits: &mut self.exits, hub, env };
         cx.adopt(table, links);
         for executor in &mut self.executors {
@@ -246,7 +248,7 @@ impl CoreLoop {
         expired
     }
 
-    pub(crate) fn assert_at_rest(&self) {
+    pub(super) fn assert_at_rest(&self) {
         for mailbox in &self.exits.mailboxes {
             let tuples = mailbox.gauge.tuples();
             let empty = mailbox.batches.is_empty() && tuples == 0;

@@ -7,34 +7,34 @@ use std::rc::Rc;
 use worker::engine::links::Identity;
 use worker::engine::routing::{Epoch, ExecutorPlace, Route, Table, incarnation_of};
 
-use crate::env::Env;
-use crate::plan::{ExecutorPlan, Plan};
+use super::env::Env;
+use super::plan::{ExecutorPlan, Plan};
 
 /// Incarnations that a new assignment leaves free, for restarts that nimbus has not heard of.
 const INCARNATIONS_SPARE: u64 = 8;
 
 /// What one worker is to run, and where it is.
 #[derive(Debug)]
-pub(crate) struct Assigned {
-    pub(crate) epoch: Epoch,
+pub(super) struct Assigned {
+    pub(super) epoch: Epoch,
     since: u64,
     address: String,
     /// Index of each executor, with the incarnation that its restarts count from.
     executors: BTreeMap<u16, u64>,
     /// The process of this epoch, once it has been started.
-    pub(crate) process: Option<usize>,
+    pub(super) process: Option<usize>,
 }
 
 /// Which incarnation of which worker runs what.
 #[derive(Debug)]
-pub(crate) struct Cluster {
-    pub(crate) workers: BTreeMap<u32, Assigned>,
+pub(super) struct Cluster {
+    pub(super) workers: BTreeMap<u32, Assigned>,
     version: u64,
-    pub(crate) tables: Vec<Rc<Table>>,
+    pub(super) tables: Vec<Rc<Table>>,
 }
 
 impl Cluster {
-    pub(crate) fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
         let mut cluster = Self { workers: BTreeMap::new(), version: 1, tables: Vec::new() };
         for (executor, worker) in plan.executors.iter().zip(&plan.homes) {
             let assigned = cluster.workers.entry(*worker).or_insert_with(|| Assigned::new(1));
@@ -44,7 +44,7 @@ impl Cluster {
     }
 
     /// The version of the latest table.
-    pub(crate) fn version(&self) -> u64 {
+    pub(super) fn version(&self) -> u64 {
         self.tables.last().map_or(0, |table| table.version())
     }
 
@@ -84,7 +84,7 @@ impl Cluster {
     }
 
     /// A worker's process of this number ended, or is said to have: its next epoch begins.
-    pub(crate) fn restart(&mut self, worker: u32, env: &mut Env) -> Epoch {
+    pub(super) fn restart(&mut self, worker: u32, env: &mut Env) -> Epoch {
         let version = self.next_version(env);
         let assigned = self.workers.get_mut(&worker).expect("it is assigned");
         assigned.epoch.restarts += 1;
@@ -97,7 +97,7 @@ impl Cluster {
     }
 
     /// A process of the current epoch listens.
-    pub(crate) fn listens(&mut self, worker: u32, (process, port): (usize, String), env: &mut Env) {
+    pub(super) fn listens(&mut self, worker: u32, (process, port): (usize, String), env: &mut Env) {
         self.next_version(env);
         let assigned = self.workers.get_mut(&worker).expect("it is assigned");
         assigned.process = Some(process);
@@ -108,7 +108,7 @@ impl Cluster {
     /// Nimbus moves some executors of a worker to another, which may be new. Both begin new epochs;
     /// a worker without executors leaves. Returns the workers whose processes are to end, and those
     /// that are to start.
-    pub(crate) fn rebalance(&mut self, env: &mut Env) -> (Vec<usize>, Vec<(u32, Epoch)>) {
+    pub(super) fn rebalance(&mut self, env: &mut Env) -> (Vec<usize>, Vec<(u32, Epoch)>) {
         let workers: Vec<u32> = self.workers.keys().copied().collect();
         let from = env.pick(&workers).expect("somebody runs the executors");
         let to: Vec<u32> = (0..=env.plan.workers).filter(|it| *it != from).collect();
@@ -146,7 +146,7 @@ impl Cluster {
     }
 
     /// What a process of the current epoch of a worker starts with.
-    pub(crate) fn start(&self, worker: u32, plan: &Plan) -> (Identity, Vec<(ExecutorPlan, u8)>) {
+    pub(super) fn start(&self, worker: u32, plan: &Plan) -> (Identity, Vec<(ExecutorPlan, u8)>) {
         let assigned = &self.workers[&worker];
         let (cluster, topology) = (String::new(), String::new());
         let me = Identity { cluster, topology, worker, epoch: assigned.epoch };

@@ -8,10 +8,10 @@ use std::rc::Rc;
 use worker::engine::acking::{AckBatch, FREE_MIN, Ledger, Outcome, RootId};
 use worker::executor::anchoring::{Anchoring, Roots};
 
-use crate::env::Env;
-use crate::exits::Cx;
-use crate::outbox::{Emitted, Outbox};
-use crate::plan::ExecutorPlan;
+use super::env::Env;
+use super::exits::Cx;
+use super::outbox::{Emitted, Outbox};
+use super::plan::ExecutorPlan;
 
 struct Cell {
     task: u32,
@@ -22,18 +22,18 @@ struct Cell {
 }
 
 /// Runs the tasks of one spout that one executor has.
-pub(crate) struct Spout {
-    pub(crate) index: u16,
-    pub(crate) ledger: Ledger,
+pub(super) struct Spout {
+    pub(super) index: u16,
+    pub(super) ledger: Ledger,
     cells: Vec<Cell>,
-    pub(crate) outbox: Outbox,
+    pub(super) outbox: Outbox,
     /// The emission of each open root, by slot.
-    emissions: BTreeMap<u32, u32>,
+    emissions: BTreeMap<u32, (u32, RootId)>,
     process: usize,
 }
 
 impl Spout {
-    pub(crate) fn new(
+    pub(super) fn new(
         executor: &ExecutorPlan,
         incarnation: u8,
         outbox: Outbox,
@@ -53,12 +53,12 @@ impl Spout {
     }
 
     /// Gives a task more messages.
-    pub(crate) fn give(&mut self, task: u32, messages: &[u32]) {
+    pub(super) fn give(&mut self, task: u32, messages: &[u32]) {
         let cell = self.cells.iter_mut().find(|cell| cell.task == task);
         cell.into_iter().for_each(|cell| cell.waiting.extend(messages));
     }
 
-    pub(crate) fn turn(&mut self, cx: &mut Cx<'_>) -> bool {
+    pub(super) fn turn(&mut self, cx: &mut Cx<'_>) -> bool {
         let mut worked = self.settle(cx);
         if cx.env.plan.generation != 1 && cx.env.chance(0.01) && self.ledger.has_room() {
             self.come_round(cx.env);
@@ -81,12 +81,27 @@ impl Spout {
     }
 
     /// Takes contributions from wherever; never waits.
-    pub(crate) fn apply(&mut self, batch: &AckBatch) {
+    pub(super) fn apply(&mut self, batch: &AckBatch, forgets_generation: bool) {
+        if forgets_generation {
+            return self.ledger.apply(&self.renewed(batch));
+        }
         self.ledger.apply(batch);
     }
 
+    /// Sabotage: what is said of the trees that a slot had is said of the one it has.
+    fn renewed(&self, batch: &AckBatch) -> AckBatch {
+        let mut batch = batch.clone();
+        for contribution in &mut batch.contributions {
+            let slot = RootId::from_bits(contribution.root).map(RootId::slot);
+            if let Some((_, root)) = slot.and_then(|slot| self.emissions.get(&slot)) {
+                contribution.root = root.bits();
+            }
+        }
+        batch
+    }
+
     /// Adopts a routing table.
-    pub(crate) fn adopt(&mut self, retired_at: Option<u64>, cx: &mut Cx<'_>) {
+    pub(super) fn adopt(&mut self, retired_at: Option<u64>, cx: &mut Cx<'_>) {
         self.ledger.adopt(retired_at);
         self.outbox.place_away(cx);
     }
@@ -96,7 +111,7 @@ impl Spout {
         while let Some(verdict) = self.ledger.verdicts() {
             settled = true;
             let emission = self.emissions.remove(&verdict.slot);
-            let emission = emission.expect("I1: a verdict for a root that is not open");
+            let (emission, _) = emission.expect("I1: a verdict for a root that is not open");
             let at = self.cells.iter().position(|cell| cell.task == verdict.task);
             self.end(at.expect("a verdict names its task"), emission, verdict.outcome, cx);
         }
@@ -154,20 +169,20 @@ impl Spout {
                 continue;
             };
             cx.env.note(|| format!("emission {emission}: root {root}"));
-            let before = self.emissions.insert(root.slot(), emission);
-            assert_eq!(before, None, "I1: slot {} was given out twice", root.slot());
+            let before = self.emissions.insert(root.slot(), (emission, root));
+            assert!(before.is_none(), "I1: slot {} was given out twice", root.slot());
             self.ledger.seal(root, given);
         }
         true
     }
 
     /// When it wants a turn without having been sent anything.
-    pub(crate) fn wakes_at(&self, env: &Env) -> Option<u64> {
+    pub(super) fn wakes_at(&self, env: &Env) -> Option<u64> {
         let asks = |cell: &&Cell| !cell.waiting.is_empty() && cell.pending < env.plan.max_pending;
         self.cells.iter().filter(asks).map(|cell| cell.idle_until).filter(|at| *at > env.now).min()
     }
 
-    pub(crate) fn assert_at_rest(&self) {
+    pub(super) fn assert_at_rest(&self) {
         let pending = self.ledger.pending();
         assert_eq!(pending, 0, "I6: the ledger of executor {} keeps {pending} roots", self.index);
         assert!(self.outbox.is_empty(), "executor {} still has output", self.index);

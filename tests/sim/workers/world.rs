@@ -2,11 +2,12 @@
 
 use worker::engine::flow::WINDOW;
 
-use crate::cluster::Cluster;
-use crate::env::{Env, Event};
-use crate::plan::{Fault, LONG_TIMEOUT, MS};
-use crate::process::Process;
-use crate::wires::{Side, Up};
+use super::cluster::Cluster;
+use super::env::{Env, Event};
+use super::plan::{Fault, LONG_TIMEOUT, MS};
+use super::process::Process;
+use super::sabotage::Sabotage;
+use super::wires::{Side, Up};
 
 /// More events than any world should need.
 const EVENTS_MAX: u64 = 3_000_000;
@@ -30,15 +31,15 @@ const AFTER_PAUSE: u64 = 200 * MS;
 const LATE: [u64; 4] = [20 * MS, 400 * MS, 1_500 * MS, MS];
 
 /// All there is.
-pub(crate) struct World {
-    pub(crate) env: Env,
+pub(super) struct World {
+    pub(super) env: Env,
     cluster: Cluster,
     processes: Vec<Process>,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, traced: bool) -> Self {
-        let mut env = Env::new(seed, traced);
+    pub(super) fn new(seed: u64, sabotage: Option<Sabotage>, traced: bool) -> Self {
+        let mut env = Env::new(seed, sabotage, traced);
         let spouts = env.plan.components.iter().filter(|it| it.spout);
         let tasks: Vec<u32> = spouts.flat_map(|it| it.tasks.clone()).collect();
         for task in tasks {
@@ -57,7 +58,7 @@ impl World {
     }
 
     /// Runs to the end, and checks what must hold there.
-    pub(crate) fn run(&mut self) {
+    pub(super) fn run(&mut self) {
         self.until_rest();
         let processes = &self.processes;
         let lives = |process: usize| processes[process].running;
@@ -337,7 +338,7 @@ impl World {
     fn not_calm(&self) -> Option<String> {
         let (now, version) = (self.env.now, self.cluster.version());
         for (at, process) in self.processes.iter().enumerate().filter(|(_, it)| it.running) {
-            let adopted = |it: &crate::process::CoreLoop| it.exits.table.version() == version;
+            let adopted = |it: &super::process::CoreLoop| it.exits.table.version() == version;
             let connected = |link: usize| {
                 let link = &process.hub.links[link];
                 link.welcomed && link.wire.is_some_and(|wire| !self.env.wires[wire].closed)

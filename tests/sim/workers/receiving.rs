@@ -11,15 +11,16 @@ use worker::engine::routing::Epoch;
 use worker::transport::Item;
 use worker::transport::codec::items;
 
-use crate::env::{Env, Event};
-use crate::hub::Hub;
-use crate::plan::MS;
-use crate::wires::{Down, Side, Up};
+use super::env::{Env, Event};
+use super::hub::Hub;
+use super::plan::MS;
+use super::sabotage::Sabotage;
+use super::wires::{Down, Side, Up};
 
 /// One worker that sends to us.
-pub(crate) struct Peer {
+pub(super) struct Peer {
     known: Known,
-    pub(crate) windows: Windows,
+    pub(super) windows: Windows,
     /// How often its windows were started over.
     resets: u32,
     /// The wire whose frames count, and the number that was said on it last.
@@ -39,7 +40,7 @@ impl Peer {
 
 impl Hub {
     /// Takes note of an incarnation; the one before is fenced from now on.
-    pub(crate) fn learn(&mut self, worker: u32, epoch: Epoch, env: &mut Env) {
+    pub(super) fn learn(&mut self, worker: u32, epoch: Epoch, env: &mut Env) {
         let peer = self.peers.entry(worker).or_insert_with(|| Peer::new(epoch));
         if peer.known.learn(epoch) {
             peer.reset_windows();
@@ -56,7 +57,7 @@ impl Hub {
     }
 
     /// Takes in what a sender says.
-    pub(crate) fn take(&mut self, wire: usize, message: Up, env: &mut Env) {
+    pub(super) fn take(&mut self, wire: usize, message: Up, env: &mut Env) {
         match message {
             Up::Hello(hello) => match self.meet(wire, &hello, env) {
                 Ok(welcome) => env.send_down(wire, welcome),
@@ -71,7 +72,11 @@ impl Hub {
         let worker = hello.sender.worker;
         self.learn(worker, hello.sender.epoch, env);
         let peer = self.peers.get_mut(&worker).expect("it was learnt of just now");
-        if peer.known.meet(hello)? {
+        let mut hello = hello.clone();
+        if env.does_wrong(Sabotage::SkipFence) {
+            hello.sender.epoch = peer.known.epoch;
+        }
+        if peer.known.meet(&hello)? {
             peer.reset_windows();
         }
         let next = peer.known.link.next();
@@ -89,11 +94,23 @@ impl Hub {
         let mut peers = self.peers.iter_mut();
         let found = peers.find_map(|(worker, peer)| is_session(&peer).then_some((*worker, peer)));
         let Some((worker, peer)) = found else { return end(wire, None, env) };
-        let due = number == peer.known.link.next();
+        let sabotaged = env.does_wrong(Sabotage::TakeTwice) || env.does_wrong(Sabotage::SkipGap);
+        let due = number == peer.known.link.next() || sabotaged;
         let Ok(items) = (if due { items(payload) } else { Ok(Vec::new()) }) else {
             return self.end_session(worker, Some(Refusal::CannotResume), env);
         };
-        match peer.known.link.accept(number) {
+        let mut arrival = peer.known.link.accept(number);
+        let again = arrival == Arrival::Duplicate && env.does_wrong(Sabotage::TakeTwice);
+        let passed_over = arrival == Arrival::Gap && env.does_wrong(Sabotage::SkipGap);
+        if passed_over {
+            while peer.known.link.accept(peer.known.link.next()) == Arrival::Fresh
+                && peer.known.link.next() <= number
+            {}
+        }
+        if again || passed_over {
+            arrival = Arrival::Fresh;
+        }
+        match arrival {
             Arrival::Fresh => {
                 for item in &items {
                     if let Item::Batch { head, rows, .. } = item {
@@ -113,12 +130,12 @@ impl Hub {
         self.schedule_news(worker, env);
     }
 
-    pub(crate) fn schedule_news(&self, peer: u32, env: &mut Env) {
+    pub(super) fn schedule_news(&self, peer: u32, env: &mut Env) {
         env.schedule_in(0..MS, Event::News { process: self.process, peer });
     }
 
     /// Tells a sender what is here and what it may send, if there is anything new.
-    pub(crate) fn tell_news(&mut self, worker: u32, env: &mut Env) {
+    pub(super) fn tell_news(&mut self, worker: u32, env: &mut Env) {
         let Some(peer) = self.peers.get_mut(&worker) else { return };
         let Some((wire, said)) = &mut peer.session else { return };
         let next = peer.known.link.next();
@@ -130,7 +147,7 @@ impl Hub {
     }
 
     /// A stream to us ended.
-    pub(crate) fn left(&mut self, wire: usize) {
+    pub(super) fn left(&mut self, wire: usize) {
         for peer in self.peers.values_mut() {
             if peer.session.is_some_and(|(held, _)| held == wire) {
                 peer.session = None;

@@ -15,10 +15,11 @@ use worker::engine::links::{Hello, Identity, Refusal, SendLink};
 use worker::engine::routing::{Epoch, Route, Table};
 use worker::transport::codec::items;
 
-use crate::env::{Env, Event};
-use crate::hub::{Hub, Message};
-use crate::plan::MS;
-use crate::wires::{Down, Side, Up};
+use super::env::{Env, Event};
+use super::hub::{Hub, Message};
+use super::plan::MS;
+use super::sabotage::Sabotage;
+use super::wires::{Down, Side, Up};
 
 /// Bytes that may be under way: a few frames, so that the limit is met.
 const IN_FLIGHT_BYTES_MAX: usize = 256 << 10;
@@ -31,15 +32,15 @@ const PARKED: u64 = 5_000 * MS;
 
 /// The way to one incarnation of another worker.
 #[derive(Debug)]
-pub(crate) struct Link {
-    pub(crate) peer: u32,
-    pub(crate) epoch: Epoch,
+pub(super) struct Link {
+    pub(super) peer: u32,
+    pub(super) epoch: Epoch,
     address: String,
-    pub(crate) retired: bool,
-    pub(crate) frames: SendLink,
-    pub(crate) gates: BTreeMap<u32, Arc<Gate>>,
-    pub(crate) wire: Option<usize>,
-    pub(crate) welcomed: bool,
+    pub(super) retired: bool,
+    pub(super) frames: SendLink,
+    pub(super) gates: BTreeMap<u32, Arc<Gate>>,
+    pub(super) wire: Option<usize>,
+    pub(super) welcomed: bool,
 }
 
 impl Link {
@@ -57,7 +58,7 @@ impl Link {
     }
 
     /// The gate in front of a task; that of a retired link is open for good.
-    pub(crate) fn gate(&mut self, task: u32) -> Arc<Gate> {
+    pub(super) fn gate(&mut self, task: u32) -> Arc<Gate> {
         let gate = Arc::clone(self.gates.entry(task).or_default());
         if self.retired {
             gate.release();
@@ -68,7 +69,7 @@ impl Link {
 
 impl Hub {
     /// Opens links to the workers of a table, and retires those to incarnations before.
-    pub(crate) fn adopt(&mut self, table: &Rc<Table>, env: &mut Env) {
+    pub(super) fn adopt(&mut self, table: &Rc<Table>, env: &mut Env) {
         let others = || table.workers().iter().filter(|route| route.worker != self.me.worker);
         let known: Vec<(u32, Epoch)> = others().map(|it| (it.worker, it.epoch)).collect();
         let routes: Vec<Route> = others().cloned().collect();
@@ -138,6 +139,9 @@ impl Hub {
         let peer = self.links[link].peer;
         let readable = frames.iter().map(|frame| items(frame).expect("our own frames are whole"));
         let lost: Vec<_> = readable.flatten().collect();
+        if env.does_wrong(Sabotage::ForgetRetainedFrames) {
+            return;
+        }
         if !lost.is_empty() {
             env.count("frames lost");
             env.note(|| {
@@ -148,7 +152,7 @@ impl Hub {
     }
 
     /// Sends a frame after all before it.
-    pub(crate) fn send(&mut self, link: usize, frame: Bytes, env: &mut Env) {
+    pub(super) fn send(&mut self, link: usize, frame: Bytes, env: &mut Env) {
         if self.links[link].retired {
             self.lose(link, &[frame], FailReason::WorkerLost, env);
             return;
@@ -166,7 +170,7 @@ impl Hub {
     }
 
     /// Dials, unless it has a connection or has nowhere to go.
-    pub(crate) fn dial(&mut self, link: usize, env: &mut Env) {
+    pub(super) fn dial(&mut self, link: usize, env: &mut Env) {
         let it = &mut self.links[link];
         if it.retired || it.wire.is_some() || it.address.is_empty() {
             return;
@@ -190,7 +194,7 @@ impl Hub {
     }
 
     /// A connection of ours broke, or its receiver does not answer.
-    pub(crate) fn redial(&mut self, wire: usize, link: usize, env: &mut Env) {
+    pub(super) fn redial(&mut self, wire: usize, link: usize, env: &mut Env) {
         if self.links[link].wire == Some(wire) {
             self.hang_up(link, env);
             env.schedule_in(REDIAL, Event::Dial { process: self.process, link });
@@ -198,7 +202,7 @@ impl Hub {
     }
 
     /// The answer to a hello is due.
-    pub(crate) fn answer_due(&mut self, wire: usize, link: usize, env: &mut Env) {
+    pub(super) fn answer_due(&mut self, wire: usize, link: usize, env: &mut Env) {
         if self.links[link].wire == Some(wire) && !self.links[link].welcomed {
             env.count("no answer");
             self.redial(wire, link, env);
@@ -206,7 +210,7 @@ impl Hub {
     }
 
     /// Takes in what a receiver says.
-    pub(crate) fn hear(&mut self, wire: usize, link: usize, message: Down, env: &mut Env) {
+    pub(super) fn hear(&mut self, wire: usize, link: usize, message: Down, env: &mut Env) {
         if self.links[link].wire != Some(wire) {
             return;
         }
