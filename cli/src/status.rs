@@ -27,6 +27,8 @@ pub(crate) struct ClusterStatus {
     pub(crate) topologies: u32,
     /// "ok", or what is wrong with the coordination store.
     pub(crate) store: String,
+    /// Whose reports this nimbus did not take.
+    pub(crate) turned_away: Vec<TurnedStatus>,
     /// The nimbuses that are up.
     pub(crate) nimbuses: Vec<NimbusStatus>,
     /// What was refused because who sent it was out of date, by kind.
@@ -91,6 +93,24 @@ pub(crate) struct SupervisorStatus {
     pub(crate) security: String,
     /// How long ago it reported.
     pub(crate) last_report_ms: Option<u64>,
+    /// It comes and goes: nothing new is placed there for a while.
+    pub(crate) held_back: bool,
+    /// Whom it turned away.
+    pub(crate) turned_away: Vec<TurnedStatus>,
+}
+
+/// Who was turned away by somebody.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct TurnedStatus {
+    /// Who.
+    pub(crate) who: String,
+    /// The incarnation it named last.
+    pub(crate) epoch: String,
+    /// "retired", "not-me", ...
+    pub(crate) why: String,
+    /// How often.
+    pub(crate) count: u64,
 }
 
 /// One of `topologies`.
@@ -169,6 +189,10 @@ pub(crate) struct WorkerStatus {
     pub(crate) held_bytes: u64,
     /// How much of that there may be.
     pub(crate) held_bytes_limit: u64,
+    /// It reports to nimbus itself, because its supervisor is away.
+    pub(crate) direct: bool,
+    /// Whom it turned away.
+    pub(crate) turned_away: Vec<TurnedStatus>,
 }
 
 /// One component of a topology.

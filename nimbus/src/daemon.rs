@@ -10,6 +10,7 @@ use std::time::Duration;
 use coordination::{Keys, Leadership, Mirror, Store, WatermarkFile};
 use daemon::listen::Security;
 use daemon::{Clock, Shutdown};
+use proto::nimbus::{Retired, WorkerNews};
 use proto::store::LeaderRecord;
 use proto::supervisor::SupervisorReport;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -77,11 +78,16 @@ type Answer = Result<Reply, Refusal>;
 
 enum Input {
     Event(Event),
+    /// What a worker says by itself, and where to say that it is retired.
+    News(Box<WorkerNews>, oneshot::Sender<Option<Retired>>),
     Ask(Request, oneshot::Sender<Answer>),
     Look(Look),
     Leads(Leadership),
     Follows,
-    Wrote { term: u64, written: Result<u64, WriteFailure> },
+    Wrote {
+        term: u64,
+        written: Result<u64, WriteFailure>,
+    },
 }
 
 /// Starts the loop, its writer, and what watches the store's health and the binaries.
@@ -197,6 +203,11 @@ impl Daemon {
     fn take(&mut self, input: Input) -> Option<Event> {
         match input {
             Input::Event(event) => Some(event),
+            Input::News(news, retired) => {
+                // Who hung up in the meantime asks again.
+                drop(retired.send(self.engine.retired(&news)));
+                Some(Event::News(news))
+            }
             Input::Ask(request, answer) => {
                 self.next_ticket += 1;
                 self.tickets.insert(self.next_ticket, answer);
@@ -301,6 +312,14 @@ impl Handle {
     /// Tells the engine what happened; whoever ends with the loop need not care.
     pub(crate) async fn tell(&self, event: Event) {
         drop(self.inputs.send(Input::Event(event)).await);
+    }
+
+    /// Hands over what a worker says by itself, and tells whether it is retired.
+    pub(crate) async fn news(&self, news: WorkerNews) -> Result<Option<Retired>, Refusal> {
+        let (sender, retired) = oneshot::channel();
+        let news = Input::News(Box::new(news), sender);
+        self.inputs.send(news).await.map_err(|_| stopping())?;
+        retired.await.map_err(|_| stopping())
     }
 
     /// Asks for a change and waits until it is done.

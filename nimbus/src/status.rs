@@ -9,6 +9,7 @@ pub mod model;
 mod prometheus;
 mod rest;
 mod topology;
+mod turned;
 
 pub(crate) use connections::Connections;
 pub(crate) use rest::{Document, Router, document};

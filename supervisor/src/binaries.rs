@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use daemon::Stamp;
 use daemon::listen::Security;
+use daemon::{Stamp, TurnedAway};
 use proto::nimbus::FetchRequest;
 use proto::nimbus::binaries_client::BinariesClient;
 use sha2::{Digest, Sha256};
@@ -26,6 +26,9 @@ use crate::workdir;
 
 /// Ends the name of a file that is being written.
 const PARTIAL: &str = ".partial";
+
+/// How the problem begins with a binary that is not what was asked for.
+const WRONG: &str = "its SHA-256 is";
 
 /// No chunk of a binary comes for so long: the nimbus is gone.
 const CHUNK_MAX: Duration = Duration::from_secs(10);
@@ -52,6 +55,8 @@ pub(crate) struct Binaries {
     known: Arc<Mutex<(BTreeMap<String, Known>, u64)>>,
     /// One download at a time for all slots: those that wait find it done.
     fetching: Arc<tokio::sync::Mutex<()>>,
+    /// Binaries that were not what their digest says.
+    turned_away: Arc<Mutex<TurnedAway>>,
 }
 
 impl Binaries {
@@ -62,7 +67,19 @@ impl Binaries {
                 drop(fs::remove_file(entry.path()));
             }
         }
-        Self { folder, bytes_max, security, known: Arc::default(), fetching: Arc::default() }
+        let (known, fetching, turned_away) = Default::default();
+        Self { folder, bytes_max, security, known, fetching, turned_away }
+    }
+
+    /// Returns the binaries that were not what their digest says.
+    pub(crate) fn turned_away(&self) -> TurnedAway {
+        self.turned_away.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn turn_away(&self, digest: &str) {
+        let who = format!("binary {}", digest.get(..12).unwrap_or(digest));
+        let mut turned = self.turned_away.lock().unwrap_or_else(PoisonError::into_inner);
+        turned.note(&who, "", "digest");
     }
 
     /// Returns where a binary is, if the digest is one.
@@ -114,7 +131,12 @@ impl Binaries {
             };
             match fetched.await {
                 Ok(()) => return Ok(()),
-                Err(problem) => problems.push(format!("{problem} (from nimbus {address})")),
+                Err(problem) => {
+                    if problem.starts_with(WRONG) {
+                        self.turn_away(digest);
+                    }
+                    problems.push(format!("{problem} (from nimbus {address})"));
+                }
             }
             drop(fs::remove_file(partial));
         }
@@ -140,6 +162,7 @@ impl Binaries {
             && hash(&path).is_ok_and(|found| found == digest);
         if !right {
             tracing::warn!(digest, "binary in the cache is damaged, throwing it away");
+            self.turn_away(digest);
             drop(fs::remove_file(&path));
         }
         self.note(digest, right.then_some(stamp));
@@ -223,7 +246,7 @@ async fn fetch(channel: Channel, digest: &str, path: &Path) -> Result<(), String
     }
     let found = workdir::hexadecimal(&hasher.finalize());
     if found != digest {
-        return Err(format!("its SHA-256 is {found} and not {digest}"));
+        return Err(format!("{WRONG} {found} and not {digest}"));
     }
     file.set_permissions(Permissions::from_mode(0o500)).map_err(failed)?;
     file.sync_all().map_err(failed)

@@ -15,7 +15,7 @@ use futures::Stream;
 use proto::store::AssignmentRecord;
 use proto::supervisor::worker_control_server::{WorkerControl, WorkerControlServer};
 use proto::supervisor::{
-    DesiredState, FromWorker, Stop, ToWorker, WorkerHello, from_worker, to_worker,
+    Beat, DesiredState, FromWorker, Nimbuses, Stop, ToWorker, WorkerHello, from_worker, to_worker,
 };
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -55,6 +55,8 @@ pub(crate) struct Attachment {
     pub(crate) number: u64,
     /// What it is to be told.
     pub(crate) orders: watch::Receiver<Orders>,
+    /// Where the nimbuses are, for the time when this supervisor is away.
+    pub(crate) nimbuses: watch::Receiver<Vec<String>>,
 }
 
 /// A worker that says hello, and where the loop answers.
@@ -122,6 +124,7 @@ struct Sent {
     assignment: Option<Arc<AssignmentRecord>>,
     table_version: u64,
     state: i32,
+    nimbuses: Vec<String>,
     stop: bool,
 }
 
@@ -156,7 +159,8 @@ impl Conversation {
         let (slot, attachment) = (attached.slot, attached.number);
         loop {
             let orders = attached.orders.borrow_and_update().clone();
-            if !self.tell(orders).await {
+            let nimbuses = attached.nimbuses.borrow_and_update().clone();
+            if !self.tell(orders).await || !self.tell_nimbuses(nimbuses).await {
                 break;
             }
             tokio::select! {
@@ -165,11 +169,17 @@ impl Conversation {
                         break;
                     }
                 }
+                changed = attached.nimbuses.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                }
                 message = self.heard.message() => {
                     let Ok(Some(message)) = message else { break };
                     let Some(from_worker::Kind::Report(report)) = message.kind else { continue };
                     let report = Message::Report { slot, attachment, report: Box::new(report) };
-                    if self.messages.send(report).await.is_err() {
+                    let heard = self.messages.send(report).await.is_ok();
+                    if !heard || !self.say(to_worker::Kind::Beat(Beat {})).await {
                         break;
                     }
                 }
@@ -214,6 +224,14 @@ impl Conversation {
             }
             _ => true,
         }
+    }
+
+    async fn tell_nimbuses(&mut self, addresses: Vec<String>) -> bool {
+        if addresses == self.sent.nimbuses {
+            return true;
+        }
+        self.sent.nimbuses.clone_from(&addresses);
+        self.say(to_worker::Kind::Nimbuses(Nimbuses { addresses })).await
     }
 
     async fn say(&self, kind: to_worker::Kind) -> bool {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use daemon::Shutdown;
+use daemon::{Shutdown, TurnedAway};
 use proto::supervisor::{SupervisorReport, WorkerHello, WorkerReport};
 use tokio::sync::{mpsc, watch};
 
@@ -81,11 +81,15 @@ pub(crate) struct Daemon {
     pub(crate) leader: watch::Sender<Option<Leader>>,
     /// How often a nimbus took reports that leads no more.
     pub(crate) stale_leaders: Arc<AtomicU64>,
+    /// Where all nimbuses are, the leading one first: for workers, should this process go away.
+    nimbuses: watch::Sender<Vec<String>>,
     /// What serves and follows; stopped after the workers.
     pub(crate) parts: Shutdown,
     incarnations: BTreeMap<u32, Incarnation>,
     /// What the engine wants the worker of a slot to know, also before there is one.
     instructions: BTreeMap<u32, Instructions>,
+    /// Who was turned away at the door, and binaries that were not what they should be.
+    turned_away: TurnedAway,
     sequence: u64,
 }
 
@@ -105,9 +109,11 @@ impl Daemon {
             reports: watch::Sender::default(),
             leader: watch::Sender::default(),
             stale_leaders: Arc::default(),
+            nimbuses: watch::Sender::default(),
             parts,
             incarnations: BTreeMap::new(),
             instructions: BTreeMap::new(),
+            turned_away: TurnedAway::default(),
             sequence: 0,
         }
     }
@@ -203,8 +209,12 @@ impl Daemon {
                     return;
                 }
                 let (drained, released) = (report.drained, report.released.clone());
+                let hung = report.hung.clone();
                 let urgent = report::take(&mut incarnation.report, *report);
                 self.decide(Event::Slot(slot, SlotEvent::Heard { drained, released }));
+                if !hung.is_empty() {
+                    self.decide(Event::Slot(slot, SlotEvent::Hung(hung)));
+                }
                 if urgent {
                     self.report();
                 }
@@ -229,41 +239,56 @@ impl Daemon {
             *known = Some(leader);
             changed
         });
+        self.nimbuses.send_if_modified(|known| {
+            let nimbuses = self.engine.nimbuses();
+            let changed = !nimbuses.is_empty() && *known != nimbuses;
+            if changed {
+                *known = nimbuses;
+            }
+            changed
+        });
         self.apply(commands);
     }
 
     /// Checks who says hello, and tells it where its orders come from.
     fn answer(&mut self, knock: Knock) {
         let Knock { hello, reply } = knock;
+        let attached = self.attach(&hello).map_err(|(why, reason)| {
+            let epoch = hello.epoch.map(Epoch::from).unwrap_or_default().to_string();
+            let who = format!("worker {} of {}", hello.worker, hello.topology);
+            self.turned_away.note(&who, &epoch, why);
+            reason.to_owned()
+        });
+        // Who hung up in the meantime dials again.
+        drop(reply.send(attached));
+    }
+
+    /// Attaches a worker, or says why not: in a word, and in a sentence.
+    fn attach(&mut self, hello: &WorkerHello) -> Result<Attachment, (&'static str, &'static str)> {
         let slot = self.engine.slots().find(|slot| {
             slot.placement()
                 .is_some_and(|p| p.topology == hello.topology && p.worker == hello.worker)
         });
-        let Some(slot) = slot.map(crate::engine::Slot::number) else {
-            return refuse(reply, "this worker is not assigned here");
-        };
+        let slot = slot.map(crate::engine::Slot::number);
+        let slot = slot.ok_or(("unassigned", "this worker is not assigned here"))?;
         let epoch = hello.epoch.map(Epoch::from).unwrap_or_default();
-        let Some(incarnation) = self.incarnation(slot, epoch) else {
-            return refuse(reply, "another incarnation of this worker has taken its place");
-        };
+        let nimbuses = self.nimbuses.subscribe();
+        let newer = ("retired", "another incarnation of this worker has taken its place");
+        let incarnation = self.incarnation(slot, epoch).ok_or(newer)?;
         if !launcher::same_token(&incarnation.token, &hello.token) {
-            return refuse(reply, "this is not the token the worker was started with");
+            return Err(("token", "this is not the token the worker was started with"));
         }
         incarnation.attachment += 1;
         let number = incarnation.attachment;
-        let attachment = Attachment { slot, number, orders: incarnation.orders.subscribe() };
-        let WorkerHello { pid, address, released, .. } = hello;
+        let orders = incarnation.orders.subscribe();
+        let attachment = Attachment { slot, number, orders, nimbuses };
+        let WorkerHello { pid, address, released, .. } = hello.clone();
         let event = SlotEvent::Attached { pid, address, released };
         self.decide(Event::Slot(slot, event));
-        // Who hung up in the meantime dials again.
-        drop(reply.send(Ok(attachment)));
+        Ok(attachment)
     }
 
     fn incarnation(&mut self, slot: u32, epoch: Epoch) -> Option<&mut Incarnation> {
         self.incarnations.get_mut(&slot).filter(|incarnation| incarnation.epoch == epoch)
     }
-}
-
-fn refuse(reply: tokio::sync::oneshot::Sender<Result<Attachment, String>>, reason: &str) {
-    drop(reply.send(Err(reason.to_owned())));
 }

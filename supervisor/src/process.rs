@@ -26,6 +26,7 @@ pub(crate) struct Process {
 /// What `/proc/PID/stat` says.
 struct Stat {
     zombie: bool,
+    stopped: bool,
     group: u32,
     start_time: u64,
 }
@@ -42,6 +43,11 @@ impl Process {
             return self.pid != 0 && signal::kill(id(self.pid), None) != Err(Errno::ESRCH);
         }
         stat(self.pid).is_some_and(|stat| !stat.zombie && stat.start_time == self.start_time)
+    }
+
+    /// Tells whether a signal has stopped it, so that it does nothing at all.
+    pub(crate) fn is_stopped(self) -> bool {
+        stat(self.pid).is_some_and(|stat| stat.stopped && stat.start_time == self.start_time)
     }
 
     /// Sends a signal to its whole group, if it still lives.
@@ -155,6 +161,8 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let state = *fields.first()?;
     Some(Stat {
         zombie: state == "Z" || state == "X",
+        // `t` is another matter: somebody looks at it with a debugger.
+        stopped: state == "T",
         group: fields.get(2)?.parse().ok()?,
         start_time: fields.get(19)?.parse().ok()?,
     })
@@ -168,7 +176,8 @@ mod tests {
     fn a_program_name_with_parentheses_does_not_confuse() {
         let text = "42 (a) Z (b) S 1 77 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 987654 20 21";
         let stat = parse_stat(text).unwrap();
-        assert_eq!((stat.zombie, stat.group, stat.start_time), (false, 77, 987_654));
+        assert_eq!((stat.zombie, stat.stopped), (false, false));
+        assert_eq!((stat.group, stat.start_time), (77, 987_654));
         assert!(parse_stat("42 (cut").is_none());
         assert!(parse_stat("42 (cut) Z 1").is_none());
     }

@@ -4,6 +4,7 @@
 //! How long a function may be is clippy's to say.
 
 mod documents;
+mod failures;
 mod faults;
 mod manifests;
 mod operating;

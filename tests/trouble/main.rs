@@ -1,11 +1,12 @@
 //! A topology that misbehaves as it is told: numbers, a bolt or spout in trouble, a sink that counts.
 //!
-//! Arguments: `--trouble=WHAT`, see [`Trouble`], or `stalls`, see `stall`; `--count=N` numbers, 200 if not said. The sink leaves
-//! how many different numbers it saw as its result.
+//! Arguments: `--trouble=WHAT`, see [`Trouble`], or `stalls`, see `stall`; `--count=N` numbers, 200 if not said; `--once=FILE`,
+//! for trouble that comes once. The sink leaves how many different numbers it saw as its result.
 
 mod stall;
 
 use std::collections::{BTreeSet, HashSet};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -39,9 +40,11 @@ enum Trouble {
     SpoutPanics,
     /// The spout panics when it is told that a tenth number is acked.
     AckPanics,
+    /// The bolt never comes back from the tenth number, unless the file `--once=FILE` is there.
+    Loops,
 }
 
-const TROUBLES: [(&str, Trouble); 12] = [
+const TROUBLES: [(&str, Trouble); 13] = [
     ("panics", Trouble::Panics),
     ("errors", Trouble::Errors),
     ("never-acks", Trouble::NeverAcks),
@@ -54,6 +57,7 @@ const TROUBLES: [(&str, Trouble); 12] = [
     ("spout-errors", Trouble::SpoutErrors),
     ("spout-panics", Trouble::SpoutPanics),
     ("ack-panics", Trouble::AckPanics),
+    ("loops", Trouble::Loops),
 ];
 
 /// Copies in a flood.
@@ -116,6 +120,7 @@ impl Spout for Numbers {
 /// The automatic form of the bolt in trouble.
 struct Troubled {
     trouble: Trouble,
+    once: PathBuf,
     seen: HashSet<u64>,
 }
 
@@ -131,6 +136,12 @@ impl Bolt for Troubled {
             Trouble::Panics => assert!(n != 10 || self.seen.len() != 11, "panics at {n}"),
             Trouble::Errors if first && n.is_multiple_of(10) => {
                 return Err(format!("cannot take {n}").into());
+            }
+            Trouble::Loops if n == 10 && !self.once.exists() => {
+                std::fs::write(&self.once, "")?;
+                loop {
+                    std::hint::spin_loop();
+                }
             }
             Trouble::Slow => std::thread::sleep(Duration::from_millis(20)),
             Trouble::Floods if n == 0 && first => {
@@ -217,12 +228,13 @@ fn trouble(args: &Args) -> Result<Topology, BuildError> {
             move |_: &Context| Ok(Holder { trouble, seen: HashSet::new(), held: Vec::new() });
         t.explicit_bolt("troubled", holder).shuffle(&numbers).stream()
     } else {
+        let once = PathBuf::from(value(args, "--once=").unwrap_or_default());
         let tries = std::sync::atomic::AtomicU32::new(0);
         let make = move |_: &Context| {
             let tried = tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let fails = trouble == Trouble::Factory && tried < 2;
             if fails { Err("the database is not there yet") } else { Ok(()) }?;
-            Ok::<_, &str>(Troubled { trouble, seen: HashSet::new() })
+            Ok::<_, &str>(Troubled { trouble, once: once.clone(), seen: HashSet::new() })
         };
         t.bolt("troubled", make).shuffle(&numbers).stream()
     };

@@ -69,7 +69,7 @@ pub struct ConfigKey {
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-static KEYS: [ConfigKey; 9] = [
+static KEYS: [ConfigKey; 10] = [
     ConfigKey {
         name: "max_pending",
         kind: ConfigKind::Count { min: 1, max: 1 << 20 },
@@ -110,6 +110,12 @@ static KEYS: [ConfigKey; 9] = [
         meaning: "How long a single call into a component may take before it is reported as stuck.",
     },
     ConfigKey {
+        name: "kill_after",
+        kind: ConfigKind::Time { min: Duration::ZERO, max: DAY },
+        default: "2m",
+        meaning: "How long a call may take before its worker is replaced; 0s waits for ever.",
+    },
+    ConfigKey {
         name: "worker.memory",
         kind: ConfigKind::Size { min: 32 << 20, max: 1 << 50 },
         default: "512MiB",
@@ -126,8 +132,7 @@ static KEYS: [ConfigKey; 9] = [
         name: "output.budget",
         kind: ConfigKind::Size { min: 64 << 10, max: 1 << 40 },
         default: "16MiB",
-        meaning: "What one call of a component may emit before its tuple fails with \
-                  `too-much-output`.",
+        meaning: "What one call may emit before its tuple fails with `too-much-output`.",
     },
 ];
 
@@ -251,7 +256,7 @@ impl TopologyConfig {
         self.text("fusion") == "true"
     }
 
-    /// Loops a worker runs its executors on (`worker.cores`); 0: as many as its share.
+    /// Loops a worker runs (`worker.cores`); 0: as many as its share.
     pub fn worker_cores(&self) -> u32 {
         u32::try_from(self.count("worker.cores")).expect("the table allows at most 1024")
     }
@@ -259,6 +264,11 @@ impl TopologyConfig {
     /// How long a call may take before it is reported as stuck (`stuck_after`).
     pub fn stuck_after(&self) -> Duration {
         self.time("stuck_after")
+    }
+
+    /// How long a call may take before its worker is replaced (`kill_after`); `None`: for ever.
+    pub fn kill_after(&self) -> Option<Duration> {
+        Some(self.time("kill_after")).filter(|limit| !limit.is_zero())
     }
 
     /// Bytes the runtime of one worker may hold (`worker.memory`).
@@ -352,14 +362,12 @@ mod tests {
     #[test]
     fn the_defaults_are_what_the_reference_says() {
         let config = TopologyConfig::default();
-        assert_eq!(config.max_pending(), 10_000);
-        assert_eq!(config.message_timeout(), Duration::from_secs(30));
-        assert_eq!(config.stuck_after(), Duration::from_secs(30));
+        assert_eq!((config.max_pending(), config.worker_cores()), (10_000, 0));
+        let times = [config.message_timeout(), config.stuck_after(), config.kill_after().unwrap()];
+        assert_eq!(times, [30, 30, 120].map(Duration::from_secs));
         assert!(config.acking() && config.fusion(), "both are on unless turned off");
-        assert_eq!(config.worker_cores(), 0);
-        assert_eq!(config.worker_memory(), 512 << 20);
-        assert_eq!(config.tuple_max_bytes(), 16 << 20);
-        assert_eq!(config.output_budget(), 16 << 20);
+        let sizes = [config.worker_memory(), config.tuple_max_bytes(), config.output_budget()];
+        assert_eq!(sizes, [512 << 20, 16 << 20, 16 << 20]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod filed;
 mod spout;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::vec::IntoIter;
 
 pub(crate) use self::filed::Filed;
@@ -50,6 +51,11 @@ pub trait Task {
     fn take(&mut self, stream: usize, pool: &mut Pool) -> Option<Emitted>;
     /// Takes the anchors of tuples that have several.
     fn take_several(&mut self) -> Vec<Vec<u32>>;
+    /// A number that changes with each of the author's calls, where several are made in one of
+    /// ours: who finds it unchanged for long knows that one of them does not come back.
+    fn progress(&self) -> Option<Arc<AtomicU32>> {
+        None
+    }
 }
 
 /// A task of a bolt.
@@ -185,6 +191,8 @@ pub(crate) struct Driver<M: Manner> {
     slots: Vec<u32>,
     /// Number of the next input within its batch.
     cursor: u32,
+    /// The same for other threads to see.
+    progress: Arc<AtomicU32>,
     /// An input whose iterators are still being pulled.
     pulling: bool,
     out: Output<M::Out>,
@@ -201,6 +209,7 @@ impl<M: Manner> Driver<M> {
             husk: None,
             slots: Vec::new(),
             cursor: 0,
+            progress: Arc::default(),
             pulling: false,
             out: Output::new(side, budget),
             faults: Vec::new(),
@@ -236,6 +245,10 @@ impl<M: Manner> Task for Driver<M> {
 
     fn take_several(&mut self) -> Vec<Vec<u32>> {
         self.out.take_several()
+    }
+
+    fn progress(&self) -> Option<Arc<AtomicU32>> {
+        Some(Arc::clone(&self.progress))
     }
 }
 
@@ -291,6 +304,7 @@ impl<M: Manner> BoltTask for Driver<M> {
                 return false;
             }
             self.cursor += 1;
+            self.progress.store(self.cursor, Relaxed);
             done += 1;
             bytes += self.out.call_weight();
             done < most && self.out.count() < room && bytes < ENOUGH_BYTES

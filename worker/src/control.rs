@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use daemon::listen::Security;
 use daemon::{Backoff, Shutdown};
 use hyper_util::rt::TokioIo;
 use proto::supervisor::from_worker::Kind as Said;
@@ -11,16 +12,24 @@ use proto::supervisor::to_worker::Kind as Told;
 use proto::supervisor::worker_control_client::WorkerControlClient;
 use proto::supervisor::{FromWorker, WorkerHello, WorkerReport};
 use tokio::net::UnixStream;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint, Uri};
+
+use crate::direct::{Direct, Identity};
+use crate::launch::Launch;
 
 /// Largest message either side sends, in bytes: results of up to 1 MiB a task.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What the supervisor told, waiting for the worker.
 const TOLD_MAX: usize = 64;
+
+/// A supervisor that says nothing for so long is away, though its socket may be open: it answers
+/// each report, four times a second.
+const AWAY_AFTER: Duration = Duration::from_millis(750);
 
 /// The worker's end of the conversation.
 pub(crate) struct Control {
@@ -30,22 +39,53 @@ pub(crate) struct Control {
     pub(crate) report: watch::Sender<WorkerReport>,
 }
 
+/// What of the conversation others act on.
+struct Ends {
+    telling: mpsc::Sender<Told>,
+    reports: watch::Receiver<WorkerReport>,
+    /// Whether the supervisor is away.
+    away: watch::Sender<bool>,
+    /// Where the nimbuses are.
+    nimbuses: watch::Sender<Vec<String>>,
+}
+
 impl Control {
-    /// Dials the supervisor until `shutdown`.
-    pub(crate) fn start(socket: PathBuf, hello: WorkerHello, shutdown: &Shutdown) -> Self {
+    /// Dials the supervisor until `shutdown`, and reports to a nimbus while it is away.
+    pub(crate) fn start(
+        (launch, security): (&Launch, &Security),
+        hello: WorkerHello,
+        shutdown: &Shutdown,
+    ) -> Self {
         let (telling, told) = mpsc::channel(TOLD_MAX);
         let (report, reports) = watch::channel(WorkerReport::default());
+        let ends = Ends {
+            telling: telling.clone(),
+            reports: reports.clone(),
+            away: watch::Sender::new(false),
+            nimbuses: watch::Sender::default(),
+        };
+        let direct = Direct {
+            me: Identity::of(launch),
+            security: security.clone(),
+            reports,
+            away: ends.away.subscribe(),
+            nimbuses: ends.nimbuses.subscribe(),
+            telling,
+        };
+        direct.start(shutdown);
+        let socket = launch.socket.clone();
         shutdown.spawn_until_asked(async move {
             let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
             loop {
                 let mut hello = hello.clone();
-                hello.released = reports.borrow().released.clone();
-                match converse(&socket, &hello, &telling, reports.clone()).await {
+                hello.released.clone_from(&ends.reports.borrow().released);
+                match converse(&socket, &hello, &ends).await {
                     Ok(()) => backoff.reset(),
                     Err(error) => {
                         tracing::debug!(%error, "the supervisor is away");
                     }
                 }
+                ends.away.send_replace(true);
                 tokio::time::sleep(backoff.next(rand::random())).await;
             }
         });
@@ -57,29 +97,47 @@ impl Control {
 async fn converse(
     socket: &Path,
     hello: &WorkerHello,
-    telling: &mpsc::Sender<Told>,
-    mut reports: watch::Receiver<WorkerReport>,
+    ends: &Ends,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut reports = ends.reports.clone();
     let (saying, said) = mpsc::channel::<FromWorker>(4);
     saying.send(FromWorker { kind: Some(Said::Hello(hello.clone())) }).await?;
     let mut client = WorkerControlClient::new(dial(socket.to_owned()).await?)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let mut told = client.attach(ReceiverStream::new(said)).await?.into_inner();
+    let silence = tokio::time::sleep(AWAY_AFTER);
+    tokio::pin!(silence);
+    let mut answers = false;
     loop {
         tokio::select! {
             next = told.next() => match next {
                 None => return Ok(()),
                 Some(message) => {
-                    if let Some(kind) = message?.kind {
-                        telling.send(kind).await?;
+                    ends.away.send_if_modified(std::mem::take);
+                    silence.as_mut().reset(tokio::time::Instant::now() + AWAY_AFTER);
+                    match message?.kind {
+                        Some(Told::Beat(_)) => answers = true,
+                        Some(Told::Nimbuses(they)) => {
+                            ends.nimbuses.send_replace(they.addresses);
+                        }
+                        Some(kind) => ends.telling.send(kind).await?,
+                        None => {}
                     }
                 }
             },
             changed = reports.changed() => {
                 changed?;
                 let report = reports.borrow_and_update().clone();
-                saying.send(FromWorker { kind: Some(Said::Report(report)) }).await?;
+                // Only the newest counts: what a supervisor that stands still does not take is left
+                // out, and this end does not wait for it.
+                let sent = saying.try_send(FromWorker { kind: Some(Said::Report(report)) });
+                if let Err(TrySendError::Closed(_)) = sent {
+                    return Ok(());
+                }
+            }
+            () = &mut silence, if answers && !*ends.away.borrow() => {
+                ends.away.send_replace(true);
             }
         }
     }

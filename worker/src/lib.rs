@@ -3,7 +3,7 @@
 //!
 //! A binary hands its topology to [`main`] (`entry`). Run by hand it runs here and now (`local`);
 //! started by a supervisor it is a worker (`remote`), told what to run over a Unix socket
-//! (`control`). A spout's executor asks the spout for tuples and opens a tree for each
+//! (`control`; while the supervisor is away it reports to nimbus, `direct`). A spout's executor asks the spout for tuples and opens a tree for each
 //! ([`executor`], [`engine::acking`]); groupings choose the target tasks ([`engine::routing`]);
 //! batches go to mailboxes, or in numbered frames under credit to other workers ([`transport`],
 //! [`engine::links`], [`engine::flow`]); bolts' executors call `execute` and settle with the
@@ -11,6 +11,7 @@
 
 mod async_io;
 mod control;
+mod direct;
 mod door;
 pub mod engine;
 mod entry;

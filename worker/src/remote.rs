@@ -15,7 +15,7 @@ use proto::store::Epoch as WireEpoch;
 use proto::supervisor::desired_state::State;
 use proto::supervisor::to_worker::Kind as Told;
 use proto::supervisor::{DesiredState, RoutingTable, WorkerHello};
-use topology_api::{Args, Topology};
+use topology_api::{Args, Topology, format_duration};
 
 use crate::control::Control;
 use crate::door::Door;
@@ -106,7 +106,7 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
         address: transport.address(),
         released: None,
     };
-    let control = Control::start(launch.socket.clone(), hello, &shutdown);
+    let control = Control::start((&launch, &security), hello, &shutdown);
     let board = Arc::new(Board::new(clock.clone()));
     let worker = Worker {
         transport,
@@ -181,6 +181,8 @@ impl Worker {
                         }
                     }
                     Some(Told::State(state)) => self.desire(state),
+                    // The conversation itself has taken these.
+                    Some(Told::Nimbuses(_) | Told::Beat(_)) => {}
                 },
                 _ = &mut terminate => {
                     self.drain().await;
@@ -280,7 +282,9 @@ impl Worker {
 
     fn report(&mut self, control: &Control) {
         let Some(loops) = &self.loops else { return };
-        let own = self.board.waiting_ns();
+        let in_links = self.transport.oldest_wait().as_nanos();
+        let own = loops.plan.waiting_ns(self.clock.now());
+        let own = own.max(u64::try_from(in_links).unwrap_or(u64::MAX));
         let waiting = own.max(self.door.waiting_ns());
         loops.tell(|| Message::Waiting(waiting));
         self.told_waiting = tell_waiting(own, self.told_waiting, &self.table, &self.transport);
@@ -290,6 +294,8 @@ impl Worker {
             sequence: self.sequence,
             draining: self.desired != Desired::Active,
             table_version: self.table.version(),
+            hung: hung(&loops.plan, &self.board),
+            waiting: Duration::from_nanos(own),
             released: self.moves.released(),
             tls_refused: self.security.tls().map(Tls::refusals).unwrap_or_default(),
         };
@@ -298,11 +304,22 @@ impl Worker {
     }
 }
 
+/// Says why this worker is to be replaced: a component makes no progress; empty while all get on.
+fn hung(plan: &Plan, board: &Board) -> String {
+    let stalled = plan.topology.config().kill_after().and_then(|limit| board.hung(limit));
+    let Some((task, took)) = stalled else { return String::new() };
+    let name = plan.component_of(task).map_or("?", |at| &plan.topology.components()[at].name);
+    let took = format_duration(Duration::from_secs(took.as_secs()));
+    format!("component {name} (task {task}) made no progress for {took}")
+}
+
 /// Tells the other workers how long tuples wait here, and once when they no longer do.
 fn tell_waiting(own: u64, told: bool, table: &Table, transport: &Transport) -> bool {
     let own = if own < WAITING_MIN_NS { 0 } else { own };
     if own != 0 || told {
+        // Where there is no connection they would only pile up, and be waited for themselves.
         let links = table.workers().iter().filter_map(|route| transport.link(route.worker));
+        let links = links.filter(|link| link.is_connected());
         for link in links {
             let mut frame = FrameWriter::new();
             frame.waiting(own);

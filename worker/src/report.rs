@@ -1,10 +1,11 @@
 //! What a worker tells its supervisor: the board, as a wire message.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use proto::store::{Released, TaskResult};
-use proto::supervisor::{ErrorReport, Latency, LinkReport, TaskReport, WorkerReport};
+use proto::supervisor::{ErrorReport, Latency, LinkReport, TaskReport, Turned, WorkerReport};
 
 use crate::executor::counters::{Snapshot, TaskCounters};
 use crate::executor::mailbox::MAILBOX_TUPLES;
@@ -16,6 +17,10 @@ pub(crate) struct Facts {
     pub(crate) sequence: u64,
     pub(crate) draining: bool,
     pub(crate) table_version: u64,
+    /// Why this worker is to be replaced; empty while it is not.
+    pub(crate) hung: String,
+    /// How long its oldest tuple waits in queues.
+    pub(crate) waiting: Duration,
     pub(crate) released: Option<Released>,
     pub(crate) tls_refused: BTreeMap<String, u64>,
 }
@@ -75,8 +80,15 @@ pub(crate) fn report(
         rss_bytes: resident_bytes().unwrap_or(0),
         held_bytes: plan.budget.used(),
         held_bytes_limit: plan.budget.limit(),
+        turned_away: transport.turned_away().iter().map(turned).collect(),
+        hung: facts.hung.clone(),
+        waiting_ms: u64::try_from(facts.waiting.as_millis()).unwrap_or(u64::MAX),
         tls_refused: facts.tls_refused.clone(),
     }
+}
+
+fn turned((who, epoch, why, count): (&str, &str, &'static str, u64)) -> Turned {
+    Turned { who: who.to_owned(), epoch: epoch.to_owned(), why: why.to_owned(), count }
 }
 
 fn task_report(task: &TaskCounters) -> TaskReport {

@@ -10,7 +10,7 @@ use crate::error::Failure;
 use crate::output::{self, Format, age, escape, grouped, latency};
 use crate::status::{
     ClusterStatus, ComponentStatus, ErrorStatus, NimbusStatus, ResultStatus, SupervisorStatus,
-    TopologyDetail, WorkerStatus,
+    TopologyDetail, TurnedStatus, WorkerStatus,
 };
 use crate::table::{Align, table};
 
@@ -100,10 +100,14 @@ fn cluster_text(cluster: &ClusterStatus, supervisors: Vec<SupervisorStatus>) -> 
         ("LAST REPORT", Align::Right),
         ("SECURITY", Align::Left),
     ];
+    let by = |it: &SupervisorStatus| (format!("supervisor {}", it.id), it.turned_away.clone());
+    let mut turned = vec![("nimbus".to_owned(), cluster.turned_away.clone())];
+    turned.extend(supervisors.iter().map(by));
     let row = |it: SupervisorStatus| {
+        let status = if it.held_back { format!("{}, held back", it.status) } else { it.status };
         vec![
             it.id,
-            it.status,
+            status,
             it.host,
             it.address,
             it.slots.to_string(),
@@ -114,6 +118,7 @@ fn cluster_text(cluster: &ClusterStatus, supervisors: Vec<SupervisorStatus>) -> 
         ]
     };
     section(&mut text, &headings, supervisors.into_iter().map(row).collect());
+    turned_away(&mut text, turned);
     text
 }
 
@@ -235,7 +240,7 @@ fn workers(text: &mut String, workers: &[WorkerStatus]) {
     let row = |it: &WorkerStatus| {
         vec![
             it.worker.to_string(),
-            it.state.clone(),
+            if it.direct { format!("{}, on its own", it.state) } else { it.state.clone() },
             it.supervisor.clone(),
             it.pid.to_string(),
             it.address.clone(),
@@ -247,12 +252,31 @@ fn workers(text: &mut String, workers: &[WorkerStatus]) {
         ]
     };
     section(text, &headings, workers.iter().map(row).collect());
+    let by = |it: &WorkerStatus| (format!("worker {}", it.worker), it.turned_away.clone());
+    turned_away(text, workers.iter().map(by).collect());
     for worker in workers.iter().filter(|worker| !worker.last_words.is_empty()) {
         text.push_str(&format!("\n\nlast words of worker {}:", worker.worker));
         for line in worker.last_words.lines() {
             text.push_str(&format!("\n  {}", escape(line)));
         }
     }
+}
+
+/// Who was turned away by whom.
+fn turned_away(text: &mut String, turned: Vec<(String, Vec<TurnedStatus>)>) {
+    let headings = [
+        ("TURNED AWAY BY", Align::Left),
+        ("WHO", Align::Left),
+        ("EPOCH", Align::Left),
+        ("WHY", Align::Left),
+        ("TIMES", Align::Right),
+    ];
+    let rows = turned.into_iter().flat_map(|(by, all)| {
+        let row =
+            move |it: TurnedStatus| vec![by.clone(), it.who, it.epoch, it.why, grouped(it.count)];
+        all.into_iter().map(row)
+    });
+    section(text, &headings, rows.collect());
 }
 
 fn errors(text: &mut String, errors: &[ErrorStatus]) {
@@ -314,7 +338,8 @@ mod tests {
     #[test]
     fn a_topology_is_shown_with_what_is_wrong_and_nothing_of_it_acts_on_the_terminal() {
         let document = r#"{"id":"wc-1-ab","name":"wc","status":"active","generation":3,
-            "workers":[{"worker":0,"state":"backing-off","last_words":"boom\u001b[2J","restarts":7}],
+            "workers":[{"worker":0,"state":"backing-off","last_words":"boom\u001b[2J","restarts":7,
+                "turned_away":[{"who":"worker 4","epoch":"7.1","why":"retired","count":3}]}],
             "components":[{"name":"split","kind":"bolt","execute_p50_us":2.5,"complete_p99_us":null,
                 "counters":{"invalid-utf8":2}}],
             "totals":{"acked":1234567},"unknown-to-us":1,
@@ -329,6 +354,8 @@ mod tests {
             "boom\\u{1b}[2J",
             "at line 3",
             "2.5µs",
+            "TURNED AWAY BY",
+            "worker 4",
             "{\"the\":3}",
         ] {
             assert!(text.contains(part), "`{part}` is missing:\n{text}");

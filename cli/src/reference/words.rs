@@ -179,6 +179,9 @@ fn topology_reason(key: &str) -> &'static str {
         "stuck_after" => {
             "the call is shown in the status and goes on; see `message_timeout` for its tuple"
         }
+        "kill_after" => {
+            "a long call is no dead worker, one that never ends is; only on a cluster, see [failures](failures.md)"
+        }
         "worker.memory" => {
             "spouts wait from three quarters of it on; see [operating](operating.md#the-memory-of-a-worker)"
         }

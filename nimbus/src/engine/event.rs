@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use coordination::{Key, Revision, Watermark};
+use proto::nimbus::WorkerNews;
 use proto::store::{
     AssignedRecord, AssignmentRecord, LeaderRecord, NimbusRecord, RequestRecord, SupervisorRecord,
     TaskResult, TopologyRecord, TopologySpec, WorkerRecord,
@@ -57,6 +58,8 @@ pub enum Event {
     Follows,
     /// A supervisor reported.
     Report(Box<SupervisorReport>),
+    /// A worker reported by itself, because its supervisor is away.
+    News(Box<WorkerNews>),
     /// Somebody asked for a change.
     Asked {
         /// What to answer to.
@@ -96,8 +99,6 @@ pub enum Stale {
     Keep,
     /// A report to this nimbus by a supervisor that knows of a later leader.
     Leadership,
-    /// A report of an earlier incarnation of a supervisor.
-    Supervisor,
 }
 
 impl Stale {
@@ -108,7 +109,6 @@ impl Stale {
             Self::Write => "stale-leader-write",
             Self::Keep => "stale-leader-binary",
             Self::Leadership => "stale-leader-report",
-            Self::Supervisor => "stale-supervisor-report",
         }
     }
 }

@@ -5,14 +5,18 @@
 //! for lost costs a restart of its workers and never a tuple, because its old workers are fenced;
 //! one that is found lost too late costs time. So:
 //!
-//! | silent for | and peers say of its workers | verdict |
+//! | silent for | and of its workers | verdict |
 //! |---|---|---|
 //! | less than `silent` | anything | alive |
-//! | `silent` | all links to them are down | lost |
-//! | less than `alone` | nothing | silent |
-//! | `alone` | nothing | lost |
-//! | less than `away` | some link to them is up | away: its supervisor may come back and adopt them |
-//! | `away` | some link to them is up | lost |
+//! | `silent` | peers say that all links to them are down | lost |
+//! | less than `alone` | nothing is heard | silent |
+//! | `alone` | nothing is heard | lost |
+//! | less than `away` | one reports to nimbus itself, or a peer has a link to it | away: its supervisor may come back and adopt them |
+//! | `away` | the same | lost |
+//! | less than `away` | nothing, nor of anybody else: it may be this nimbus that is cut off | silent |
+//!
+//! No evidence is not evidence: a worker whose supervisor is away has until `alone` to reach nimbus,
+//! and a nimbus that hears nobody blames nobody.
 //!
 //! Nobody is lost before reports had time to arrive: not right after this nimbus became leader, and
 //! not right after it noticed that it had itself stood still.
@@ -25,7 +29,8 @@ use std::time::{Duration, Instant};
 pub struct Patience {
     /// Silence that is more than a late report.
     pub silent: Duration,
-    /// Silence after which a supervisor is lost if no peer can say anything of its workers.
+    /// Silence after which a supervisor is lost if nothing is heard of its workers: time enough for
+    /// one that lives to report by itself.
     pub alone: Duration,
     /// Silence after which it is lost though its workers live.
     pub away: Duration,
@@ -37,22 +42,24 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             silent: Duration::from_millis(1_500),
-            alone: Duration::from_secs(5),
+            alone: Duration::from_millis(2_500),
             away: Duration::from_secs(30),
             grace: Duration::from_secs(3),
         }
     }
 }
 
-/// What workers on other machines say of the workers of a supervisor.
+/// What is heard of the workers of a supervisor, from themselves and from workers elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// At least one of them is connected.
+    /// At least one of them reports by itself, or is connected to one elsewhere.
     Living,
     /// There are links to them, and all are down.
     Gone,
     /// Nobody can tell.
     Nothing,
+    /// Nobody at all is heard, here or elsewhere.
+    Deaf,
 }
 
 /// What to think of a supervisor.
@@ -88,18 +95,27 @@ pub struct Liveness {
     /// Since when silence counts.
     since: Instant,
     heard: BTreeMap<String, Instant>,
+    /// When anybody was heard of.
+    anybody: Instant,
 }
 
 impl Liveness {
     /// Starts to listen.
     #[must_use]
     pub fn new(patience: Patience, now: Instant) -> Self {
-        Self { patience, since: now, heard: BTreeMap::new() }
+        Self { patience, since: now, heard: BTreeMap::new(), anybody: now }
     }
 
     /// Starts over: whoever was silent so far is given the time to report.
     pub fn forgive(&mut self, now: Instant) {
         self.since = now;
+    }
+
+    /// Notes that somebody is heard of; false if that is after a time in which nobody was: it may
+    /// have been this nimbus that was cut off, so whoever is still silent is to be given time.
+    pub fn hears(&mut self, now: Instant) -> bool {
+        let silence = now.saturating_duration_since(std::mem::replace(&mut self.anybody, now));
+        silence < self.patience.silent
     }
 
     /// Notes that `supervisor` reported, or registered.
@@ -122,6 +138,12 @@ impl Liveness {
         now.saturating_duration_since(heard)
     }
 
+    /// Tells whether what was heard at `at` is recent.
+    #[must_use]
+    pub fn is_recent(&self, at: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(at.max(self.since)) < self.patience.silent
+    }
+
     /// Tells whether what `supervisor` reported last is recent.
     #[must_use]
     pub fn is_fresh(&self, supervisor: &str, now: Instant) -> bool {
@@ -139,6 +161,7 @@ impl Liveness {
             Evidence::Gone => (self.patience.silent, Verdict::Silent),
             Evidence::Nothing => (self.patience.alone, Verdict::Silent),
             Evidence::Living => (self.patience.away, Verdict::Away),
+            Evidence::Deaf => (self.patience.away, Verdict::Silent),
         };
         let early = now.saturating_duration_since(self.since) < self.patience.grace;
         if silence < limit || early { until_then } else { Verdict::Lost }
@@ -157,23 +180,23 @@ mod tests {
 
     #[test]
     fn a_silence_is_judged_by_what_peers_say() {
-        use Evidence::{Gone, Living, Nothing};
+        use Evidence::{Deaf, Gone, Living, Nothing};
         use Verdict::{Alive, Away, Lost, Silent};
         let clock = Clock::manual();
         let mut liveness = Liveness::new(Patience::default(), clock.now());
         clock.advance(Duration::from_secs(60));
         liveness.heard("a", clock.now());
         let table = [
-            (1_499, [Alive, Alive, Alive]),
-            (1_500, [Lost, Silent, Away]),
-            (4_999, [Lost, Silent, Away]),
-            (5_000, [Lost, Lost, Away]),
-            (29_999, [Lost, Lost, Away]),
-            (30_000, [Lost, Lost, Lost]),
+            (1_499, [Alive, Alive, Alive, Alive]),
+            (1_500, [Lost, Silent, Away, Silent]),
+            (2_499, [Lost, Silent, Away, Silent]),
+            (2_500, [Lost, Lost, Away, Silent]),
+            (29_999, [Lost, Lost, Away, Silent]),
+            (30_000, [Lost, Lost, Lost, Lost]),
         ];
         for (silence, expected) in table {
             let now = clock.now() + ms(silence);
-            let verdicts = [Gone, Nothing, Living].map(|said| liveness.judge("a", said, now));
+            let verdicts = [Gone, Nothing, Living, Deaf].map(|said| liveness.judge("a", said, now));
             assert_eq!(verdicts, expected, "after {silence} ms");
         }
     }

@@ -9,7 +9,8 @@
 //! |---|---|
 //! | `view` | what the store says |
 //! | `reports`, `counters` | what supervisors and workers report |
-//! | `liveness` | who is lost |
+//! | `evidence`, `liveness` | what is heard of a machine, and who is lost |
+//! | `flapping` | who comes and goes, and when not to move much |
 //! | `health` | whether the store answers, takes writes, and is the one that was decided on |
 //! | `copies` | which binaries this nimbus is to hold, and which topologies lack theirs |
 //! | `lifecycle` | what may happen to a topology when |
@@ -22,6 +23,8 @@ pub mod command;
 mod copies;
 pub mod counters;
 pub mod event;
+mod evidence;
+pub mod flapping;
 mod generation;
 mod health;
 pub mod lifecycle;
@@ -46,6 +49,7 @@ use proto::store::{SupervisorRecord, TopologyStatus};
 use command::{Command, Plan, Refusal, RefusalKind, Reply};
 use copies::Copies;
 use event::{Event, Now, Request, Stale, WriteFailure};
+use flapping::{Caution, Flapping};
 use health::StoreHealth;
 use liveness::{Liveness, Patience, Verdict};
 use reports::Reports;
@@ -53,9 +57,6 @@ use view::View;
 
 /// Requests that wait for the write before them.
 const WAITING_MAX: usize = 1_000;
-
-/// A time without any event, ticks among them, that means that this process stood still.
-const STANDSTILL: Duration = Duration::from_secs(1);
 
 /// How long to let the store be after it failed.
 const HOLD: Duration = Duration::from_millis(250);
@@ -71,6 +72,8 @@ pub struct Engine {
     view: View,
     reports: Reports,
     liveness: Liveness,
+    flapping: Flapping,
+    caution: Caution,
     /// Every supervisor that is registered, or was and is not lost yet.
     supervisors: BTreeMap<String, SupervisorRecord>,
     /// Revision of this nimbus's election, while it leads.
@@ -94,7 +97,8 @@ pub struct Engine {
     /// Topologies whose records the store refused: left alone until then, for the sake of others,
     /// and why.
     quarantined: BTreeMap<String, (Instant, String)>,
-    last_event: Instant,
+    /// When this engine last had something to take in.
+    last: Instant,
 }
 
 /// A write on its way, and what follows it.
@@ -131,6 +135,8 @@ impl Engine {
             view: View::default(),
             reports: Reports::default(),
             liveness: Liveness::new(patience, now.at),
+            flapping: Flapping::default(),
+            caution: Caution::new(now.at),
             supervisors: BTreeMap::new(),
             elected: None,
             store: StoreHealth::default(),
@@ -143,7 +149,7 @@ impl Engine {
             phases: BTreeMap::new(),
             unplaced: BTreeMap::new(),
             quarantined: BTreeMap::new(),
-            last_event: now.at,
+            last: now.at,
         }
     }
 
@@ -156,22 +162,12 @@ impl Engine {
     /// Takes in what happened and returns what to do, in this order.
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Command> {
         let mut commands = Vec::new();
-        self.notice_standstill(now);
+        self.note_standstill(now);
         if self.take(event, now, &mut commands) {
             self.decide(now, &mut commands);
             self.copy_binaries(now.at, &mut commands);
         }
         commands
-    }
-
-    /// Blames nobody for a silence in which this process stood still: whatever wakes it, reports that
-    /// came in the meantime may be the last that it gets to hear.
-    fn notice_standstill(&mut self, now: Now) {
-        let gap = now.at.saturating_duration_since(self.last_event);
-        self.last_event = now.at;
-        if gap > STANDSTILL {
-            self.liveness.forgive(now.at);
-        }
     }
 
     /// Takes an event in and tells whether there may be something to decide.
@@ -205,13 +201,16 @@ impl Engine {
             Event::Follows => self.follow(commands),
             Event::Report(report) => {
                 let supervisor = report.supervisor.clone();
-                if !self.is_known(&supervisor) {
+                let known = self.is_known(&supervisor);
+                if !known || self.reports.is_outdated(&report, &self.view) {
                     return false;
                 }
+                self.note_report(now);
                 let was_fresh = self.liveness.is_fresh(&supervisor, now.at);
                 self.liveness.heard(&supervisor, now.at);
                 return self.reports.take(*report, &self.view, now.at) || !was_fresh;
             }
+            Event::News(news) => return self.hear(*news, now),
             Event::Asked { ticket, request } => self.ask(ticket, request, commands),
             Event::Written { revision } => {
                 if let Some(writing) = &mut self.writing {
@@ -219,7 +218,11 @@ impl Engine {
                 }
             }
             Event::NotWritten(failure) => self.not_written(failure, now, commands),
-            Event::Tick => {}
+            Event::Tick => {
+                let up = self.supervisors.keys();
+                let up = up.filter(|id| self.liveness.is_fresh(id, now.at)).cloned().collect();
+                self.flapping.look(up, now.at);
+            }
         }
         true
     }
@@ -234,7 +237,7 @@ impl Engine {
     /// Becomes leader: whoever was silent gets time to report, and every wait starts anew.
     fn lead(&mut self, elected: Revision, now: Now) {
         self.elected = Some(elected);
-        self.liveness.forgive(now.at);
+        self.startle(now);
         for phase in self.phases.values_mut() {
             phase.since = now.at;
         }
@@ -308,8 +311,11 @@ impl Engine {
     fn look(&mut self, now: Now) {
         for (id, record) in &self.view.supervisors {
             let known = self.supervisors.insert(id.clone(), record.clone());
-            if known.is_none_or(|known| known.incarnation != record.incarnation) {
+            if known.as_ref().is_none_or(|known| known.incarnation != record.incarnation) {
                 self.liveness.heard(id, now.at);
+                if known.is_some() {
+                    self.flapping.restarted(id, now.at);
+                }
             }
         }
         let (view, old) = (&self.view, std::mem::take(&mut self.phases));
@@ -346,6 +352,7 @@ impl Engine {
                 Err(answer) => commands.push(Command::Answer { ticket, answer }),
             }
         }
+        self.give_up_lost(now);
         if let Some(decision) = self.reconcile(now) {
             self.write(decision, None, commands);
         }

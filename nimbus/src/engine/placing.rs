@@ -10,7 +10,7 @@ use super::Engine;
 use super::command::{Plan, Write};
 use super::event::Now;
 use super::generation::Draft;
-use super::liveness::{Evidence, Verdict};
+use super::liveness::Verdict;
 use super::parallelism;
 use super::reconcile::slot;
 use super::scheduler::{Offer, Piece, Placement, Problem, Slot, schedule};
@@ -34,7 +34,7 @@ impl Engine {
         let problem = self.problem(&record, &executors, respread, now);
         let answer = schedule(&problem);
         if answer.placements.is_empty() {
-            return Err(answer.explanation);
+            return Err(answer.explanation + &self.held_back(now));
         }
         let before: Vec<_> = self.view.in_force(&id).collect();
         record.generation = self.next_generation(&record);
@@ -107,12 +107,34 @@ impl Engine {
     /// Tells whether no worker can run in `slot` any more.
     pub(super) fn is_lost(&self, slot: &Slot, now: Now) -> bool {
         match self.verdict(&slot.supervisor, now) {
-            Verdict::Lost => true,
+            // One that is forgotten has nothing that could come back.
+            Verdict::Lost => {
+                let known = self.supervisors.contains_key(&slot.supervisor);
+                !known || self.caution.has_given_up(&slot.supervisor)
+            }
             Verdict::Alive => self
                 .supervisors
                 .get(&slot.supervisor)
                 .is_some_and(|supervisor| slot.slot >= supervisor.slots),
             Verdict::Silent | Verdict::Away => false,
+        }
+    }
+
+    /// Lists the supervisors that are up but get nothing new because they come and go. If no other
+    /// is up there are none: a machine that may go is better than no machine.
+    fn flapping(&self, now: Now) -> BTreeSet<&String> {
+        let up = self.supervisors.keys().filter(|id| self.verdict(id, now) == Verdict::Alive);
+        let (held, free): (BTreeSet<_>, BTreeSet<_>) =
+            up.partition(|id| self.flapping.is_held_back(id, now.at));
+        if free.is_empty() { BTreeSet::new() } else { held }
+    }
+
+    /// Says which supervisors are held back, as the end of a sentence.
+    fn held_back(&self, now: Now) -> String {
+        let held: Vec<&str> = self.flapping(now).into_iter().map(String::as_str).collect();
+        match held.as_slice() {
+            [] => String::new(),
+            held => format!("; held back for a while, since they come and go: {}", held.join(", ")),
         }
     }
 
@@ -130,9 +152,10 @@ impl Engine {
             let running = latest.report.slots.iter().filter(|slot| !slot.topology.is_empty());
             used.entry(supervisor).or_default().extend(running.map(|slot| slot.slot));
         }
+        let flapping = self.flapping(now);
         self.supervisors
             .iter()
-            .filter(|(id, _)| self.verdict(id, now) == Verdict::Alive)
+            .filter(|(id, _)| self.verdict(id, now) == Verdict::Alive && !flapping.contains(id))
             .map(|(id, record)| {
                 let used = used.get(id.as_str());
                 let is_free = |slot: &u32| used.is_none_or(|used| !used.contains(slot));
@@ -169,41 +192,5 @@ impl Engine {
             (*worker, restarts)
         };
         before.iter().map(known).collect()
-    }
-
-    /// Judges a supervisor by its silence and by what peers of its workers say.
-    #[must_use]
-    pub fn verdict(&self, supervisor: &str, now: Now) -> Verdict {
-        if self.liveness.is_fresh(supervisor, now.at) {
-            return Verdict::Alive;
-        }
-        self.liveness.judge(supervisor, self.evidence(supervisor, now), now.at)
-    }
-
-    /// Asks the workers on other machines whether they are connected to those of `supervisor`.
-    fn evidence(&self, supervisor: &str, now: Now) -> Evidence {
-        let mut evidence = Evidence::Nothing;
-        for (topology, told) in &self.reports.topologies {
-            let here: BTreeSet<u32> = self
-                .view
-                .in_force(topology)
-                .filter(|assignment| assignment.record.supervisor == supervisor)
-                .map(|assignment| assignment.record.worker)
-                .collect();
-            if here.is_empty() {
-                continue;
-            }
-            let peers = told.live.values().filter(|live| {
-                live.supervisor != supervisor && self.liveness.is_fresh(&live.supervisor, now.at)
-            });
-            let links = peers.flat_map(|live| &live.report.links);
-            for link in links.filter(|link| here.contains(&link.peer)) {
-                if link.connected {
-                    return Evidence::Living;
-                }
-                evidence = Evidence::Gone;
-            }
-        }
-        evidence
     }
 }

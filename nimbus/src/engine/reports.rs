@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
+use daemon::TurnedAway;
+use proto::nimbus::WorkerNews;
 use proto::store::TaskResult;
 use proto::supervisor::{ErrorReport, SlotReport, SupervisorReport, WorkerReport};
 
@@ -40,6 +42,8 @@ pub struct Live {
     pub at: Instant,
     /// Its supervisor.
     pub supervisor: String,
+    /// It came from the worker itself, because its supervisor is away.
+    pub direct: bool,
     /// The report, without errors and results.
     pub report: WorkerReport,
     /// The number of the newest error that was seen of it.
@@ -77,24 +81,65 @@ pub struct Reports {
     pub supervisors: BTreeMap<String, Latest>,
     /// By topology.
     pub topologies: BTreeMap<String, Told>,
+    /// Whose reports were not taken.
+    pub turned_away: TurnedAway,
 }
 
 impl Reports {
+    /// Tells whether a report comes from an older incarnation of its supervisor than is known, and
+    /// counts it then: it says nothing, not even that the supervisor lives.
+    pub fn is_outdated(&mut self, report: &SupervisorReport, view: &View) -> bool {
+        let id = &report.supervisor;
+        let heard = self.supervisors.get(id).map_or(0, |before| before.report.incarnation);
+        let stored = view.supervisors.get(id).map_or(0, |record| record.incarnation);
+        let outdated = heard.max(stored) > report.incarnation;
+        if outdated {
+            let epoch = report.incarnation.to_string();
+            self.turned_away.note(&format!("supervisor {id}"), &epoch, "retired");
+        }
+        outdated
+    }
+
+    /// Counts a worker that reported by itself and is retired.
+    pub fn turn_away(&mut self, news: &WorkerNews) {
+        let WorkerNews { topology, worker, .. } = news;
+        let epoch = news.epoch.unwrap_or_default();
+        self.note_retired(topology, *worker, (epoch.revision, epoch.restarts));
+    }
+
+    fn note_retired(&mut self, topology: &str, worker: u32, (revision, restarts): Epoch) {
+        let (who, epoch) =
+            (format!("worker {worker} of {topology}"), format!("{revision}.{restarts}"));
+        self.turned_away.note(&who, &epoch, "retired");
+    }
+
+    /// Takes in what a worker reports by itself, and tells whether there is something to react to.
+    pub fn take_news(&mut self, news: WorkerNews, view: &View, now: Instant) -> bool {
+        let slot = SlotReport {
+            topology: news.topology,
+            worker: news.worker,
+            epoch: news.epoch,
+            ..SlotReport::default()
+        };
+        let mut in_force = view.in_force(&slot.topology);
+        let held = in_force.find(|held| held.record.worker == slot.worker);
+        let Some(held) = held.filter(|_| is_assigned(&slot, view)) else { return false };
+        let told = self.topologies.entry(slot.topology.clone()).or_default();
+        told.take((&held.record.supervisor, true), &slot, news.report, now)
+    }
+
     /// Takes a report in and tells whether it shows more than new numbers: something to react to.
-    ///
-    /// A report of an older incarnation of its supervisor is ignored.
     pub fn take(&mut self, mut report: SupervisorReport, view: &View, now: Instant) -> bool {
         let before = self.supervisors.get(&report.supervisor);
-        if before.is_some_and(|before| before.report.incarnation > report.incarnation) {
-            return false;
-        }
         let mut news =
             before.is_none_or(|before| gist(&before.report.slots) != gist(&report.slots));
         for slot in &mut report.slots {
             let worker = slot.report.take();
             if is_assigned(slot, view) {
                 let told = self.topologies.entry(slot.topology.clone()).or_default();
-                news |= told.take(&report.supervisor, slot, worker, now);
+                news |= told.take((&report.supervisor, false), slot, worker, now);
+            } else if is_retired(slot, view) {
+                self.note_retired(&slot.topology, slot.worker, epoch(slot));
             }
         }
         self.supervisors.insert(report.supervisor.clone(), Latest { at: now, report });
@@ -129,7 +174,7 @@ impl Told {
     /// Takes in what a supervisor says of one slot; tells whether there is something to react to.
     fn take(
         &mut self,
-        supervisor: &str,
+        (supervisor, direct): (&str, bool),
         slot: &SlotReport,
         report: Option<WorkerReport>,
         now: Instant,
@@ -154,7 +199,7 @@ impl Told {
         }
         let error_seen = self.note(slot.worker, errors, seen);
         let supervisor = supervisor.to_owned();
-        let live = Live { epoch, at: now, supervisor, report, error_seen };
+        let live = Live { epoch, at: now, supervisor, direct, report, error_seen };
         self.live.insert(slot.worker, live);
         news
     }
@@ -196,6 +241,14 @@ fn is_assigned(slot: &SlotReport, view: &View) -> bool {
     let mut in_force = view.in_force(&slot.topology);
     in_force.any(|assignment| {
         assignment.record.worker == slot.worker && epoch_revision(assignment) == epoch(slot).0
+    })
+}
+
+/// Tells whether the store shows a newer incarnation of this worker.
+fn is_retired(slot: &SlotReport, view: &View) -> bool {
+    let mut in_force = view.in_force(&slot.topology);
+    in_force.any(|assignment| {
+        assignment.record.worker == slot.worker && epoch_revision(assignment) > epoch(slot).0
     })
 }
 

@@ -121,6 +121,12 @@ impl Engine {
         self.liveness.silence(supervisor, now.at)
     }
 
+    /// Tells whether nothing new is placed on a supervisor because it comes and goes.
+    #[must_use]
+    pub fn is_held_back(&self, supervisor: &str, now: Now) -> bool {
+        self.flapping.is_held_back(supervisor, now.at)
+    }
+
     /// Foresees what a request would lead to now, without doing it: a refusal, the answer it got
     /// before, or `None` if it is to be carried out.
     ///

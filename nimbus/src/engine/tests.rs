@@ -1,5 +1,6 @@
 //! Stories of the engine: what happens, and what it wants done.
 
+mod detection;
 mod moves;
 mod several;
 mod world;

@@ -1,9 +1,10 @@
-//! Where supervisors report: one stream each, answered report by report.
+//! Where supervisors report, and workers whose supervisor is away: one stream each, answered report
+//! by report.
 
 use daemon::Shutdown;
 use futures::stream;
-use proto::nimbus::ReportReply;
 use proto::nimbus::reports_server::Reports;
+use proto::nimbus::{ReportReply, WorkerNews, WorkerNewsReply};
 use proto::supervisor::SupervisorReport;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -21,51 +22,71 @@ pub(super) struct Service {
 #[tonic::async_trait]
 impl Reports for Service {
     type ReportStream = BoxStream<ReportReply>;
+    type ReportWorkerStream = BoxStream<WorkerNewsReply>;
 
     async fn report(
         &self,
         request: Request<Streaming<SupervisorReport>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
-        if !self.handle.role().leading {
-            return Err(not_leader(&self.handle));
-        }
-        let conversation = Conversation {
-            reports: request.into_inner(),
-            handle: self.handle.clone(),
-            shutdown: self.shutdown.clone(),
-        };
-        let replies = stream::try_unfold(conversation, |mut conversation| async move {
-            let reply = conversation.next().await?;
-            Ok(reply.map(|reply| (reply, conversation)))
+        let replies = stream::try_unfold(self.converse(request)?, |mut conversation| async move {
+            let Some(report) = conversation.next().await? else { return Ok(None) };
+            let term = conversation.handle.role().term;
+            if report.leader_term > term {
+                // It knows of a later election than this nimbus has heard of.
+                conversation.handle.tell(Event::Refused(Stale::Leadership)).await;
+                return Err(not_leader(&conversation.handle));
+            }
+            let sequence = report.sequence;
+            conversation.handle.report(report).await.map_err(refused)?;
+            Ok(Some((ReportReply { sequence, term }, conversation)))
+        });
+        Ok(Response::new(Box::pin(replies)))
+    }
+
+    async fn report_worker(
+        &self,
+        request: Request<Streaming<WorkerNews>>,
+    ) -> Result<Response<Self::ReportWorkerStream>, Status> {
+        let replies = stream::try_unfold(self.converse(request)?, |mut conversation| async move {
+            let Some(news) = conversation.next().await? else { return Ok(None) };
+            if news.cluster != conversation.handle.cluster() {
+                return Err(Status::invalid_argument("this is another cluster"));
+            }
+            let sequence = news.report.as_ref().map_or(0, |report| report.sequence);
+            let retired = conversation.handle.news(news).await.map_err(refused)?;
+            Ok(Some((WorkerNewsReply { sequence, retired }, conversation)))
         });
         Ok(Response::new(Box::pin(replies)))
     }
 }
 
-struct Conversation {
-    reports: Streaming<SupervisorReport>,
+impl Service {
+    fn converse<R>(&self, request: Request<Streaming<R>>) -> Result<Conversation<R>, Status> {
+        if !self.handle.role().leading {
+            return Err(not_leader(&self.handle));
+        }
+        Ok(Conversation {
+            reports: request.into_inner(),
+            handle: self.handle.clone(),
+            shutdown: self.shutdown.clone(),
+        })
+    }
+}
+
+struct Conversation<R> {
+    reports: Streaming<R>,
     handle: Handle,
     shutdown: Shutdown,
 }
 
-impl Conversation {
+impl<R> Conversation<R> {
     /// Takes the next report in; ends the stream when there is no more, or another nimbus leads.
-    async fn next(&mut self) -> Result<Option<ReportReply>, Status> {
-        let report = tokio::select! {
-            report = self.reports.message() => report?,
-            () = self.handle.not_leading() => return Err(not_leader(&self.handle)),
-            () = self.shutdown.asked() => None,
-        };
-        let Some(report) = report else { return Ok(None) };
-        let term = self.handle.role().term;
-        if report.leader_term > term {
-            // It knows of a later election than this nimbus has heard of.
-            self.handle.tell(Event::Refused(Stale::Leadership)).await;
-            return Err(not_leader(&self.handle));
+    async fn next(&mut self) -> Result<Option<R>, Status> {
+        tokio::select! {
+            report = self.reports.message() => report,
+            () = self.handle.not_leading() => Err(not_leader(&self.handle)),
+            () = self.shutdown.asked() => Ok(None),
         }
-        let sequence = report.sequence;
-        self.handle.report(report).await.map_err(refused)?;
-        Ok(Some(ReportReply { sequence, term }))
     }
 }
 

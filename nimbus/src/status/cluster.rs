@@ -6,6 +6,7 @@ use daemon::listen::Security;
 use daemon::tls::Tls;
 use serde::Serialize;
 
+use super::turned::{self, Turned};
 use crate::engine::Engine;
 use crate::engine::event::Now;
 use crate::engine::liveness::Verdict;
@@ -35,6 +36,8 @@ pub struct Cluster {
     pub nimbuses: Vec<Nimbus>,
     /// What was refused because who sent it was out of date, by kind.
     pub refused: BTreeMap<String, u64>,
+    /// Whose reports this nimbus did not take, since it leads.
+    pub turned_away: Vec<Turned>,
     /// How the nimbus that says so listens: `loopback`, `tls` or `insecure`.
     pub security: &'static str,
     /// Connections of that nimbus that one end refused, by reason.
@@ -111,6 +114,7 @@ pub fn cluster(engine: &Engine, (name, security): (&str, &Security), now: Now) -
         store: engine.store_problem().unwrap_or_else(|| "ok".to_owned()),
         nimbuses: nimbuses(engine),
         refused: engine.refused(),
+        turned_away: turned::by_nimbus(engine),
         security: security.name(),
         tls_refused: security.tls().map(Tls::refusals).unwrap_or_default(),
         tls_problem: security.tls().and_then(Tls::problem).unwrap_or_default(),

@@ -12,10 +12,13 @@ use serde::Serialize;
 
 use crate::engine::Engine;
 use crate::engine::event::Now;
-use crate::engine::{lifecycle, parallelism, view};
+use crate::engine::parallelism;
 
 pub use super::cluster::{Cluster, Leader, Nimbus, Standby, cluster};
 pub use super::topology::{Input, Output, TaskError, TaskValue, topology};
+use super::topology::{reason, status_word};
+pub use super::turned::Turned;
+use super::turned::reported;
 
 /// Reasons of refused connections that are shown of a supervisor.
 const REFUSAL_REASONS_MAX: usize = 16;
@@ -40,6 +43,10 @@ pub struct Supervisor {
     pub version: String,
     /// How long it has been up.
     pub up_ms: u64,
+    /// It comes and goes: nothing new is placed there for a while.
+    pub held_back: bool,
+    /// Whom it turned away since it started.
+    pub turned_away: Vec<Turned>,
     /// How long ago it reported; `null` if it has not reported to this nimbus yet.
     pub last_report_ms: Option<u64>,
     /// How it and its workers listen: `loopback`, `tls` or `insecure`; empty until it reports.
@@ -158,6 +165,12 @@ pub struct Worker {
     pub held_bytes: u64,
     /// How much of that it may hold: the setting `worker.memory`.
     pub held_bytes_limit: u64,
+    /// How long the oldest tuple waits in its mailboxes, outboxes and links.
+    pub waiting_ms: u64,
+    /// It reports to nimbus itself: its supervisor is away.
+    pub direct: bool,
+    /// Whom it turned away since it started.
+    pub turned_away: Vec<Turned>,
     /// The indices of its executors.
     pub executors: Vec<u32>,
 }
@@ -218,14 +231,6 @@ pub struct Totals {
     pub pending: u64,
 }
 
-/// What the status of a topology is called.
-pub(super) fn status_word(engine: &Engine, record: &TopologyRecord) -> &'static str {
-    match engine.quarantine(record) {
-        Some(_) => "quarantined",
-        None => lifecycle::word(view::status(record)),
-    }
-}
-
 /// Describes every supervisor.
 #[must_use]
 pub fn supervisors(engine: &Engine, now: Now) -> Vec<Supervisor> {
@@ -254,6 +259,8 @@ pub fn supervisors(engine: &Engine, now: Now) -> Vec<Supervisor> {
             slots_used: here.count(),
             version: record.version.clone(),
             up_ms: now.wall_ms.saturating_sub(record.started_ms),
+            held_back: engine.is_held_back(id, now),
+            turned_away: latest.map_or_else(Vec::new, |it| reported(&it.report.turned_away)),
             last_report_ms: latest.map(|latest| {
                 let silence = now.at.saturating_duration_since(latest.at).as_millis();
                 u64::try_from(silence).unwrap_or(u64::MAX)
@@ -291,27 +298,6 @@ pub fn topologies(engine: &Engine, now: Now) -> Vec<Summary> {
         }
     };
     engine.view().topologies.values().map(|topology| summary(&topology.record)).collect()
-}
-
-/// Says why a topology is as it is: first why it has no workers, if it has none; then what it waits for
-/// to move; then which of them keeps ending.
-pub(super) fn reason(engine: &Engine, record: &TopologyRecord) -> String {
-    if let Some(why) = engine.quarantine(record) {
-        return why;
-    }
-    if let Some(why) = engine.unplaced(&record.id) {
-        return why.to_owned();
-    }
-    if let Some(why) = engine.moving(&record.id) {
-        return why;
-    }
-    let ending = engine.view().in_force(&record.id).find_map(|held| {
-        let (supervisor, worker) = (&held.record.supervisor, held.record.worker);
-        let slot = engine.reports().slot(supervisor, &record.id, worker)?;
-        (slot.state == "backing-off")
-            .then(|| format!("worker {worker} keeps ending: {}", slot.last_exit))
-    });
-    ending.unwrap_or_else(|| record.reason.clone())
 }
 
 pub(super) fn uptime_ms(record: &TopologyRecord, now: Now) -> u64 {

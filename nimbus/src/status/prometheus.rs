@@ -40,7 +40,12 @@ pub(super) fn page(engine: &Engine, cluster: (&str, &Security), now: Now) -> Str
         .iter()
         .filter_map(|summary| model::topology(engine, &summary.name, now).ok())
         .collect();
-    page.supervisors(&model::supervisors(engine, now));
+    let supervisors = model::supervisors(engine, now);
+    page.supervisors(&supervisors);
+    let held_back = supervisors.iter().filter(|it| it.held_back).count();
+    let help = "Supervisors that come and go, and get nothing new for a while.";
+    page.gauge("squall_supervisors_held_back", help, alone(held_back));
+    page.turned_away(&cluster, &supervisors, &topologies);
     page.topologies(&topologies);
     page.components(&topologies);
     page.text
@@ -124,6 +129,33 @@ impl Page {
             "How much may wait in the worker.",
             workers().map(|(labels, worker)| (labels, worker.held_bytes_limit)),
         );
+    }
+
+    /// Whoever turned somebody away, in one family: it should stand still.
+    fn turned_away(
+        &mut self,
+        cluster: &model::Cluster,
+        supervisors: &[Supervisor],
+        topologies: &[Topology],
+    ) {
+        let mut samples = Vec::new();
+        let mut add = |by: &str, topology: &str, turned: &[model::Turned]| {
+            for it in turned {
+                let names = [("by", by), ("topology", topology), ("who", &it.who)];
+                samples.push((with(&labels(names), "reason", &it.why), it.count));
+            }
+        };
+        add("nimbus", "", &cluster.turned_away);
+        for supervisor in supervisors {
+            add(&format!("supervisor {}", supervisor.id), "", &supervisor.turned_away);
+        }
+        for (topology, worker) in
+            topologies.iter().flat_map(|it| it.workers.iter().map(move |worker| (it, worker)))
+        {
+            let by = format!("worker {}", worker.worker);
+            add(&by, &topology.name, &worker.turned_away);
+        }
+        self.counter("squall_turned_away_total", "Peers and reports not let in.", samples);
     }
 
     fn components(&mut self, topologies: &[Topology]) {

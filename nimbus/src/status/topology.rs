@@ -7,13 +7,14 @@ use proto::supervisor::TaskReport;
 use serde::Serialize;
 
 use super::cluster::standby;
-use super::model::{Component, Topology, Totals, Worker, reason, status_word, uptime_ms};
+use super::model::{Component, Topology, Totals, Worker, uptime_ms};
+use super::turned::reported;
 use crate::engine::Engine;
 use crate::engine::command::Refusal;
 use crate::engine::event::Now;
 use crate::engine::reports::Told;
-use crate::engine::view::{Versioned, epoch_revision};
-use crate::engine::{counters, parallelism};
+use crate::engine::view::{self, Versioned, epoch_revision};
+use crate::engine::{counters, lifecycle, parallelism};
 
 /// A stream that a component reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -104,6 +105,35 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
     })
 }
 
+/// What the status of a topology is called.
+pub(super) fn status_word(engine: &Engine, record: &TopologyRecord) -> &'static str {
+    match engine.quarantine(record) {
+        Some(_) => "quarantined",
+        None => lifecycle::word(view::status(record)),
+    }
+}
+
+/// Says why a topology is as it is: first why it has no workers, if it has none; then what it waits for
+/// to move; then which of them keeps ending.
+pub(super) fn reason(engine: &Engine, record: &TopologyRecord) -> String {
+    if let Some(why) = engine.quarantine(record) {
+        return why;
+    }
+    if let Some(why) = engine.unplaced(&record.id) {
+        return why.to_owned();
+    }
+    if let Some(why) = engine.moving(&record.id) {
+        return why;
+    }
+    let ending = engine.view().in_force(&record.id).find_map(|held| {
+        let (supervisor, worker) = (&held.record.supervisor, held.record.worker);
+        let slot = engine.reports().slot(supervisor, &record.id, worker)?;
+        (slot.state == "backing-off")
+            .then(|| format!("worker {worker} keeps ending: {}", slot.last_exit))
+    });
+    ending.unwrap_or_else(|| record.reason.clone())
+}
+
 fn worker(engine: &Engine, held: &Versioned<AssignmentRecord>) -> Worker {
     let AssignmentRecord { topology, worker, supervisor, slot, .. } = &held.record;
     let told = engine.reports().slot(supervisor, topology, *worker).cloned();
@@ -134,6 +164,9 @@ fn worker(engine: &Engine, held: &Versioned<AssignmentRecord>) -> Worker {
         rss_bytes: live.map_or(0, |live| live.report.rss_bytes),
         held_bytes: live.map_or(0, |live| live.report.held_bytes),
         held_bytes_limit: live.map_or(0, |live| live.report.held_bytes_limit),
+        waiting_ms: live.map_or(0, |live| live.report.waiting_ms),
+        direct: live.is_some_and(|live| live.direct),
+        turned_away: live.map_or_else(Vec::new, |live| reported(&live.report.turned_away)),
         executors: held.record.executors.iter().map(|executor| executor.index).collect(),
     }
 }

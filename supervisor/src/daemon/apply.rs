@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::{Daemon, Incarnation, Message};
 use crate::engine::{Command, Epoch, Event, Exit, Instructions, Placement, Signal, SlotEvent};
 use crate::launcher::{self, Launched};
+use crate::process::Process;
 use crate::{log_file, process};
 
 /// What a worker started may still write while its folder is removed.
@@ -43,6 +44,7 @@ impl Daemon {
                     }
                 }
                 Command::Signal { slot, pid, signal } => self.signal(slot, pid, signal),
+                Command::Look { slot, pid } => self.look(slot, pid),
                 Command::Clean { slot, topology, worker, epoch } => {
                     self.clean(slot, topology, (worker, epoch));
                 }
@@ -125,6 +127,14 @@ impl Daemon {
             tracing::info!(slot, pid, %signal, "signalling a worker");
             process.signal(signal);
         }
+    }
+
+    /// Asks the system whether a silent process is stopped.
+    fn look(&mut self, slot: u32, pid: u32) {
+        let process = self.incarnations.get(&slot).and_then(|incarnation| incarnation.process);
+        let process = process.filter(|process| process.pid == pid);
+        let stopped = process.is_some_and(Process::is_stopped);
+        self.decide(Event::Slot(slot, SlotEvent::Looked { stopped }));
     }
 
     fn clean(&mut self, slot: u32, topology: String, (worker, epoch): (u32, Epoch)) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use daemon::tls::Tls;
-use proto::supervisor::{SlotReport, SupervisorReport, WorkerReport};
+use proto::supervisor::{SlotReport, SupervisorReport, Turned, WorkerReport};
 
 use super::Daemon;
 use crate::engine::{Slot, State};
@@ -18,12 +18,14 @@ impl Daemon {
     /// Puts the newest report where the reporter finds it.
     pub(crate) fn report(&mut self) {
         self.sequence += 1;
+        let binaries = self.launcher.binaries.turned_away();
         let tls = self.launcher.config.security.tls();
         let report = SupervisorReport {
             supervisor: self.launcher.data.id.clone(),
             incarnation: self.launcher.data.incarnation,
             slots: self.engine.slots().map(|slot| self.slot_report(slot)).collect(),
             sequence: self.sequence,
+            turned_away: self.turned_away.iter().chain(binaries.iter()).map(turned).collect(),
             leader_term: 0,
             refused: self.refused(),
             security: self.launcher.config.security.name().to_owned(),
@@ -81,6 +83,10 @@ impl Daemon {
                 .and_then(|incarnation| incarnation.report.clone()),
         }
     }
+}
+
+fn turned((who, epoch, why, count): (&str, &str, &'static str, u64)) -> Turned {
+    Turned { who: who.to_owned(), epoch: epoch.to_owned(), why: why.to_owned(), count }
 }
 
 /// Replaces the newest report of a worker, keeping errors and results that only an earlier one

@@ -92,6 +92,13 @@ pub enum Command {
         /// Which.
         signal: Signal,
     },
+    /// Ask the system whether the process is stopped; answered by `Looked`.
+    Look {
+        /// In this slot.
+        slot: u32,
+        /// The process.
+        pid: u32,
+    },
     /// Remove the worker's folder; answered by `Cleaned`.
     Clean {
         /// For this slot.

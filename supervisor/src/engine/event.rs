@@ -99,6 +99,13 @@ pub enum SlotEvent {
         /// As at the hello.
         released: Option<Released>,
     },
+    /// The system was asked about the process, as `Command::Look` wants it.
+    Looked {
+        /// It was stopped by a signal and does nothing.
+        stopped: bool,
+    },
+    /// The worker reported that it is to be replaced, and why: a component makes no progress.
+    Hung(String),
     /// The process is gone, or could not be started.
     Exited {
         /// Of this incarnation.

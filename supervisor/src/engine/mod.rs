@@ -28,8 +28,9 @@ pub use slot::Slot;
 pub use state::{Stage, State, Timings};
 pub use table::Routes;
 
-/// A gap between two ticks that only a stopped supervisor can explain.
-const STOOD_STILL: Duration = Duration::from_secs(1);
+/// A gap between two ticks that only a stopped supervisor, or a machine out of breath, can explain:
+/// they come each 250 ms.
+const STOOD_STILL: Duration = Duration::from_millis(600);
 
 /// The slots of one supervisor, and all it knows.
 ///
@@ -245,6 +246,12 @@ impl Engine {
     #[must_use]
     pub fn leader(&self) -> Option<&Stamped<LeaderRecord>> {
         self.view.leader()
+    }
+
+    /// Returns where the nimbuses are, the leading one first.
+    #[must_use]
+    pub fn nimbuses(&self) -> Vec<String> {
+        self.view.nimbuses()
     }
 
     /// Returns where to fetch a binary: the nimbuses that have it, the leader last.

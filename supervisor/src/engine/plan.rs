@@ -167,6 +167,19 @@ impl View {
         self.leader.as_ref()
     }
 
+    /// Returns where the nimbuses are, the leading one first.
+    #[must_use]
+    pub fn nimbuses(&self) -> Vec<String> {
+        let leader = self.leader.iter().map(|leader| &leader.record.address);
+        let mut addresses: Vec<String> = leader.cloned().collect();
+        for record in self.nimbuses.values() {
+            if !addresses.contains(&record.address) {
+                addresses.push(record.address.clone());
+            }
+        }
+        addresses
+    }
+
     /// Returns what the spouts of a topology may do, if the topology is known.
     #[must_use]
     pub fn desired_state(&self, topology: &str) -> Option<DesiredState> {

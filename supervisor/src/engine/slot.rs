@@ -13,6 +13,7 @@
 
 mod ending;
 mod facts;
+mod hanging;
 
 use std::time::{Duration, Instant};
 
@@ -58,9 +59,11 @@ pub struct Slot {
     /// told yet what to run.
     released: Option<Released>,
     warned: bool,
+    /// When the system was last asked about a silent process.
+    looked: Option<Instant>,
     shutdown: bool,
     /// Why the supervisor killed the process.
-    killed_because: Option<&'static str>,
+    killed_because: Option<String>,
     address: String,
     started_ms: u64,
     last_exit: Exit,
@@ -85,6 +88,7 @@ impl Slot {
             heard: None,
             released: None,
             warned: false,
+            looked: None,
             shutdown: false,
             killed_because: None,
             address: String::new(),
@@ -129,10 +133,13 @@ impl Slot {
                 Vec::new()
             }
             SlotEvent::Heard { drained, released } => self.heard(drained, released, now),
+            SlotEvent::Looked { stopped } => self.looked(stopped, now),
+            SlotEvent::Hung(why) => self.hung(why),
             SlotEvent::Exited { epoch, exit } => self.exited(epoch, exit, now),
             SlotEvent::Cleaned => self.cleaned(),
             SlotEvent::StoodStill(so_long) => {
                 self.heard = self.heard.map(|heard| (heard + so_long).min(now));
+                self.looked = None;
                 Vec::new()
             }
             SlotEvent::Tick => self.tick(now),
@@ -241,8 +248,7 @@ impl Slot {
     ) -> Vec<Command> {
         self.attached = true;
         self.released = Some(released.unwrap_or_else(|| self.released()));
-        self.heard = Some(now);
-        self.warned = false;
+        self.heard_of(now);
         if self.process == Process::Launching {
             self.process = Process::Alive(pid);
         }
@@ -256,8 +262,7 @@ impl Slot {
     }
 
     fn heard(&mut self, drained: bool, released: Option<Released>, now: Instant) -> Vec<Command> {
-        self.heard = Some(now);
-        self.warned = false;
+        self.heard_of(now);
         let is_news = released.is_some() && released != self.released;
         if is_news {
             self.released = released;
@@ -267,6 +272,10 @@ impl Slot {
             State::Running { .. } if is_news => self.announce().into_iter().collect(),
             _ => Vec::new(),
         }
+    }
+
+    fn heard_of(&mut self, now: Instant) {
+        (self.heard, self.warned, self.looked) = (Some(now), false, None);
     }
 
     fn exited(&mut self, epoch: Epoch, mut exit: Exit, now: Instant) -> Vec<Command> {
@@ -288,9 +297,8 @@ impl Slot {
     fn process_gone(&mut self, exit: Exit) {
         self.process = Process::None;
         self.attached = false;
-        self.heard = None;
+        (self.heard, self.warned, self.looked) = (None, false, None);
         self.released = None;
-        self.warned = false;
         self.address.clear();
         self.last_exit = exit;
     }
@@ -322,7 +330,7 @@ impl Slot {
             State::Empty => Vec::new(),
             State::Fetching { .. } | State::BackingOff { .. } => self.fetch(),
             State::Starting { .. } => {
-                self.killed_because = Some("did not say hello");
+                self.killed_because = Some("did not say hello".to_owned());
                 self.state = State::Starting { until: now + KILL_AGAIN };
                 self.signal(Signal::Kill).into_iter().collect()
             }
@@ -331,18 +339,6 @@ impl Slot {
             State::Stopping { stage: Stage::Asked, .. } => self.terminate(now),
             State::Stopping { .. } => self.kill(now),
         }
-    }
-
-    /// The worker's control thread reports even when its components are stuck: a worker that says
-    /// nothing is stopped or hung.
-    fn silent(&mut self, now: Instant) -> Vec<Command> {
-        if !std::mem::replace(&mut self.warned, true) {
-            let text = "said nothing for a while".to_owned();
-            return vec![Command::Warn { slot: self.number, text }];
-        }
-        self.killed_because = Some("said nothing for too long");
-        self.heard = Some(now);
-        self.signal(Signal::Kill).into_iter().collect()
     }
 
     fn announce(&self) -> Option<Command> {

@@ -9,7 +9,11 @@ pub struct Timings {
     pub hello: Duration,
     /// Without a report: worth a warning.
     pub quiet: Duration,
-    /// Without a report: hung or stopped, killed.
+    /// Without a report, and the system says that the process is stopped: killed.
+    pub stopped: Duration,
+    /// Between two looks at a process that does not report.
+    pub look: Duration,
+    /// Without a report, whatever the system says: killed.
     pub silent: Duration,
     /// For the trees to end when the supervisor stops.
     pub drain: Duration,
@@ -34,7 +38,9 @@ impl Default for Timings {
     fn default() -> Self {
         Self {
             hello: Duration::from_secs(30),
-            quiet: Duration::from_secs(2),
+            quiet: Duration::from_secs(1),
+            stopped: Duration::from_millis(1_500),
+            look: Duration::from_millis(250),
             silent: Duration::from_secs(10),
             drain: Duration::from_secs(5),
             ask: Duration::from_secs(1),

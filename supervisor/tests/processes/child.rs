@@ -95,6 +95,7 @@ async fn converse(address: &str) -> Option<String> {
                     report.drained = state == i32::from(desired_state::State::Draining);
                 }
                 to_worker::Kind::Stop(stop) => return Some(stop.reason),
+                to_worker::Kind::Nimbuses(_) | to_worker::Kind::Beat(_) => {}
             },
             _ = beat.tick() => {
                 report.sequence += 1;

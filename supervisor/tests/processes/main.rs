@@ -218,6 +218,9 @@ async fn a_binary_that_is_not_what_was_submitted_never_runs() {
     machine.assign(1, 0).await;
     let slot = machine.reported(|slot| slot.last_exit.contains("SHA-256")).await;
     assert_eq!((slot.state.as_str(), slot.pid), ("fetching", 0), "{slot:?}");
+    let turned = machine.nimbus.reports.borrow().turned_away.clone();
+    let binary = turned.iter().find(|it| it.why == "digest");
+    assert!(binary.is_some_and(|it| it.who.starts_with("binary ")), "it is counted: {turned:?}");
     supervisor.stop().await;
 }
 

@@ -9,7 +9,9 @@ use daemon::Shutdown;
 use futures::Stream;
 use proto::nimbus::binaries_server::{Binaries, BinariesServer};
 use proto::nimbus::reports_server::{Reports, ReportsServer};
-use proto::nimbus::{BinaryChunk, FetchRequest, KeepReply, KeepRequest, ReportReply};
+use proto::nimbus::{
+    BinaryChunk, FetchRequest, KeepReply, KeepRequest, ReportReply, WorkerNews, WorkerNewsReply,
+};
 use proto::supervisor::SupervisorReport;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -125,5 +127,14 @@ impl Reports for Service {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(replies))))
+    }
+
+    type ReportWorkerStream = Answers<WorkerNewsReply>;
+
+    async fn report_worker(
+        &self,
+        _: Request<Streaming<WorkerNews>>,
+    ) -> Result<Response<Self::ReportWorkerStream>, Status> {
+        Err(Status::unavailable("the workers of these tests have no word for nimbus"))
     }
 }

@@ -259,6 +259,8 @@ impl Nimbus {
                     }
                 }
                 Command::RemoveBinary { .. } => env.count("binaries freed"),
+                // Each nimbus has every binary.
+                Command::FetchBinary { .. } => {}
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use proto::store::Released;
 use proto::supervisor::desired_state::State as DesiredState;
 use proto::supervisor::{LinkReport, RoutingTable, TaskReport, WorkerReport};
 use supervisor::engine::{Epoch, Instructions, Placement};
@@ -94,6 +95,12 @@ impl Process {
         others.map(link).collect()
     }
 
+    /// What it has let go of: it never takes long to do so.
+    pub(super) fn released(&self) -> Option<Released> {
+        let table = self.table.as_ref()?;
+        Some(Released { generation: table.generation, holding: Vec::new() })
+    }
+
     /// What it reports now.
     pub(super) fn report(&self, env: &Env) -> WorkerReport {
         let idle = env.now >= self.idle_from;
@@ -103,6 +110,7 @@ impl Process {
             drained: idle && self.state == Some(DesiredState::Draining),
             links: self.links(env),
             table_version: self.table.as_ref().map_or(0, |table| table.version),
+            released: self.released(),
             ..WorkerReport::default()
         }
     }

@@ -17,6 +17,7 @@ impl Supervisor {
             incarnation: self.life.number,
             slots: self.engine.slots().map(|slot| self.slot_report(slot)).collect(),
             sequence: self.sequence,
+            ..SupervisorReport::default()
         };
         let (from, to) = (self.life.node, Node::Nimbus(leader));
         match env.travel(from, to) {

@@ -142,7 +142,7 @@ impl Supervisor {
     pub(super) fn decide(&mut self, event: Event, env: &mut Env) {
         let commands = self.engine.handle(event, env.instant());
         if let Some(leader) = self.engine.leader() {
-            let of = |at: &usize| leader.address == format!("{:?}", Node::Nimbus(*at));
+            let of = |at: &usize| leader.record.address == format!("{:?}", Node::Nimbus(*at));
             let leader = (0..env.plan.nimbuses).find(of);
             if leader != self.leader {
                 (self.leader, self.stream) = (leader, env.now);
@@ -165,7 +165,7 @@ impl Supervisor {
                 env.soon(100 * MS, Due::Later { to, command: Box::new(command) });
             }
             Command::Launch { slot, placement, epoch } => self.launch(slot, *placement, epoch, env),
-            Command::Announce { topology, worker, epoch, address, pid } => {
+            Command::Announce { topology, worker, epoch, address, pid, released } => {
                 let wish = WorkerRecord {
                     topology: topology.clone(),
                     worker,
@@ -174,6 +174,7 @@ impl Supervisor {
                     pid,
                     started_ms: env.now / MS,
                     supervisor: format!("m{}", self.machine),
+                    released: Some(released),
                 };
                 self.registrar.wish((topology, worker), Some(wish), self.life, env);
             }
@@ -191,7 +192,8 @@ impl Supervisor {
                 self.tell(slot, env);
             }
             Command::Signal { slot, pid, signal } => self.signal(slot, pid, signal, env),
-            Command::Warn { .. } | Command::Report => {}
+            // A process that hangs here is not stopped by a signal.
+            Command::Look { .. } | Command::Warn { .. } | Command::Report => {}
         }
     }
 
@@ -297,9 +299,9 @@ impl Supervisor {
         match said {
             Said::Report if env.processes[process].attached == Some(self.life.number) => {
                 let report = env.processes[process].report(env);
-                let drained = report.drained;
+                let (drained, released) = (report.drained, report.released.clone());
                 let before = incarnation.report.replace(report);
-                self.on(slot, SlotEvent::Heard { drained }, env);
+                self.on(slot, SlotEvent::Heard { drained, released }, env);
                 if drained && !before.is_some_and(|before| before.drained) {
                     self.report(env);
                 }
@@ -308,7 +310,9 @@ impl Supervisor {
                 incarnation.process = Some(process);
                 env.processes[process].attached = Some(self.life.number);
                 let address = format!("m{}:{process}", self.machine);
-                self.on(slot, SlotEvent::Attached { pid: pid(process), address }, env);
+                let released = env.processes[process].released();
+                let attached = SlotEvent::Attached { pid: pid(process), address, released };
+                self.on(slot, attached, env);
                 self.tell(slot, env);
             }
         }

@@ -236,7 +236,7 @@ impl Witness {
         let place = |it: &AssignmentRecord| (it.supervisor.clone(), it.slot);
         let same = |it: &&Assigned| it.0.worker == record.worker;
         if let Some(before) = old.iter().find(same) {
-            let stays = place(&before.0) == place(record) && before.0.executors == record.executors;
+            let stays = place(&before.0) == place(record);
             let was = epoch_of(before);
             let fits = if stays { epoch == was } else { epoch > was };
             assert!(fits, "I4: w{} of {id} has epoch {epoch} after {was}", record.worker);

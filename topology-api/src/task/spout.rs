@@ -1,5 +1,7 @@
 //! The task of a spout: its message ids are kept here, by the slot of their tree.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::vec::IntoIter;
 
 use super::{Factory, Filed, SpoutTask, Task};
@@ -16,12 +18,15 @@ pub(crate) struct SpoutDriver<S: Spout> {
     filed: Filed<S::Id>,
     /// Message ids whose trees have ended and that are still to be acked.
     done: IntoIter<S::Id>,
+    /// How often `next` was called, for other threads to see.
+    progress: Arc<AtomicU32>,
 }
 
 impl<S: Spout> SpoutDriver<S> {
     pub(crate) fn new(factory: Factory<S>, side: &[MakeLane]) -> Self {
         let out = SpoutOutput::new(side);
-        Self { spout: None, factory, out, filed: Filed::new(), done: Vec::new().into_iter() }
+        let (done, progress) = (Vec::new().into_iter(), Arc::default());
+        Self { spout: None, factory, out, filed: Filed::new(), done, progress }
     }
 }
 
@@ -51,6 +56,10 @@ impl<S: Spout> Task for SpoutDriver<S> {
     fn take_several(&mut self) -> Vec<Vec<u32>> {
         Vec::new()
     }
+
+    fn progress(&self) -> Option<Arc<AtomicU32>> {
+        Some(Arc::clone(&self.progress))
+    }
 }
 
 impl<S: Spout> SpoutTask for SpoutDriver<S> {
@@ -60,6 +69,8 @@ impl<S: Spout> SpoutTask for SpoutDriver<S> {
         loop {
             let before = self.out.count();
             let next = spout.next(&mut self.out)?;
+            let calls = self.progress.load(Relaxed);
+            self.progress.store(calls.wrapping_add(1), Relaxed);
             // Without anything emitted the loop must not keep the executor for itself.
             let goes_on = self.out.count() < room && self.out.count() > before;
             if next != Next::Emitted || !goes_on || self.out.output.call_weight() >= ENOUGH_BYTES {

@@ -362,10 +362,11 @@ impl BoltExecutor {
         retry.into_iter().chain(tick).chain(self.due).min()
     }
 
-    /// Since when the oldest tuple waits that it has not begun with.
+    /// Since when the oldest tuple waits that it has not begun with, or that has no room ahead.
     pub fn oldest(&self, exits: &Exits) -> Option<Instant> {
         let in_hand = self.in_hand.as_ref().map(|hand| hand.since);
-        in_hand.into_iter().chain(exits.mailboxes[self.place].oldest()).min()
+        let queued = [exits.mailboxes[self.place].oldest(), self.outbox.oldest()];
+        in_hand.into_iter().chain(queued.into_iter().flatten()).min()
     }
 
     /// Tells whether it is in the middle of something that the next turn can go on with.

@@ -3,8 +3,9 @@
 //! A component that never comes back stops its loop, and with it everything that could say so. So
 //! each loop notes the call it is in, and another thread looks for one that takes too long.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use topology_api::runtime::Watch;
@@ -14,6 +15,9 @@ use crate::executor::task_state::guarded;
 
 /// How long a group of calls should take at most: other executors of the loop wait for its end.
 pub const GROUP: Duration = Duration::from_millis(5);
+
+/// Whoever has not looked at the calls for so long stood still itself.
+const LOOKS: Duration = Duration::from_secs(1);
 
 /// The call that a loop is in.
 #[derive(Debug)]
@@ -25,14 +29,28 @@ pub struct CallWatch {
     since: AtomicU64,
     /// The call that was told of last, by when it began.
     told: AtomicU64,
+    /// What whoever looks saw last.
+    seen: Mutex<Seen>,
+}
+
+/// What was seen of a loop's calls.
+#[derive(Debug)]
+struct Seen {
+    /// When somebody looked.
+    looked: Instant,
+    /// The call, by when it began, and its progress.
+    got_on: (u64, u32),
+    /// When that was seen to change.
+    at: Instant,
 }
 
 impl CallWatch {
     /// Watches a loop; `epoch` is some time before its first call.
     #[must_use]
     pub fn new(epoch: Instant) -> Arc<Self> {
-        let none = AtomicU64::new(u64::MAX);
-        Arc::new(Self { epoch, task: AtomicU32::new(0), since: AtomicU64::new(0), told: none })
+        let seen = Mutex::new(Seen { looked: epoch, got_on: (u64::MAX, 0), at: epoch });
+        let (since, told) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
+        Arc::new(Self { epoch, task: AtomicU32::new(0), since, told, seen })
     }
 
     /// Calls a component so that a panic of its stays its own, and is seen while it lasts.
@@ -56,11 +74,35 @@ impl CallWatch {
         self.task.store(task + 1, Ordering::Release);
     }
 
-    /// The task that has been in one call for longer than `limit`, with how long, once a call.
-    pub fn stuck(&self, now: Instant, limit: Duration) -> Option<(u32, Duration)> {
+    /// Looks at the call that the loop is in: its task, and for how long nothing of it has got on.
+    /// `progress` tells a number of a task that changes with each of the author's calls, of which
+    /// several may be made in one. To be asked at least once a second: whoever stood still for longer
+    /// cannot know what happened meanwhile, and starts to count anew.
+    pub fn stalled(&self, now: Instant, progress: impl Fn(u32) -> u32) -> Option<(u32, Duration)> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let blind = now.saturating_duration_since(seen.looked) > LOOKS;
+        seen.looked = now;
         let task = self.task.load(Ordering::Acquire).checked_sub(1)?;
         let since = self.since.load(Ordering::Relaxed);
-        let took = Duration::from_nanos(self.nanoseconds(now).saturating_sub(since));
+        let got_on = (since, progress(task));
+        if got_on != seen.got_on || blind {
+            let begun = self.epoch + Duration::from_nanos(since);
+            let is_new = since != seen.got_on.0 && !blind;
+            seen.at = if is_new { begun } else { now };
+            seen.got_on = got_on;
+        }
+        Some((task, now.saturating_duration_since(seen.at)))
+    }
+
+    /// The task that got on with nothing for longer than `limit`, with how long, once a call.
+    pub fn stuck(
+        &self,
+        now: Instant,
+        limit: Duration,
+        progress: impl Fn(u32) -> u32,
+    ) -> Option<(u32, Duration)> {
+        let (task, took) = self.stalled(now, progress)?;
+        let since = self.since.load(Ordering::Relaxed);
         let is_new = took >= limit && self.told.swap(since, Ordering::Relaxed) != since;
         is_new.then_some((task, took))
     }
@@ -68,6 +110,49 @@ impl CallWatch {
     fn nanoseconds(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.epoch);
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The watches of a worker: of its loops, and of the threads that components have of their own.
+#[derive(Debug, Default)]
+pub struct Watches {
+    watches: Vec<Arc<CallWatch>>,
+    /// What changes with each call of a task, where several are made at once.
+    progress: BTreeMap<u32, Arc<AtomicU32>>,
+}
+
+impl Watches {
+    /// Makes a watch. Those of threads that have ended go.
+    pub fn watch(&mut self, epoch: Instant) -> Arc<CallWatch> {
+        let watch = CallWatch::new(epoch);
+        self.watches.retain(|watch| Arc::strong_count(watch) > 1);
+        self.watches.push(Arc::clone(&watch));
+        watch
+    }
+
+    /// Notes what changes with each call of a task, in place of what it was for an executor that had
+    /// the task before.
+    pub fn watch_progress(&mut self, task: u32, progress: Option<Arc<AtomicU32>>) {
+        match progress {
+            Some(progress) => drop(self.progress.insert(task, progress)),
+            None => drop(self.progress.remove(&task)),
+        }
+    }
+
+    /// The tasks that are newly found stuck for longer than `limit`, with how long.
+    pub fn stuck(&self, now: Instant, limit: Duration) -> Vec<(u32, Duration)> {
+        let stuck = |it: &Arc<CallWatch>| it.stuck(now, limit, |task| self.progress_of(task));
+        self.watches.iter().filter_map(stuck).collect()
+    }
+
+    /// The task whose call has got on with nothing for the longest time, and for how long.
+    pub fn stalled(&self, now: Instant) -> Option<(u32, Duration)> {
+        let stalled = |it: &Arc<CallWatch>| it.stalled(now, |task| self.progress_of(task));
+        self.watches.iter().filter_map(stalled).max_by_key(|(_, took)| *took)
+    }
+
+    fn progress_of(&self, task: u32) -> u32 {
+        self.progress.get(&task).map_or(0, |progress| progress.load(Ordering::Relaxed))
     }
 }
 
@@ -132,19 +217,47 @@ impl Pace {
 mod tests {
     use super::*;
 
+    /// Looks at a watch each half second, and tells in which halves it was stuck for a limit of 3 s.
+    fn looks(
+        watch: &CallWatch,
+        halves: std::ops::Range<u64>,
+        progress: impl Fn(u64) -> u32,
+    ) -> Vec<u64> {
+        let at = |half: u64| watch.epoch + Duration::from_millis(half * 500);
+        let stuck = |half: &u64| {
+            watch.stuck(at(*half), Duration::from_secs(3), |_| progress(*half)).is_some()
+        };
+        halves.filter(stuck).collect()
+    }
+
     #[test]
     fn a_long_call_is_told_of_once_and_a_short_one_never() {
-        let begun = daemon::Clock::system().now();
-        let after = |seconds| begun + Duration::from_secs(seconds);
-        let watch = CallWatch::new(begun);
-        let limit = Duration::from_secs(30);
-        let stuck = |seconds| watch.stuck(after(seconds), limit);
-        assert_eq!(stuck(40), None, "nobody is called");
-        let ends = watch.call((7, after(1)), || [stuck(30), stuck(31), stuck(50)]).unwrap();
-        assert_eq!(ends, [None, Some((7, limit)), None], "at the limit, and not again");
-        assert_eq!(stuck(90), None, "the call is over");
-        let next = watch.call((7, after(100)), || stuck(131)).unwrap();
-        assert_eq!(next, Some((7, Duration::from_secs(31))), "the next call is another");
+        let watch = CallWatch::new(daemon::Clock::system().now());
+        let at = |half: u64| watch.epoch + Duration::from_millis(half * 500);
+        assert_eq!(looks(&watch, 0..20, |_| 0), [0_u64; 0], "nobody is called");
+        let told = watch.call((7, at(19)), || looks(&watch, 20..60, |_| 0)).unwrap();
+        assert_eq!(told, [25], "3 s after it began, and not again");
+        assert_eq!(looks(&watch, 60..80, |_| 0), [0_u64; 0], "the call is over");
+        let told = watch.call((7, at(80)), || looks(&watch, 80..100, |_| 0)).unwrap();
+        assert_eq!(told, [86], "the next call is another");
+    }
+
+    #[test]
+    fn many_calls_in_one_are_not_stuck_while_they_get_on() {
+        let watch = CallWatch::new(daemon::Clock::system().now());
+        let slow = |half: u64| u32::try_from(half.min(40) / 4).unwrap();
+        let told = watch.call((7, watch.epoch), || looks(&watch, 0..60, slow)).unwrap();
+        assert_eq!(told, [46], "each takes 2 s; the one that began in the 40th half never ends");
+    }
+
+    #[test]
+    fn who_stood_still_blames_no_call() {
+        let watch = CallWatch::new(daemon::Clock::system().now());
+        let told = watch.call((7, watch.epoch), || {
+            let before = looks(&watch, 0..3, |_| 0);
+            (before, looks(&watch, 1_000..1_010, |_| 0))
+        });
+        assert_eq!(told.unwrap(), (vec![], vec![1_006]), "counted from when it looked again");
     }
 
     #[test]

@@ -26,6 +26,10 @@ const SPIN_ROUNDS: u32 = 20;
 /// A pause shorter than this was not worth a sleep: the loop looks for work for longer in the next.
 const SHORT_PAUSE: Duration = Duration::from_micros(30);
 
+/// A thread that did not get on for so long stood still: the process was stopped, the machine is out of
+/// breath, or a call took as long.
+const STANDSTILL: Duration = Duration::from_secs(1);
+
 /// What a loop starts from.
 pub struct LoopStart {
     /// Which loop it is.
@@ -60,8 +64,13 @@ pub struct CoreLoop {
     next_post: Instant,
     /// Something was done that is not on the board.
     unposted: bool,
-    /// How long the oldest tuple waits anywhere in this worker.
+    /// How long the oldest tuple waits in other workers.
     waiting_ns: u64,
+    /// When this loop last got on, or was to.
+    alive: Instant,
+    /// How long it stood still last, and until when that is added to the timeout: what waited for
+    /// this thread meanwhile could not be acked.
+    stood_still: (Duration, Instant),
     stopping: bool,
 }
 
@@ -91,6 +100,8 @@ impl CoreLoop {
             exits,
             messages: Vec::new(),
             waiting_ns: 0,
+            alive: start.epoch,
+            stood_still: (Duration::ZERO, start.epoch),
             stopping: false,
             plan,
         };
@@ -148,6 +159,7 @@ impl CoreLoop {
     /// One turn for every executor; tells whether any got something done.
     fn round(&mut self) -> bool {
         let now = self.exits.read_clock();
+        self.note_standstill(now);
         let mut worked = self.take_messages();
         for turn in 0..self.order.len() {
             let place = self.order[turn];
@@ -216,9 +228,23 @@ impl CoreLoop {
         self.spouts.iter_mut().flatten().for_each(|spout| spout.desire(desired));
     }
 
+    /// Notes that this thread did not run, or not return from a call, for longer than is usual.
+    fn note_standstill(&mut self, now: Instant) {
+        let gap = now.saturating_duration_since(std::mem::replace(&mut self.alive, now));
+        if gap > STANDSTILL {
+            let timeout = self.plan.topology.config().message_timeout();
+            self.stood_still = (gap, now + timeout);
+        }
+    }
+
     fn expire(&mut self) {
+        let mut waiting = self.waiting_ns.max(self.plan.waiting_ns(self.exits.now));
+        let (gap, until) = self.stood_still;
+        if self.exits.now < until {
+            waiting = waiting.saturating_add(u64::try_from(gap.as_nanos()).unwrap_or(u64::MAX));
+        }
         for spout in self.spouts.iter_mut().flatten() {
-            spout.expire(self.waiting_ns, &self.exits);
+            spout.expire(waiting, &self.exits);
         }
     }
 
@@ -226,13 +252,12 @@ impl CoreLoop {
     fn post(&mut self) {
         let mut bolts = std::mem::take(&mut self.exits.bolts);
         let exits = &self.exits;
-        let oldest = bolts.iter().flatten().filter_map(|bolt| bolt.oldest(exits)).min();
-        let waiting =
-            oldest.map_or(Duration::ZERO, |since| exits.now.saturating_duration_since(since));
+        let spouts = self.spouts.iter().flatten().filter_map(|spout| spout.oldest());
+        let oldest = bolts.iter().flatten().filter_map(|bolt| bolt.oldest(exits));
+        let oldest = oldest.chain(spouts).min();
         let of_spouts = self.spouts.iter_mut().flatten().flat_map(|spout| spout.counters());
         let of_bolts = bolts.iter_mut().flatten().flat_map(|bolt| bolt.counters(exits));
-        let waiting = u64::try_from(waiting.as_nanos()).unwrap_or(u64::MAX);
-        self.plan.board.post(exits.at, of_spouts.chain(of_bolts), waiting);
+        self.plan.board.post(exits.at, of_spouts.chain(of_bolts), oldest);
         self.exits.bolts = bolts;
         self.exits.ended = false;
         self.unposted = false;
@@ -272,6 +297,7 @@ impl CoreLoop {
             }
         }
         self.inbox.awake();
-        self.exits.read_clock();
+        let now = self.exits.read_clock();
+        self.alive = wake.map_or(now, |at| at.min(now));
     }
 }

@@ -4,6 +4,7 @@
 //! every 100 ms while there is something new, and at once when a task has ended.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use topology_api::format_duration;
 use topology_api::runtime::{Reporter, Watch};
 
 use crate::engine::acking::FailReason;
-use crate::executor::calls::{CallWatch, ThreadWatch};
+use crate::executor::calls::{CallWatch, ThreadWatch, Watches};
 
 /// Longest latency that is told apart, in nanoseconds: one hour.
 const LATENCY_MAX_NS: u64 = 3_600_000_000_000;
@@ -140,9 +141,9 @@ struct Posted {
     errors: Vec<ShownError>,
     error_sequence: u64,
     log_gates: BTreeMap<(u32, &'static str), LogGate>,
-    waiting_ns: BTreeMap<usize, u64>,
+    oldest: BTreeMap<usize, Option<Instant>>,
     idle: BTreeMap<usize, bool>,
-    watches: Vec<Arc<CallWatch>>,
+    watches: Watches,
     /// Executors that have left: their loops and their places there.
     let_go: Vec<(usize, usize)>,
 }
@@ -193,12 +194,12 @@ impl Board {
         self.posted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Posts what the tasks of one loop counted, and how long its oldest tuple waits.
+    /// Posts what the tasks of one loop counted, and since when its oldest tuple waits.
     pub fn post<'a>(
         &self,
         at_loop: usize,
         tasks: impl Iterator<Item = &'a TaskCounters>,
-        waiting_ns: u64,
+        oldest: Option<Instant>,
     ) {
         let mut posted = self.lock();
         let mut ended = false;
@@ -206,7 +207,7 @@ impl Board {
             let before = posted.tasks.insert(task.task, task.clone());
             ended |= task.ended && before.is_some_and(|before| !before.ended);
         }
-        posted.waiting_ns.insert(at_loop, waiting_ns);
+        posted.oldest.insert(at_loop, oldest);
         drop(posted);
         if ended {
             self.changed.notify_one();
@@ -278,24 +279,22 @@ impl Board {
         }
     }
 
-    /// The longest that a tuple of this worker waits, in nanoseconds.
+    /// Since when a tuple of this worker waits before or behind an executor. Posted ten times a
+    /// second, and true for longer while its loop is in a call and posts nothing.
     #[must_use]
-    pub fn waiting_ns(&self) -> u64 {
-        self.lock().waiting_ns.values().copied().max().unwrap_or(0)
+    pub fn oldest(&self) -> Option<Instant> {
+        self.lock().oldest.values().copied().flatten().min()
     }
 
     /// Makes the watch of a loop.
     pub fn watch(&self, epoch: Instant) -> Arc<CallWatch> {
-        let watch = CallWatch::new(epoch);
-        self.lock().watches.push(Arc::clone(&watch));
-        watch
+        self.lock().watches.watch(epoch)
     }
 
     /// Shows the calls that have been going on for longer than `limit`.
     pub fn show_stuck(&self, limit: Duration) {
         let now = self.clock.now();
-        let stuck: Vec<_> =
-            self.lock().watches.iter().filter_map(|watch| watch.stuck(now, limit)).collect();
+        let stuck = self.lock().watches.stuck(now, limit);
         for (task, took) in stuck {
             let text = format!(
                 "one call has not returned for {}; its thread can do nothing else meanwhile",
@@ -303,6 +302,17 @@ impl Board {
             );
             self.show(task, "stuck", text);
         }
+    }
+
+    /// Notes what changes with each call of a task.
+    pub fn watch_progress(&self, task: u32, progress: Option<Arc<AtomicU32>>) {
+        self.lock().watches.watch_progress(task, progress);
+    }
+
+    /// The task whose call gets on with nothing for the longest time, if that is longer than `limit`.
+    pub fn hung(&self, limit: Duration) -> Option<(u32, Duration)> {
+        let now = self.clock.now();
+        self.lock().watches.stalled(now).filter(|(_, took)| *took >= limit)
     }
 
     /// Shows an error; the log has at most one a second of each task and reason.

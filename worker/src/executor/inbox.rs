@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
+use std::time::Instant;
 
 use crate::engine::acking::{AckBatch, FailReason};
 use crate::executor::mailbox::Item;
@@ -88,6 +89,16 @@ impl Inbox {
     /// Moves everything that waits to `out`.
     pub fn drain(&self, out: &mut Vec<Message>) {
         out.append(&mut self.messages.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Since when the oldest batch waits that the loop has not looked at: for long only while it is
+    /// in a call or gets no time.
+    pub fn oldest(&self) -> Option<Instant> {
+        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.iter().find_map(|message| match message {
+            Message::Item { item: Item::Batch(batch), .. } => Some(batch.since),
+            _ => None,
+        })
     }
 
     /// Announces that the loop is about to sleep; false if something came in the meantime.

@@ -8,6 +8,8 @@ mod edge;
 mod facts;
 mod large;
 
+use std::time::Instant;
+
 use topology_api::runtime::{Emitted, Grouping, OutputStream};
 
 use self::edge::{Edge, Parts};
@@ -112,10 +114,16 @@ impl Outbox {
         let mut left = 0;
         for edge in &mut self.edges {
             self.sent += edge.send((source, self.ownership), exits, (1, 0));
-            left += edge.weight();
+            left += edge.note_waiting(exits.now);
         }
         exits.memory.change(self.charged, left);
         self.charged = left;
+    }
+
+    /// Since when the oldest tuple waits for room at its target.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Instant> {
+        self.edges.iter().filter_map(Edge::oldest).min()
     }
 
     /// Tells whether some target's share is full and it has no room: no more input then.

@@ -1,7 +1,7 @@
 //! What a worker runs: the topology, and what all its loops share.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use topology_api::runtime::{Calls, OutputName, Reporter, TaskFacts};
 use topology_api::{Args, Context, Topology};
@@ -31,6 +31,15 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// How long the oldest tuple waits before or behind an executor of this worker, in nanoseconds.
+    #[must_use]
+    pub fn waiting_ns(&self, now: Instant) -> u64 {
+        let outside = self.inboxes.iter().filter_map(|inbox| inbox.oldest());
+        let oldest = outside.chain(self.board.oldest()).min();
+        let waiting = oldest.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        u64::try_from(waiting.as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// Places the executors on `loops` loops, and divides the budget among their queues.
     ///
     /// With none, executors are still to come: then all loops are there.

@@ -344,6 +344,11 @@ impl SpoutExecutor {
         wakes.chain(tick).min()
     }
 
+    /// Since when the oldest tuple waits that has no room ahead.
+    pub fn oldest(&self) -> Option<Instant> {
+        self.outbox.oldest()
+    }
+
     /// Tells whether trees are open: their timeout must be watched.
     pub fn has_open_trees(&self) -> bool {
         self.ledger.open_count() > 0

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use daemon::TurnedAway;
 use proto::transport::{Frame, FromReceiver};
 use tokio::sync::Notify;
 use tracing::{error, info};
@@ -37,12 +38,14 @@ pub(super) struct Incoming {
     budget: Arc<Budget>,
     /// How many windows are open.
     windows: Arc<AtomicU64>,
+    turned_away: Mutex<TurnedAway>,
 }
 
 impl Incoming {
     pub(super) fn new(me: Arc<Identity>, receiver: Arc<dyn Receiver>, budget: Arc<Budget>) -> Self {
         let (version, windows) = (AtomicU64::new(0), Arc::default());
-        Self { me, receiver, version, peers: RwLock::default(), budget, windows }
+        let (peers, turned_away) = (RwLock::default(), Mutex::default());
+        Self { me, receiver, version, peers, budget, windows, turned_away }
     }
 
     pub(super) fn version(&self) -> u64 {
@@ -57,7 +60,16 @@ impl Incoming {
     /// Takes note of an incarnation that a table names; one before it is fenced from now on.
     pub(super) fn learn(&self, worker: u32, epoch: Epoch) {
         if let Some(peer) = self.peer_or_insert(worker, epoch, usize::MAX) {
-            peer.learn(epoch);
+            let before = peer.learn(epoch);
+            self.note_retired(worker, before);
+        }
+    }
+
+    /// Counts an incarnation whose stream was ended because a newer one is known.
+    fn note_retired(&self, worker: u32, epoch: Option<Epoch>) {
+        if let Some(epoch) = epoch {
+            let sender = Identity { worker, epoch, ..Identity::clone(&self.me) };
+            self.note(&sender, Refusal::Retired);
         }
     }
 
@@ -76,16 +88,33 @@ impl Incoming {
         }
     }
 
+    /// Returns who was turned away.
+    pub(super) fn turned_away(&self) -> TurnedAway {
+        lock(&self.turned_away).clone()
+    }
+
     /// Answers a hello: with the session that its frames belong to, or why there is none.
     pub(super) fn meet(&self, hello: &Hello) -> Result<(Arc<Session>, FromReceiver), Refusal> {
+        self.judge(hello).inspect_err(|refusal| self.note(&hello.sender, *refusal))
+    }
+
+    fn note(&self, sender: &Identity, refusal: Refusal) {
+        let Identity { topology, worker, epoch, .. } = sender;
+        // A stranger may say anything of itself: none of it gets into names.
+        let ours = *topology == self.me.topology;
+        let who = if ours { format!("worker {worker}") } else { "a stranger".to_owned() };
+        let epoch = format!("{}.{}", epoch.revision, epoch.restarts);
+        lock(&self.turned_away).note(&who, &epoch, refusal.name());
+    }
+
+    fn judge(&self, hello: &Hello) -> Result<(Arc<Session>, FromReceiver), Refusal> {
         admit(&self.me, hello)?;
         let worker = hello.sender.worker;
         let peer = self.peer_or_insert(worker, hello.sender.epoch, PEERS_MAX);
         let peer = peer.ok_or(Refusal::Foreign)?;
         let mut order = lock(&peer.order);
-        if order.known.learn(hello.sender.epoch) {
-            peer.restart(&mut order, Some(Refusal::Retired));
-        }
+        let before = peer.succeed(&mut order, hello.sender.epoch);
+        self.note_retired(worker, before);
         if order.known.meet(hello)? {
             // It gave up what was under way, and counts its credits from zero.
             lock(&peer.grants).reset();
@@ -203,18 +232,22 @@ impl Peer {
         Self { worker, order: Mutex::new(order), grants: Mutex::new(grants) }
     }
 
-    fn learn(&self, epoch: Epoch) {
-        let mut order = lock(&self.order);
-        if order.known.learn(epoch) {
-            self.restart(&mut order, Some(Refusal::Retired));
-        }
+    fn learn(&self, epoch: Epoch) -> Option<Epoch> {
+        self.succeed(&mut lock(&self.order), epoch)
     }
 
-    /// Forgets what belonged to the incarnation before.
-    fn restart(&self, order: &mut Order, refusal: Option<Refusal>) {
-        info!(peer = self.worker, epoch = ?order.known.epoch, "new incarnation of a worker");
-        self.end(order, refusal);
+    /// Forgets what belonged to the incarnation before, if this one is newer. Returns that one if
+    /// its stream was open and is ended for it.
+    fn succeed(&self, order: &mut Order, epoch: Epoch) -> Option<Epoch> {
+        let before = order.known.epoch;
+        if !order.known.learn(epoch) {
+            return None;
+        }
+        info!(peer = self.worker, ?epoch, "new incarnation of a worker");
+        let ended = order.session.is_some().then_some(before);
+        self.end(order, Some(Refusal::Retired));
         lock(&self.grants).reset();
+        ended
     }
 
     fn end(&self, order: &mut Order, refusal: Option<Refusal>) {

@@ -76,6 +76,12 @@ impl Link {
         self.shared.gate(task)
     }
 
+    /// Whether frames can leave now: else they wait for a connection.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.shared.is_connected()
+    }
+
     /// Number of the worker at the other end.
     #[must_use]
     pub fn peer(&self) -> u32 {
@@ -303,6 +309,11 @@ impl Shared {
 
     pub(super) fn is_pending(&self) -> bool {
         !lock(&self.state).frames.is_empty()
+    }
+
+    /// Whether frames can leave now.
+    pub(super) fn is_connected(&self) -> bool {
+        lock(&self.state).welcomed
     }
 
     /// When the oldest frame was put in that is not acknowledged.

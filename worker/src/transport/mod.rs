@@ -30,10 +30,10 @@ pub mod wire;
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use daemon::listen::Security;
-use daemon::{Clock, Shutdown};
+use daemon::{Clock, Shutdown, TurnedAway};
 
 pub use self::codec::{BatchHead, FrameWriter, Item};
 pub use self::link::{Link, LinkReport};
@@ -250,6 +250,21 @@ impl Transport {
         let mut reports: Vec<_> = links.values().map(|link| link.shared().report()).collect();
         reports.sort_by_key(|report| report.peer);
         reports
+    }
+
+    /// Tells how long the oldest frame waits that its receiver has not said it has.
+    #[must_use]
+    pub fn oldest_wait(&self) -> Duration {
+        let links = self.inner.links.read().unwrap_or_else(PoisonError::into_inner);
+        let oldest = links.values().filter_map(|link| link.shared().oldest_since()).min();
+        let now = self.inner.clock.now();
+        oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    /// Returns whom this worker turned away.
+    #[must_use]
+    pub fn turned_away(&self) -> TurnedAway {
+        self.inner.incoming.turned_away()
     }
 
     /// Tells whether a frame of ours is not acknowledged yet.

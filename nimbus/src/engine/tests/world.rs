@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use coordination::Key;
 use daemon::Clock;
+use proto::nimbus::WorkerNews;
 use proto::store::{
     AssignmentRecord, ComponentSpec, Epoch, InputSpec, Released, StreamSpec, SupervisorRecord,
     TopologySpec, WorkerRecord,
@@ -179,6 +180,22 @@ impl World {
         self.tell(Event::Report(Box::new(report)));
     }
 
+    /// A worker reports by itself, as the incarnation it is assigned as.
+    pub(super) fn news(&mut self, topology: &str, worker: u32) {
+        let revision = {
+            let mut in_force = self.engine.view().in_force(topology);
+            let held = in_force.find(|held| held.record.worker == worker);
+            epoch_revision(held.expect("it is assigned"))
+        };
+        let epoch = Epoch { revision, restarts: 0 };
+        self.news_of(topology, worker, epoch);
+    }
+
+    pub(super) fn news_of(&mut self, topology: &str, worker: u32, epoch: Epoch) {
+        let news = news(topology, worker, epoch);
+        self.tell(Event::News(Box::new(news)));
+    }
+
     /// Another nimbus takes over: it knows what the store says and nothing else.
     pub(super) fn succeed(&mut self) {
         self.clock.advance(Duration::from_secs(60));
@@ -272,6 +289,17 @@ impl World {
         }
         let revision = self.revision;
         changes.into_iter().map(|(key, record)| Fact { key, record, revision }).collect()
+    }
+}
+
+/// What a worker says by itself.
+pub(super) fn news(topology: &str, worker: u32, epoch: Epoch) -> WorkerNews {
+    WorkerNews {
+        topology: topology.to_owned(),
+        worker,
+        epoch: Some(epoch),
+        report: Some(WorkerReport::default()),
+        ..WorkerNews::default()
     }
 }
 

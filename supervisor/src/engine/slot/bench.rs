@@ -53,6 +53,7 @@ fn word(command: &Command) -> Option<String> {
         Command::Signal { signal, pid, .. } => format!("{signal:?} {pid}"),
         Command::Clean { worker, .. } => format!("clean {worker}"),
         Command::Warn { .. } => "warn".to_owned(),
+        Command::Look { pid, .. } => format!("look {pid}"),
         Command::Report => return None,
     })
 }

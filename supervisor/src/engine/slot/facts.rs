@@ -81,10 +81,7 @@ impl Slot {
             State::Empty => None,
             State::Fetching { retry } => retry,
             State::Starting { until } | State::BackingOff { until } => Some(until),
-            State::Running { .. } => {
-                let patience = if self.warned { self.timings.silent } else { self.timings.quiet };
-                self.heard.map(|heard| heard + patience)
-            }
+            State::Running { .. } => self.silence_deadline(),
             State::Stopping { until, .. } => until,
         }
     }

@@ -60,6 +60,19 @@ pub enum Refusal {
     CannotResume,
 }
 
+impl Refusal {
+    /// What it is called in the status.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Retired => "retired",
+            Self::NotMe => "not-me",
+            Self::Foreign => "foreign",
+            Self::CannotResume => "cannot-resume",
+        }
+    }
+}
+
 /// What the receiver remembers of a sender.
 #[derive(Debug)]
 pub struct Known {

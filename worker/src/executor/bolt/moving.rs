@@ -17,6 +17,7 @@ impl BoltExecutor {
         if !std::mem::replace(&mut self.started, true) {
             for cell in &mut self.cells {
                 cell.counters = plan.board.resume(&cell.counters);
+                plan.board.watch_progress(cell.counters.task, cell.task.progress());
             }
         }
     }

@@ -214,6 +214,8 @@ impl CoreLoop {
         }
         self.exits.mailboxes[place] = Mailbox::default();
         self.order.retain(|other| *other != place);
+        // What waited here is no longer on the board as what waits for longest.
+        self.unposted = true;
         self.exits.flush();
     }
 }

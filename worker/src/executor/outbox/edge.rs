@@ -1,5 +1,7 @@
 //! One subscription of one of the executor's streams: where its tuples go, and what waits for whom.
 
+use std::time::Instant;
+
 use topology_api::runtime::{Grouping, Rows};
 
 use super::EdgeStart;
@@ -38,13 +40,15 @@ pub(super) struct Target {
     pub(super) bytes: usize,
     /// The waiting tuples that these bytes are of.
     weighed: usize,
+    /// Since when its oldest tuple waits for room, as far as a whole turn was not enough.
+    since: Option<Instant>,
     /// The end of the stream is to be told, after what waits.
     pub(super) ending: Vec<u32>,
 }
 
 impl Target {
     fn new(task: u32, place: Place) -> Self {
-        Self { task, place, bytes: 0, weighed: 0, ending: Vec::new() }
+        Self { task, place, bytes: 0, weighed: 0, since: None, ending: Vec::new() }
     }
 
     /// Notes that its bin has grown to `tuples`, by tuples of about `each` bytes.
@@ -134,7 +138,7 @@ impl Edge {
             exits.fail_all(tracking, reason);
             tracking.clear();
             bin.clear();
-            (target.bytes, target.weighed) = (0, 0);
+            (target.bytes, target.weighed, target.since) = (0, 0, None);
         }
     }
 
@@ -181,9 +185,20 @@ impl Edge {
         (Way::Each, self.facts.sift(ordinals, (direct, rows.len()), nowhere))
     }
 
-    /// What the memory of the worker is charged with for what waits.
-    pub(super) fn weight(&self) -> u64 {
-        self.targets.iter().map(|it| charge(it.weighed as u64, it.bytes as u64)).sum()
+    /// Notes which targets had no room for what waits, once a turn, and tells what the memory of the
+    /// worker is charged with for it.
+    pub(super) fn note_waiting(&mut self, now: Instant) -> u64 {
+        let mut weight = 0;
+        for target in self.targets.iter_mut().filter(|target| target.weighed > 0) {
+            weight += charge(target.weighed as u64, target.bytes as u64);
+            target.since.get_or_insert(now);
+        }
+        weight
+    }
+
+    /// Since when the oldest tuple waits for room.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.targets.iter().filter_map(|target| target.since).min()
     }
 
     /// Executes a batch for one idle bolt of this loop at once; gives back what cannot be.
@@ -273,7 +288,7 @@ impl Edge {
             let enough = bin.len() >= tuples || (!bin.is_empty() && target.bytes >= bytes);
             if enough && exits.has_room(&target.place) {
                 sent += 1;
-                target.weighed = 0;
+                (target.weighed, target.since) = (0, None);
                 let empty = exits.pool.like(&**bin);
                 let rows = std::mem::replace(bin, empty);
                 let empty = exits.new_tracking();

@@ -18,6 +18,7 @@ impl SpoutExecutor {
             self.ledger.adopt(Table::default().retired_since(table));
             for cell in &mut self.cells {
                 cell.counters = plan.board.resume(&cell.counters);
+                plan.board.watch_progress(cell.counters.task, cell.task.progress());
             }
         }
     }

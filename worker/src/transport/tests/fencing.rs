@@ -14,6 +14,10 @@ async fn an_older_incarnation_than_the_table_names_is_refused_and_told() {
     old.link(2).send(numbered(0, 0));
     until("it is refused", || old.transport.retired() == Some(9)).await;
     assert!(b.recorder.numbers().is_empty(), "nothing of it is taken");
+    let turned = b.transport.turned_away();
+    let (who, epoch, why, count) = turned.iter().next().expect("it is counted");
+    assert_eq!((who, epoch, why), ("worker 1", "1.0", "retired"));
+    assert!(count > 0, "each time");
     old.stop().await;
     b.stop().await;
 }
@@ -50,6 +54,7 @@ async fn a_table_that_names_a_newer_incarnation_ends_the_stream_of_the_older() {
     old.link(2).send(numbered(1, 0));
     until("it is refused", || old.transport.retired() == Some(5)).await;
     assert_eq!(b.recorder.numbers(), [0], "frames of the older are not taken any more");
+    assert!(b.transport.turned_away().iter().any(|it| it.2 == "retired"), "it is counted");
     old.stop().await;
     b.stop().await;
 }

@@ -4,6 +4,7 @@ mod codec;
 mod credits;
 mod delivery;
 mod fencing;
+mod half_open;
 mod strangers;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -202,6 +203,8 @@ struct Wire {
     address: String,
     cuts: watch::Sender<usize>,
     is_up: Arc<AtomicBool>,
+    /// While this holds, nothing gets through and nothing is closed: the ends see open connections.
+    hangs: watch::Sender<bool>,
     shutdown: Shutdown,
 }
 
@@ -212,15 +215,18 @@ impl Wire {
             address: listener.local_addr().unwrap().to_string(),
             cuts: watch::Sender::new(0),
             is_up: Arc::new(AtomicBool::new(true)),
+            hangs: watch::Sender::new(false),
             shutdown: Shutdown::new(),
         };
         let (target, is_up) = (target.to_owned(), Arc::clone(&wire.is_up));
         let (cuts, shutdown) = (wire.cuts.clone(), wire.shutdown.clone());
+        let hangs = wire.hangs.clone();
         wire.shutdown.spawn_until_asked(async move {
             loop {
                 let (near, _) = listener.accept().await.unwrap();
                 if is_up.load(Ordering::Relaxed) {
-                    let carried = carry(near, target.clone(), cuts.subscribe());
+                    let ends = (cuts.subscribe(), hangs.subscribe());
+                    let carried = carry(near, target.clone(), ends);
                     shutdown.spawn_until_asked(carried);
                 }
             }
@@ -239,16 +245,35 @@ impl Wire {
         self.cut();
     }
 
+    /// Loses every byte from now on, in both directions, as a dead switch would.
+    fn hang(&self) {
+        self.hangs.send_replace(true);
+    }
+
+    /// Carries new connections again; those from before stay dead.
+    fn heal(&self) {
+        self.hangs.send_replace(false);
+    }
+
     fn put_up(&self) {
         self.is_up.store(true, Ordering::Relaxed);
     }
 }
 
-async fn carry(mut near: TcpStream, target: String, mut cuts: watch::Receiver<usize>) {
+async fn carry(
+    mut near: TcpStream,
+    target: String,
+    (mut cuts, mut hangs): (watch::Receiver<usize>, watch::Receiver<bool>),
+) {
     let Ok(mut far) = TcpStream::connect(target).await else { return };
-    tokio::select! {
-        _ = copy_bidirectional(&mut near, &mut far) => {}
-        _ = cuts.changed() => {}
+    let carried = tokio::select! {
+        _ = copy_bidirectional(&mut near, &mut far) => true,
+        _ = cuts.changed() => true,
+        () = async { drop(hangs.wait_for(|hangs| *hangs).await) } => false,
+    };
+    if !carried {
+        // Both ends stay open, and nobody reads them any more.
+        drop(cuts.changed().await);
     }
 }
 
