@@ -111,8 +111,23 @@ fn a_cluster_with_tls_works_as_ever_and_refuses_strangers() {
     let dev = ["dev", "--listen", "127.0.0.9:0", "--http", "127.0.0.9:0", "--data-dir", &folder];
     let unnamed = cluster.squall_as("m1", &dev);
     assert_explained(&unnamed, &["does not name \"127.0.0.9\""]);
+    workers_report_by_themselves(&cluster);
     assert_eq!(cluster.workers("audit"), workers, "nobody who belongs here noticed");
     end(&cluster, &audit);
+}
+
+/// While their supervisors stand still, workers dial nimbus with the certificates that they have.
+fn workers_report_by_themselves(cluster: &SecureCluster) {
+    let direct = |wanted: bool| {
+        let status = cluster.status("audit");
+        let workers = status["workers"].as_array().cloned().unwrap_or_default();
+        workers.len() == 2 && workers.iter().all(|it| it["direct"] == wanted)
+    };
+    let supervisors = cluster.supervisor_processes();
+    assert!(supervisors.iter().all(|pid| signal(*pid, Signal::SIGSTOP)), "they were there");
+    until("all workers report by themselves", || direct(true));
+    assert!(supervisors.iter().all(|pid| signal(*pid, Signal::SIGCONT)), "they were there");
+    until("their supervisors report for them again", || direct(false));
 }
 
 #[test]

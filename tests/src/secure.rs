@@ -68,6 +68,12 @@ impl SecureCluster {
         cluster
     }
 
+    /// The process ids of the supervisors.
+    #[must_use]
+    pub fn supervisor_processes(&self) -> Vec<u32> {
+        self.supervisors.iter().map(Process::id).collect()
+    }
+
     /// The machines: the first has the nimbus.
     #[must_use]
     pub fn network(&self) -> &Network {
