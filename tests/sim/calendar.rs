@@ -3,8 +3,7 @@
 //! Everything that a world does is taken from one calendar, in an order that hangs on the seed
 //! alone; so do all numbers that are drawn. The trace hash changes with each of these steps.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use rand::rngs::StdRng;
@@ -18,7 +17,8 @@ pub(super) struct Calendar<E> {
     pub(super) rng: StdRng,
     /// Virtual nanoseconds.
     pub(super) now: u64,
-    queue: BinaryHeap<Reverse<(u64, u64, E)>>,
+    /// By time, then in the order of scheduling.
+    queue: BTreeMap<(u64, u64), E>,
     scheduled: u64,
     /// How often what happened, to see that all of it does.
     pub(super) counts: BTreeMap<&'static str, u64>,
@@ -28,12 +28,12 @@ pub(super) struct Calendar<E> {
     trace: Option<VecDeque<String>>,
 }
 
-impl<E: Ord> Calendar<E> {
+impl<E> Calendar<E> {
     pub(super) fn new(seed: u64, traced: bool) -> Self {
         Self {
             rng: StdRng::seed_from_u64(seed),
             now: 0,
-            queue: BinaryHeap::new(),
+            queue: BTreeMap::new(),
             scheduled: 0,
             counts: BTreeMap::new(),
             trace_hash: 0,
@@ -44,7 +44,7 @@ impl<E: Ord> Calendar<E> {
     /// Puts an event on the calendar.
     pub(super) fn schedule(&mut self, at: u64, event: E) {
         self.scheduled += 1;
-        self.queue.push(Reverse((at.max(self.now), self.scheduled, event)));
+        self.queue.insert((at.max(self.now), self.scheduled), event);
     }
 
     /// Puts an event on the calendar, some time within `range` from now.
@@ -55,7 +55,7 @@ impl<E: Ord> Calendar<E> {
 
     /// Moves the time to the next event, and returns it.
     pub(super) fn next_event(&mut self) -> Option<E> {
-        let Reverse((at, number, event)) = self.queue.pop()?;
+        let ((at, number), event) = self.queue.pop_first()?;
         self.now = at;
         self.hash(at ^ number << 40);
         Some(event)

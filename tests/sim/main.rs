@@ -34,6 +34,16 @@ fn no_seed_of_the_workers_breaks_a_promise() {
 }
 
 #[test]
+fn no_seed_of_the_cluster_breaks_a_promise() {
+    run(World::Cluster);
+}
+
+#[test]
+fn every_deliberate_fault_of_the_cluster_is_caught() {
+    prove(World::Cluster);
+}
+
+#[test]
 fn every_deliberate_fault_of_the_workers_is_caught() {
     prove(World::Workers);
 }

@@ -11,6 +11,7 @@
 //! ```
 
 mod calendar;
+mod cluster;
 mod runs;
 mod workers;
 
@@ -31,6 +32,8 @@ pub use runs::{Kept, Summary, kept_seeds, prove_checks, run_seeds};
 pub enum World {
     /// The workers of a topology, with their ledgers, links and credits.
     Workers,
+    /// The nimbuses, supervisors and clients of a cluster, with their store.
+    Cluster,
 }
 
 /// How a life went.
@@ -54,13 +57,14 @@ pub struct Lived {
 
 impl World {
     /// All there are.
-    pub const ALL: [Self; 1] = [Self::Workers];
+    pub const ALL: [Self; 2] = [Self::Workers, Self::Cluster];
 
     /// Returns what it is called on command lines.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Workers => "workers",
+            Self::Cluster => "cluster",
         }
     }
 
@@ -88,6 +92,10 @@ impl World {
                 let sabotage = fault.map(|at| workers::sabotage::ALL[at].0);
                 workers::live(seed, sabotage, traced)
             }
+            Self::Cluster => {
+                let sabotage = fault.map(|at| cluster::sabotage::ALL[at].0);
+                cluster::live(seed, sabotage, traced)
+            }
         }
     }
 
@@ -95,6 +103,7 @@ impl World {
     fn faults(self) -> Vec<(&'static str, &'static str, u64)> {
         match self {
             Self::Workers => workers::sabotage::ALL.iter().map(|it| (it.1, it.2, it.3)).collect(),
+            Self::Cluster => cluster::sabotage::ALL.iter().map(|it| (it.1, it.2, it.3)).collect(),
         }
     }
 
@@ -102,6 +111,7 @@ impl World {
     fn must_happen(self) -> &'static [&'static str] {
         match self {
             Self::Workers => &workers::MUST_HAPPEN,
+            Self::Cluster => &cluster::MUST_HAPPEN,
         }
     }
 }

@@ -201,7 +201,7 @@ impl Engine {
             Event::Follows => self.follow(commands),
             Event::Report(report) => {
                 let supervisor = report.supervisor.clone();
-                let known = self.supervisors.contains_key(&supervisor);
+                let known = self.is_known(&supervisor);
                 if !known || self.reports.is_outdated(&report, &self.view) {
                     return false;
                 }
@@ -225,6 +225,13 @@ impl Engine {
             }
         }
         true
+    }
+
+    /// Tells whether a supervisor is listened to: it is registered, or was, or runs something. One
+    /// that was started again while the store takes no writes cannot register.
+    fn is_known(&self, supervisor: &str) -> bool {
+        self.supervisors.contains_key(supervisor)
+            || self.view.all_in_force().any(|held| held.record.supervisor == supervisor)
     }
 
     /// Becomes leader: whoever was silent gets time to report, and every wait starts anew.

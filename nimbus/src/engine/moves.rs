@@ -3,6 +3,8 @@
 //! What moves is seen in the records alone: executors name those who may have their tasks still, and
 //! workers say what they have let go of. So a new leader goes on where the old one stopped.
 
+use std::collections::BTreeSet;
+
 use proto::store::{AssignedRecord, AssignmentRecord, ExecutorRecord, Former, TopologyRecord};
 
 use super::Engine;
@@ -20,17 +22,24 @@ impl Engine {
         executor: &ExecutorRecord,
         now: Now,
     ) -> bool {
-        let mut assignments = self.view.in_force(topology);
-        let Some(assignment) = assignments.find(|it| it.record.worker == former.worker) else {
-            return false;
-        };
-        if epoch_revision(assignment) != former.epoch_revision
-            || self.is_lost(&slot(&assignment.record), now)
-        {
-            return false;
-        }
-        !self.has_let_go(assignment, former.generation, |first, end| {
-            first < executor.end_task && executor.first_task < end
+        let holder = self.holder(topology, former, executor);
+        holder.is_some_and(|holder| !self.is_lost(&slot(&holder.record), now))
+    }
+
+    /// Finds a former owner of an executor that has not said that it let go of its tasks.
+    fn holder(
+        &self,
+        topology: &str,
+        former: &Former,
+        executor: &ExecutorRecord,
+    ) -> Option<&Versioned<AssignmentRecord>> {
+        let generation = self.view.assigned.get(topology)?.generation;
+        let key = (topology.to_owned(), generation, former.worker);
+        let concerns =
+            |first: u32, end: u32| first < executor.end_task && executor.first_task < end;
+        self.view.assignments.get(&key).filter(|assignment| {
+            epoch_revision(assignment) == former.epoch_revision
+                && !self.has_let_go(assignment, former.generation, concerns)
         })
     }
 
@@ -68,8 +77,29 @@ impl Engine {
         })
     }
 
-    /// Leaves out the workers that were to be emptied and are.
-    pub(super) fn drop_empty(
+    /// Says which workers have not let go yet of what is another's now; `None` if nothing moves.
+    #[must_use]
+    pub fn moving(&self, topology: &str) -> Option<String> {
+        let mut holding = BTreeSet::new();
+        for assignment in self.view.in_force(topology) {
+            let AssignmentRecord { worker, generation, executors, .. } = &assignment.record;
+            if executors.is_empty() && !self.has_let_go(assignment, *generation, |_, _| true) {
+                holding.insert(*worker);
+            }
+            for executor in executors {
+                let formers = executor.formers.iter();
+                let holders = formers.filter_map(|it| self.holder(topology, it, executor));
+                holding.extend(holders.map(|holder| holder.record.worker));
+            }
+        }
+        let workers: Vec<String> = holding.iter().map(u32::to_string).collect();
+        let text = || format!("moving: worker {} has to finish its part", workers.join(", "));
+        (!workers.is_empty()).then(text)
+    }
+
+    /// Leaves out the workers that were to be emptied and are, and formers when nobody waits for any:
+    /// who starts again later need not ask what they have let go of.
+    pub(super) fn settle_moves(
         &mut self,
         topology: &Versioned<TopologyRecord>,
         now: Now,
@@ -81,7 +111,12 @@ impl Engine {
                 && (self.has_let_go(assignment, in_force, |_, _| true)
                     || self.is_lost(&slot(&assignment.record), now))
         });
-        if gone.is_empty() {
+        let formers = || {
+            let executors = stay.iter().flat_map(|assignment| &assignment.record.executors);
+            executors.flat_map(|executor| executor.formers.iter().map(move |it| (it, executor)))
+        };
+        let is_awaited = |(it, executor)| self.holds(id, it, executor, now);
+        if gone.is_empty() && (formers().next().is_none() || formers().any(is_awaited)) {
             return None;
         }
         let mut record = topology.record.clone();
@@ -105,6 +140,6 @@ impl Engine {
         let assigned = AssignedRecord { generation: record.generation, workers };
         self.attempted.insert(id.clone(), record.generation);
         let decide = vec![Write::Topology(Box::new(record)), Write::Assigned(assigned)];
-        Some(Plan { prepare, decide, ..plan("drop emptied workers", topology) })
+        Some(Plan { prepare, decide, ..plan("settle", topology) })
     }
 }

@@ -71,7 +71,8 @@ impl Engine {
             return self.place_or_say_why(topology.record.clone(), false, now);
         }
         self.unplaced.remove(id);
-        self.drop_empty(topology, now).or_else(|| self.drop_stale_generations(topology, phase, now))
+        self.settle_moves(topology, now)
+            .or_else(|| self.drop_stale_generations(topology, phase, now))
     }
 
     /// Puts the newest generation in force again, if somebody put an older one there: a generation
@@ -174,7 +175,7 @@ impl Engine {
         if self.has_lost(id, now) {
             return self.place_or_say_why(topology.record.clone(), false, now);
         }
-        if let Some(plan) = self.drop_empty(topology, now) {
+        if let Some(plan) = self.settle_moves(topology, now) {
             return Some(plan);
         }
         if self.is_moving(id, now) {

@@ -38,6 +38,13 @@ impl Engine {
         self.elected.is_some()
     }
 
+    /// Tells whether this nimbus has seen all that leaders before it wrote: until then it must not
+    /// show what there is, or people would miss what they were told is done.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.elected.is_none_or(|elected| self.view.revision >= elected)
+    }
+
     /// Returns the revision of this nimbus's election while it leads, else of the newest one it
     /// knows of.
     #[must_use]

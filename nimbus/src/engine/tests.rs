@@ -240,6 +240,30 @@ fn a_nimbus_that_stood_still_moves_nothing_whatever_wakes_it() {
 }
 
 #[test]
+fn a_supervisor_that_cannot_register_and_reports_loses_nothing() {
+    let mut world = World::new(&[("a", 1), ("b", 1)]);
+    let id = world.submit("clicks", 1);
+    let before = world.placed(&id);
+    world.change(Key::Supervisor { id: named("a") }, None);
+    world.succeed();
+    world.pass(20 * SECOND, &["a", "b"]);
+    assert_eq!(world.placed(&id), before, "the store is full, and the worker runs");
+    world.pass(20 * SECOND, &["b"]);
+    assert_ne!(world.placed(&id), before, "now it is silent");
+}
+
+#[test]
+fn a_new_leader_shows_nothing_before_it_has_seen_what_others_wrote() {
+    let mut world = World::new(&[("a", 1)]);
+    world.submit("clicks", 1);
+    let elected = world.engine.view().revision + 1;
+    world.tell(Event::Leads { elected });
+    assert!(!world.engine.is_current(), "it was elected at a revision that it has not seen");
+    world.change(Key::Leader, None);
+    assert!(world.engine.is_current());
+}
+
+#[test]
 fn a_new_leader_moves_nothing_and_keeps_the_promises_of_the_old_one() {
     let mut world = World::new(&[("a", 1), ("b", 1)]);
     let (id, other) = (world.submit("clicks", 1), world.submit("views", 1));

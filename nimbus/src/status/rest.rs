@@ -70,7 +70,7 @@ pub(crate) struct Document {
 pub(crate) async fn document(handle: &Handle, path: String) -> Result<Document, Refusal> {
     let (cluster, security) = (handle.cluster().to_owned(), handle.security().clone());
     let look = move |engine: &crate::engine::Engine, now| {
-        if engine.view().revision == 0 {
+        if engine.view().revision == 0 || !engine.is_current() {
             return Err(engine.not_leading());
         }
         let json =

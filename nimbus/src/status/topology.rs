@@ -113,14 +113,17 @@ pub(super) fn status_word(engine: &Engine, record: &TopologyRecord) -> &'static 
     }
 }
 
-/// Says why a topology is as it is: first why it has no workers, if it has none; then which of them
-/// keeps ending.
+/// Says why a topology is as it is: first why it has no workers, if it has none; then what it waits for
+/// to move; then which of them keeps ending.
 pub(super) fn reason(engine: &Engine, record: &TopologyRecord) -> String {
     if let Some(why) = engine.quarantine(record) {
         return why;
     }
     if let Some(why) = engine.unplaced(&record.id) {
         return why.to_owned();
+    }
+    if let Some(why) = engine.moving(&record.id) {
+        return why;
     }
     let ending = engine.view().in_force(&record.id).find_map(|held| {
         let (supervisor, worker) = (&held.record.supervisor, held.record.worker);

@@ -29,7 +29,14 @@ fn a_rebalance_moves_at_once_and_is_done_when_what_moved_was_let_go_of() {
     assert_eq!(executors, 6, "2 of lines and 4 of count");
     world.pass(60 * SECOND, &["a"]);
     assert_eq!(world.status(&id), "rebalancing", "time alone does not end it");
+    let why = world.engine.moving(&id);
+    assert_eq!(why.as_deref(), Some("moving: worker 0 has to finish its part"));
     world.let_go("a");
+    assert_eq!(world.engine.moving(&id), None);
+    let mut held = world.engine.view().in_force(&id);
+    let waits = |it: &ExecutorRecord| !it.formers.is_empty();
+    assert!(!held.any(|held| held.record.executors.iter().any(waits)), "nobody waits any more");
+    drop(held);
     assert_eq!(world.status(&id), "inactive", "as it was before");
 }
 

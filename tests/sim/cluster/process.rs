@@ -1,0 +1,184 @@
+//! The process of a worker, as its supervisor and its peers see it: it starts, says hello, reports,
+//! and may die, hang or not listen at any time.
+
+use std::sync::Arc;
+
+use proto::store::Released;
+use proto::supervisor::desired_state::State as DesiredState;
+use proto::supervisor::{LinkReport, RoutingTable, TaskReport, WorkerReport};
+use supervisor::engine::{Epoch, Instructions, Placement};
+
+use super::env::{Env, Node};
+use super::events::{Event, ProcessEvent, Said};
+use super::plan::{MS, SECOND, Weather};
+
+/// How often it reports.
+const BEAT: u64 = 600 * MS;
+
+/// A process, of whatever supervisor's life.
+pub(super) struct Process {
+    pub(super) machine: usize,
+    pub(super) placement: Placement,
+    pub(super) epoch: Epoch,
+    pub(super) token: u64,
+    pub(super) alive: bool,
+    /// It says nothing any more.
+    pub(super) hung: bool,
+    /// It does not listen when it is asked to stop.
+    stubborn: bool,
+    /// The life of the supervisor that it talks to.
+    pub(super) attached: Option<u64>,
+    pub(super) table: Option<Arc<RoutingTable>>,
+    pub(super) state: Option<DesiredState>,
+    idle_from: u64,
+}
+
+impl Process {
+    /// Starts a process; it is the next of the list.
+    pub(super) fn start(
+        machine: usize,
+        (placement, epoch, token): (Placement, Epoch, u64),
+        env: &mut Env,
+    ) {
+        let process = env.processes.len();
+        env.note(|| {
+            let Placement { topology, worker, slot, .. } = &placement;
+            format!("p{process} starts: {topology} w{worker} {epoch} on machine {machine}:{slot}")
+        });
+        env.count("processes");
+        let storm = !env.healed && env.plan.weather == Weather::Storm;
+        let misbehaves = if storm { 0.04 } else { 0.0 };
+        let it = Self {
+            machine,
+            placement,
+            epoch,
+            token,
+            alive: true,
+            hung: env.chance(misbehaves),
+            stubborn: env.chance(2.0 * misbehaves),
+            attached: None,
+            table: None,
+            state: None,
+            idle_from: 0,
+        };
+        let now = env.now;
+        env.witness.started(&it, &env.processes, now);
+        env.processes.push(it);
+        env.soon(300 * MS, Event::Process { process, what: ProcessEvent::Begin });
+        if env.chance(misbehaves) {
+            env.soon(2 * SECOND, Event::Process { process, what: ProcessEvent::End });
+        }
+    }
+
+    /// Tells whether it is connected to the worker of a route, as far as that can be known there.
+    fn is_connected(&self, peer: &Self, env: &Env) -> bool {
+        let (here, there) = (Node::Machine(self.machine), Node::Machine(peer.machine));
+        let open = |from, to| env.blocked_until(from, to).is_none();
+        let apart = self.machine != peer.machine && !(open(here, there) && open(there, here));
+        peer.alive && !peer.hung && !apart
+    }
+
+    fn links(&self, env: &Env) -> Vec<LinkReport> {
+        let routes = self.table.iter().flat_map(|table| &table.workers);
+        let others = routes.filter(|route| route.worker != self.placement.worker);
+        let link = |route: &proto::supervisor::WorkerRoute| {
+            let epoch = route.epoch.map(Epoch::from).unwrap_or_default();
+            let is_peer = |it: &&Self| {
+                it.placement.topology == self.placement.topology
+                    && (it.placement.worker, it.epoch) == (route.worker, epoch)
+                    && it.attached.is_some()
+            };
+            let peer = env.processes.iter().find(is_peer);
+            let connected = peer.is_some_and(|peer| self.is_connected(peer, env));
+            LinkReport { peer: route.worker, connected, ..LinkReport::default() }
+        };
+        others.map(link).collect()
+    }
+
+    /// What it has let go of: it never takes long to do so.
+    pub(super) fn released(&self) -> Option<Released> {
+        let table = self.table.as_ref()?;
+        Some(Released { generation: table.generation, holding: Vec::new() })
+    }
+
+    /// What it reports now.
+    pub(super) fn report(&self, env: &Env) -> WorkerReport {
+        let idle = env.now >= self.idle_from;
+        let task = TaskReport { pending: u64::from(!idle), ..TaskReport::default() };
+        WorkerReport {
+            tasks: vec![task],
+            drained: idle && self.state == Some(DesiredState::Draining),
+            links: self.links(env),
+            table_version: self.table.as_ref().map_or(0, |table| table.version),
+            released: self.released(),
+            ..WorkerReport::default()
+        }
+    }
+}
+
+impl Env {
+    /// Lets a process do something.
+    pub(super) fn process(&mut self, process: usize, what: ProcessEvent) {
+        if !self.processes[process].alive {
+            return;
+        }
+        match what {
+            ProcessEvent::Begin | ProcessEvent::Beat => {
+                if !self.processes[process].hung {
+                    let said = match self.processes[process].attached {
+                        Some(_) => Said::Report,
+                        None => Said::Hello,
+                    };
+                    self.soon(MS, Event::Said { process, said });
+                }
+                let at = self.now + BEAT + self.below_beat();
+                self.schedule(at, Event::Process { process, what: ProcessEvent::Beat });
+            }
+            ProcessEvent::Orders { instructions, stop } => self.orders(process, instructions, stop),
+            ProcessEvent::Terminate => {
+                let it = &self.processes[process];
+                if !it.stubborn && !it.hung {
+                    self.soon(500 * MS, Event::Process { process, what: ProcessEvent::End });
+                }
+            }
+            ProcessEvent::End => {
+                self.note(|| format!("p{process} ended"));
+                self.processes[process].alive = false;
+                self.soon(50 * MS, Event::Ended { process });
+            }
+        }
+    }
+
+    fn below_beat(&mut self) -> u64 {
+        self.below(0..100 * MS)
+    }
+
+    fn orders(&mut self, process: usize, instructions: Option<Instructions>, stop: bool) {
+        if self.processes[process].hung {
+            return;
+        }
+        if stop {
+            return self.process(process, ProcessEvent::Terminate);
+        }
+        let Some(Instructions { table, state, .. }) = instructions else { return };
+        let idle_from = self.now + self.below(0..3 * SECOND);
+        let it = &mut self.processes[process];
+        if it.state != state {
+            it.state = state;
+            it.idle_from = idle_from;
+        }
+        let newer = |table: &&Arc<RoutingTable>| {
+            it.table.as_ref().is_none_or(|held| table.version > held.version)
+        };
+        let Some(table) = table.as_ref().filter(newer) else { return };
+        it.table = Some(Arc::clone(table));
+        let own = table.workers.iter().find(|route| route.worker == it.placement.worker);
+        let epoch = own.and_then(|own| own.epoch).map(Epoch::from);
+        self.witness.told(&self.processes[process], table);
+        if epoch.is_some_and(|epoch| epoch > self.processes[process].epoch) {
+            // Its successor is known: it exits, whoever started it.
+            self.count("retired by a table");
+            self.process(process, ProcessEvent::End);
+        }
+    }
+}
