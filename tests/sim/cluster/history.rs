@@ -130,11 +130,11 @@ pub(super) fn is_legal(
     match (purpose, after) {
         ("activate", Some(Active)) | ("deactivate", Some(Inactive)) => runs && asked,
         ("kill", Some(Killed)) => asked,
-        ("rebalance", Some(Rebalancing)) => runs && asked,
+        ("rebalance", Some(Rebalancing)) => (runs && asked) || before == Rebalancing,
         ("rebalance", Some(Active | Inactive)) => before == Rebalancing && !asked,
         ("forget", None) => before == Killed,
-        ("place", Some(after)) => runs && after == before,
-        ("stop" | "tidy up" | "release", Some(after)) => after == before,
+        ("place", Some(after)) => (runs || before == Rebalancing) && after == before,
+        ("settle" | "stop" | "tidy up" | "release", Some(after)) => after == before,
         _ => false,
     }
 }
