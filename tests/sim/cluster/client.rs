@@ -7,7 +7,7 @@ use nimbus::engine::event::{Request, Submission, Verb};
 use proto::store::{ComponentSpec, InputSpec, StreamSpec, TopologySpec};
 
 use super::env::{Env, Node};
-use super::events::{Event, Heard};
+use super::events::{Event, Heard, What};
 use super::plan::SECOND;
 use super::sabotage::Sabotage;
 
@@ -100,8 +100,8 @@ impl Client {
             return;
         }
         let Some(asked) = self.asked.clone() else { return };
-        let refusal = match &heard {
-            Heard::Answer(Err(refusal)) => Some(&refusal.kind),
+        let refusal = match &heard.what {
+            What::Answer(Err(refusal)) => Some(&refusal.kind),
             _ => None,
         };
         if let Some(RefusalKind::NotLeader(leader)) = refusal {

@@ -75,16 +75,20 @@ pub(super) enum Timer {
     Registrar,
 }
 
-/// What a client hears.
+/// What a client hears, and whether from a nimbus that leads or from one that was replaced and does
+/// not know.
 #[derive(Clone, Debug)]
-pub(super) enum Heard {
+pub(super) struct Heard {
+    pub(super) what: What,
+    pub(super) leads: bool,
+}
+
+/// What a nimbus says.
+#[derive(Clone, Debug)]
+pub(super) enum What {
     Answer(Result<Reply, Refusal>),
-    /// Names of the topologies there are, with their status, by a nimbus that leads or was replaced
-    /// and does not know.
-    Listed {
-        listed: BTreeMap<String, i32>,
-        leads: bool,
-    },
+    /// Names of the topologies there are, with their status.
+    Listed(BTreeMap<String, i32>),
 }
 
 /// What a worker says to its supervisor.

@@ -3,8 +3,8 @@
 //! The revisions of the store are the order in which mutations take effect, so a history is
 //! linearizable if each mutation takes effect once, between its request and its answer, if each step
 //! is a legal one, if each refusal fits some moment between its request and its answer, and if each
-//! list fits some moment that is not before what anybody was told before it was asked for. A list by
-//! a nimbus that was replaced and has not heard of it may be of an earlier moment.
+//! list fits some moment that is not before what anybody was told before it was asked for. A refusal or
+//! a list by a nimbus that was replaced and has not heard of it may be of an earlier moment.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use nimbus::engine::event::Verb;
 use proto::store::TopologyStatus;
 
 use super::client::Asked;
-use super::events::Heard;
+use super::events::{Heard, What};
 
 /// The topology of a name: its id and its status.
 pub(super) type State = Option<(String, TopologyStatus)>;
@@ -62,8 +62,10 @@ impl History {
         let applied = self.applied.get(id).cloned();
         let verb = asked.verb.as_ref().map_or("list", Verb::word);
         let what = format!("I9: {verb} {} ({id})", asked.name);
-        match heard {
-            Heard::Answer(Ok(reply)) => {
+        // Who was replaced and does not know says what was so before.
+        let leads = heard.leads;
+        match &heard.what {
+            What::Answer(Ok(reply)) => {
                 let Some((at, topology)) = applied else {
                     panic!("{what} was acknowledged and is not in force");
                 };
@@ -73,9 +75,12 @@ impl History {
                     assert_eq!(reply.topology_id, topology, "{what} made another topology");
                 }
             }
-            Heard::Answer(Err(refusal)) => {
-                assert!(applied.is_none(), "{what} was refused though it was done: {refusal:?}");
-                let states = self.since(asked.name, asked.since);
+            What::Answer(Err(refusal)) => {
+                assert!(
+                    !leads || applied.is_none(),
+                    "{what} was refused though it was done: {refusal:?}"
+                );
+                let states = self.since(asked.name, if leads { asked.since } else { 0 });
                 let fits = |state: &State| match refusal.kind {
                     RefusalKind::AlreadyExists => state.is_some(),
                     RefusalKind::NotFound => state.is_none(),
@@ -86,11 +91,10 @@ impl History {
                 };
                 assert!(states.iter().any(fits), "{what}: {refusal:?} fits none of {states:?}");
             }
-            Heard::Listed { listed, leads } => {
+            What::Listed(listed) => {
                 let listed: BTreeMap<&str, i32> =
                     listed.iter().map(|(name, status)| (name.as_str(), *status)).collect();
-                // Who was replaced and does not know shows what was so before.
-                let known = self.told.iter().filter(|(at, _)| *leads && *at <= asked.since);
+                let known = self.told.iter().filter(|(at, _)| leads && *at <= asked.since);
                 let since = known.map(|(_, moment)| *moment).max().unwrap_or(0);
                 let all = self.states.values().flatten().map(|(at, _)| *at);
                 let moments = all.filter(|at| *at > since).chain([since]);
@@ -98,7 +102,7 @@ impl History {
                 let ms = since / 1_000_000;
                 let shown =
                     shown.unwrap_or_else(|| panic!("{what}: {listed:?}, not since {ms} ms"));
-                if *leads {
+                if leads {
                     self.told.push((now, shown));
                 }
             }
@@ -130,11 +134,11 @@ pub(super) fn is_legal(
     match (purpose, after) {
         ("activate", Some(Active)) | ("deactivate", Some(Inactive)) => runs && asked,
         ("kill", Some(Killed)) => asked,
-        ("rebalance", Some(Rebalancing)) => runs && asked,
+        ("rebalance", Some(Rebalancing)) => (runs && asked) || before == Rebalancing,
         ("rebalance", Some(Active | Inactive)) => before == Rebalancing && !asked,
         ("forget", None) => before == Killed,
-        ("place", Some(after)) => runs && after == before,
-        ("stop" | "tidy up" | "release", Some(after)) => after == before,
+        ("place", Some(after)) => (runs || before == Rebalancing) && after == before,
+        ("settle" | "stop" | "tidy up" | "release", Some(after)) => after == before,
         _ => false,
     }
 }

@@ -12,7 +12,7 @@ use nimbus::observe::observe;
 use proto::store::LeaderRecord;
 
 use super::env::{Env, Life, Node};
-use super::events::{Answered, Ask, By, Event as Due, Got, Heard, Timer, Why};
+use super::events::{Answered, Ask, By, Event as Due, Got, Heard, Timer, What, Why};
 use super::following::{Mirror, Session, alarm};
 use super::plan::{MS, SECOND};
 use super::sabotage::Sabotage;
@@ -218,22 +218,23 @@ impl Nimbus {
     /// Takes a request; `None` asks for a list.
     pub(super) fn requested(&mut self, asker: Asker, request: Option<Request>, env: &mut Env) {
         let Some(request) = request else {
-            let heard = if self.engine.is_leading() && self.engine.is_current() {
+            let what = if self.engine.is_leading() && self.engine.is_current() {
                 let topologies = self.engine.view().topologies.values();
                 let listed = topologies.map(|it| (it.record.name.clone(), it.record.status));
-                let leads = self.term.is_some() && self.term == env.witness.leader;
-                Heard::Listed { listed: listed.collect(), leads }
+                What::Listed(listed.collect())
             } else {
-                Heard::Answer(Err(self.engine.not_leading()))
+                What::Answer(Err(self.engine.not_leading()))
             };
-            return self.answer(asker, heard, env);
+            return self.answer(asker, what, env);
         };
         self.next_ticket += 1;
         self.tickets.insert(self.next_ticket, asker);
         self.handle(Event::Asked { ticket: self.next_ticket, request }, env);
     }
 
-    fn answer(&self, (client, number): Asker, heard: Heard, env: &mut Env) {
+    fn answer(&self, (client, number): Asker, what: What, env: &mut Env) {
+        let leads = self.term.is_some() && self.term == env.witness.leader;
+        let heard = Heard { what, leads };
         let Node::Nimbus(from) = self.life.node else { return };
         if let Some(at) = env.travel(self.life.node, Node::Client(client)) {
             env.schedule(at, Due::Heard { client, number, from, heard });
@@ -255,7 +256,7 @@ impl Nimbus {
                 }
                 Command::Answer { ticket, answer } => {
                     if let Some(asker) = self.tickets.remove(&ticket) {
-                        self.answer(asker, Heard::Answer(answer), env);
+                        self.answer(asker, What::Answer(answer), env);
                     }
                 }
                 Command::RemoveBinary { .. } => env.count("binaries freed"),
