@@ -185,6 +185,8 @@ impl Follower {
 
     /// Somebody must act, so this is told again after each outage.
     async fn went_back(&mut self, found: Watermark) -> Result<(), Ended> {
+        // A new store grows too, and soon is further than the old one was.
+        self.see(Watermark { went_back: true, ..self.seen });
         let seen = self.seen;
         if self.told != Told::WentBack {
             let (from, to) = (seen.revision, found.revision);
@@ -217,7 +219,8 @@ impl Follower {
                         Change::Deleted { .. } => None,
                     });
                     let recovery = self.recoveries(entries).unwrap_or(self.seen.recovery);
-                    self.see(Watermark { revision: last.max(self.seen.revision), recovery });
+                    let revision = last.max(self.seen.revision);
+                    self.see(Watermark { revision, recovery, went_back: false });
                     if let Err(ended) = self.tell(MirrorEvent::Changes(changes)).await {
                         return ended;
                     }
@@ -231,7 +234,7 @@ impl Follower {
     async fn begin(&mut self) -> Result<Watch, Ended> {
         let listing = self.store.list(&self.prefix).await.map_err(Ended::Failed)?;
         let recovery = self.recoveries(listing.entries.iter()).unwrap_or_default();
-        let found = Watermark { revision: listing.revision, recovery };
+        let found = Watermark { revision: listing.revision, recovery, went_back: false };
         if self.seen.is_behind(found) {
             // Acting on it would undo decisions that were made.
             return Err(Ended::WentBack(found));

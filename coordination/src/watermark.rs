@@ -16,9 +16,12 @@ use crate::store::Revision;
 /// ```
 /// use coordination::Watermark;
 ///
-/// let seen = Watermark { revision: 900, recovery: 0 };
-/// assert!(seen.is_behind(Watermark { revision: 20, recovery: 0 }), "it was wiped");
-/// assert!(!seen.is_behind(Watermark { revision: 21, recovery: 1 }), "people accepted that");
+/// let at = |revision, recovery| Watermark { revision, recovery, went_back: false };
+/// let seen = at(900, 0);
+/// assert!(seen.is_behind(at(20, 0)), "it was wiped");
+/// let seen = Watermark { went_back: true, ..seen };
+/// assert!(seen.is_behind(at(1_000, 0)), "it has grown since, and is still another");
+/// assert!(!seen.is_behind(at(1_001, 1)), "people accepted that");
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Watermark {
@@ -26,6 +29,8 @@ pub struct Watermark {
     pub revision: Revision,
     /// How often people accepted that the store went back.
     pub recovery: u64,
+    /// It was found to have gone back since: however far it comes, it is not what it was.
+    pub went_back: bool,
 }
 
 impl Watermark {
@@ -34,7 +39,8 @@ impl Watermark {
     #[must_use]
     pub fn is_behind(self, found: Self) -> bool {
         found.recovery < self.recovery
-            || (found.recovery == self.recovery && found.revision < self.revision)
+            || (found.recovery == self.recovery
+                && (self.went_back || found.revision < self.revision))
     }
 }
 
@@ -46,8 +52,9 @@ impl Watermark {
 /// let folder = tempfile::tempdir().unwrap();
 /// let file = WatermarkFile::new(folder.path(), "default");
 /// assert_eq!(file.read(), Watermark::default(), "nothing was seen yet");
-/// file.write(Watermark { revision: 7, recovery: 1 });
-/// assert_eq!(file.read(), Watermark { revision: 7, recovery: 1 });
+/// let seen = Watermark { revision: 7, recovery: 1, went_back: false };
+/// file.write(seen);
+/// assert_eq!(file.read(), seen);
 /// let other = WatermarkFile::new(folder.path(), "test");
 /// assert_eq!(other.read(), Watermark::default(), "another cluster has its own");
 /// ```
@@ -65,15 +72,19 @@ impl WatermarkFile {
     #[must_use]
     pub fn read(&self) -> Watermark {
         let text = std::fs::read_to_string(&self.0).unwrap_or_default();
-        let mut numbers = text.split_whitespace().filter_map(|word| word.parse().ok());
-        let revision = numbers.next().unwrap_or_default();
-        Watermark { revision, recovery: numbers.next().unwrap_or_default() }
+        let mut numbers = text.split_whitespace().map_while(|word| word.parse().ok());
+        Watermark {
+            revision: numbers.next().unwrap_or_default(),
+            recovery: numbers.next().and_then(|it| it.try_into().ok()).unwrap_or_default(),
+            went_back: numbers.next().is_some_and(|it| it != 0),
+        }
     }
 
     /// Writes a watermark down: in a new file that takes the place of the old one.
     pub fn write(&self, seen: Watermark) {
         let part = self.0.with_extension("part");
-        let text = format!("{} {}\n", seen.revision, seen.recovery);
+        let (revision, recovery, went_back) = (seen.revision, seen.recovery, seen.went_back);
+        let text = format!("{revision} {recovery} {}\n", u8::from(went_back));
         let written = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, &self.0));
         if let Err(error) = written {
             warn!(path = %self.0.display(), %error, "cannot write down how far the store was seen");

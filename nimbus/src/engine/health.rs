@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn at(revision: u64) -> Watermark {
-        Watermark { revision, recovery: 0 }
+        Watermark { revision, recovery: 0, went_back: false }
     }
 
     #[test]

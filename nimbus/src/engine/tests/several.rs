@@ -73,7 +73,7 @@ fn on_a_store_that_went_back_nothing_is_done_until_people_accept_it() {
     let mut world = World::new(&[("a", 1)]);
     let id = world.submit("clicks", 1);
     let writes = world.plans.len();
-    let at = |revision| Watermark { revision, recovery: 0 };
+    let at = |revision| Watermark { revision, recovery: 0, went_back: false };
     world.tell(Event::StoreWentBack { seen: at(100), found: at(3) });
     world.pass(60 * SECOND, &[]);
     assert_eq!(world.plans.len(), writes, "no machine is lost, no worker moved");
