@@ -75,7 +75,7 @@ impl WatermarkFile {
         let mut numbers = text.split_whitespace().map_while(|word| word.parse().ok());
         Watermark {
             revision: numbers.next().unwrap_or_default(),
-            recovery: numbers.next().and_then(|it| it.try_into().ok()).unwrap_or_default(),
+            recovery: numbers.next().unwrap_or_default(),
             went_back: numbers.next().is_some_and(|it| it != 0),
         }
     }
