@@ -32,7 +32,7 @@ mod shown;
 mod transactions;
 pub mod view;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use coordination::Revision;
@@ -80,6 +80,8 @@ pub struct Engine {
     phases: BTreeMap<String, Phase>,
     /// Why a topology has no workers, where that is so.
     unplaced: BTreeMap<String, String>,
+    /// Workers whose slot was given to another one later: topology and number.
+    crowded: BTreeSet<(String, u32)>,
     /// Topologies whose records the store refused: left alone until then, for the sake of others.
     quarantined: BTreeMap<String, Instant>,
     last_event: Instant,
@@ -130,6 +132,7 @@ impl Engine {
             attempted: BTreeMap::new(),
             phases: BTreeMap::new(),
             unplaced: BTreeMap::new(),
+            crowded: BTreeSet::new(),
             quarantined: BTreeMap::new(),
             last_event: now.at,
         }
@@ -289,6 +292,7 @@ impl Engine {
         self.unplaced.retain(|id, _| view.topologies.contains_key(id));
         self.quarantined.retain(|_, until| *until > now.at);
         self.reports.prune(view);
+        self.crowded = view.crowded();
     }
 
     /// Makes the next decision, if there is one to make and none on its way.

@@ -86,7 +86,9 @@ impl Engine {
             .view
             .in_force(&record.id)
             .map(|assignment| placement(&assignment.record))
-            .partition(|placement| self.is_lost(&placement.slot, now));
+            .partition(|placement| {
+                self.is_lost(&placement.slot, now) || self.is_crowded(&record.id, placement.worker)
+            });
         Problem {
             pieces: executors.iter().map(piece).collect(),
             workers: record.workers,
@@ -107,6 +109,11 @@ impl Engine {
                 .is_some_and(|supervisor| slot.slot >= supervisor.slots),
             Verdict::Silent | Verdict::Away => false,
         }
+    }
+
+    /// Tells whether the slot of a worker was given to another one later.
+    pub(super) fn is_crowded(&self, topology: &str, worker: u32) -> bool {
+        !self.crowded.is_empty() && self.crowded.contains(&(topology.to_owned(), worker))
     }
 
     /// Lists the supervisors that take new workers, and their slots that are free.
