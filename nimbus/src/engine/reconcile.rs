@@ -56,13 +56,16 @@ impl Engine {
     ) -> Option<Plan> {
         let id = &topology.record.id;
         if phase.generation.is_none() {
-            return self.place_or_say_why(topology.record.clone(), false, now);
+            let placed = self.place_or_say_why(topology.record.clone(), false, now);
+            return placed.or_else(|| self.drop_stale_generations(topology, phase, now));
         }
         if let Some(plan) = self.finish(topology, now) {
             return Some(plan);
         }
-        let lost =
-            |assignment: &Versioned<AssignmentRecord>| self.is_lost(&slot(&assignment.record), now);
+        let lost = |assignment: &Versioned<AssignmentRecord>| {
+            let record = &assignment.record;
+            self.is_lost(&slot(record), now) || self.is_crowded(id, record.worker)
+        };
         if self.view.in_force(id).any(lost) {
             return self.place_or_say_why(topology.record.clone(), false, now);
         }
