@@ -40,7 +40,7 @@ mod shown;
 mod transactions;
 pub mod view;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use coordination::Revision;
@@ -94,6 +94,8 @@ pub struct Engine {
     phases: BTreeMap<String, Phase>,
     /// Why a topology has no workers, where that is so.
     unplaced: BTreeMap<String, String>,
+    /// Workers whose slot was given to another one later: topology and number.
+    crowded: BTreeSet<(String, u32)>,
     /// Topologies whose records the store refused: left alone until then, for the sake of others,
     /// and why.
     quarantined: BTreeMap<String, (Instant, String)>,
@@ -148,6 +150,7 @@ impl Engine {
             attempted: BTreeMap::new(),
             phases: BTreeMap::new(),
             unplaced: BTreeMap::new(),
+            crowded: BTreeSet::new(),
             quarantined: BTreeMap::new(),
             last: now.at,
         }
@@ -334,6 +337,7 @@ impl Engine {
         self.unplaced.retain(|id, _| view.topologies.contains_key(id));
         self.quarantined.retain(|_, (until, _)| *until > now.at);
         self.reports.prune(view);
+        self.crowded = view.crowded();
     }
 
     /// Makes the next decision, if there is one to make and none on its way.

@@ -23,7 +23,10 @@ impl Engine {
         now: Now,
     ) -> bool {
         let holder = self.holder(topology, former, executor);
-        holder.is_some_and(|holder| !self.is_lost(&slot(&holder.record), now))
+        holder.is_some_and(|holder| {
+            let AssignmentRecord { topology, worker, .. } = &holder.record;
+            !self.is_lost(&slot(&holder.record), now) && !self.is_crowded(topology, *worker)
+        })
     }
 
     /// Finds a former owner of an executor that has not said that it let go of its tasks.

@@ -39,7 +39,9 @@ impl Engine {
         let before: Vec<_> = self.view.in_force(&id).collect();
         record.generation = self.next_generation(&record);
         record.reason = answer.explanation;
-        let lost = before.iter().filter(|it| self.is_lost(&slot(&it.record), now));
+        let lost = before.iter().filter(|it| {
+            self.is_lost(&slot(&it.record), now) || self.is_crowded(&record.id, it.record.worker)
+        });
         let draft = Draft {
             record: &record,
             generation: record.generation,
@@ -93,7 +95,9 @@ impl Engine {
             // A worker that is being emptied takes nothing new.
             .filter(|assignment| !assignment.record.executors.is_empty())
             .map(|assignment| placement(&assignment.record))
-            .partition(|placement| self.is_lost(&placement.slot, now));
+            .partition(|placement| {
+                self.is_lost(&placement.slot, now) || self.is_crowded(&record.id, placement.worker)
+            });
         Problem {
             pieces: executors.iter().map(piece).collect(),
             workers: record.workers,
@@ -136,6 +140,11 @@ impl Engine {
             [] => String::new(),
             held => format!("; held back for a while, since they come and go: {}", held.join(", ")),
         }
+    }
+
+    /// Tells whether the slot of a worker was given to another one later.
+    pub(super) fn is_crowded(&self, topology: &str, worker: u32) -> bool {
+        !self.crowded.is_empty() && self.crowded.contains(&(topology.to_owned(), worker))
     }
 
     /// Lists the supervisors that take new workers, and their slots that are free.

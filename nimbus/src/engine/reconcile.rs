@@ -59,7 +59,8 @@ impl Engine {
     ) -> Option<Plan> {
         let id = &topology.record.id;
         if phase.generation.is_none() {
-            return self.place_or_say_why(topology.record.clone(), false, now);
+            let placed = self.place_or_say_why(topology.record.clone(), false, now);
+            return placed.or_else(|| self.drop_stale_generations(topology, phase, now));
         }
         if let Some(plan) = self.reinstate(topology) {
             return Some(plan);
@@ -204,7 +205,9 @@ impl Engine {
 
     /// Tells whether a worker of a topology is where none can run any more.
     fn has_lost(&self, topology: &str, now: Now) -> bool {
-        self.view.in_force(topology).any(|it| self.is_lost(&slot(&it.record), now))
+        self.view.in_force(topology).any(|it| {
+            self.is_lost(&slot(&it.record), now) || self.is_crowded(topology, it.record.worker)
+        })
     }
 
     /// Stops a topology once its trees have ended or had their time; then, when nobody runs any of

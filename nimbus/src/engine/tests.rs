@@ -12,7 +12,7 @@ use proto::store::TaskResult;
 use proto::supervisor::{LinkReport, TaskReport};
 
 use super::command::{Refusal, RefusalKind, Reply};
-use super::event::{Event, Request, Verb, WriteFailure};
+use super::event::{Event, Record, Request, Verb, WriteFailure};
 use super::liveness::Verdict;
 use world::{World, submission};
 
@@ -253,6 +253,24 @@ fn a_supervisor_that_cannot_register_and_reports_loses_nothing() {
 }
 
 #[test]
+fn a_slot_that_a_late_write_gave_away_twice_is_left_by_the_older_worker() {
+    let mut world = World::new(&[("a", 2), ("b", 1)]);
+    let (first, second) = (world.submit("clicks", 1), world.submit("views", 1));
+    let view = world.engine.view();
+    let (old, new) =
+        (view.in_force(&first).next().unwrap(), view.in_force(&second).next().unwrap());
+    let mut late = new.record.clone();
+    (late.supervisor, late.slot) = (old.record.supervisor.clone(), old.record.slot);
+    let (generation, worker) = (late.generation, late.worker);
+    let key = Key::Assignment { topology: second.clone(), generation, worker };
+    world.change(key, Some(Record::Assignment(late)));
+    let slot = |placed: &[String]| placed[0].split('#').next().map(str::to_owned);
+    let (left, stays) = (slot(&world.placed(&first)), slot(&world.placed(&second)));
+    assert_ne!(left, stays, "the older one was moved");
+    assert!(world.engine.view().crowded().is_empty());
+}
+
+#[test]
 fn a_new_leader_shows_nothing_before_it_has_seen_what_others_wrote() {
     let mut world = World::new(&[("a", 1)]);
     world.submit("clicks", 1);
@@ -303,7 +321,7 @@ fn a_write_that_failed_is_said_to_be_unknown_and_tried_again_with_a_new_generati
     let record = proto::store::SupervisorRecord { slots: 1, ..Default::default() };
     let fact = super::event::Fact {
         key: Key::Supervisor { id: named("a") },
-        record: Some(super::event::Record::Supervisor(record)),
+        record: Some(Record::Supervisor(record)),
         revision: 99,
     };
     assert_eq!(world.engine.handle(Event::Changes(vec![fact]), now).len(), 1, "it is placed");
@@ -319,7 +337,7 @@ fn a_write_that_failed_is_said_to_be_unknown_and_tried_again_with_a_new_generati
 fn who_does_not_lead_sends_people_to_who_does() {
     let mut world = World::new(&[]);
     let leader = proto::store::LeaderRecord { address: named("b:1"), ..Default::default() };
-    world.change(Key::Leader, Some(super::event::Record::Leader(leader)));
+    world.change(Key::Leader, Some(Record::Leader(leader)));
     world.tell(Event::Follows);
     let refusal: Result<Reply, Refusal> = world.ask("", submission("clicks", 1));
     assert_eq!(refusal.unwrap_err().kind, RefusalKind::NotLeader(Some(named("b:1"))));

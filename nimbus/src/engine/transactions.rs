@@ -2,7 +2,8 @@
 //!
 //! Every transaction carries two guards: that this nimbus still leads, and that the topology's
 //! record is the one that was decided on. So a leader that slept, or a write whose answer was
-//! lost, can undo nothing.
+//! lost, can undo nothing. One that carries out a request has a third: that no other try of it was
+//! carried out.
 
 use coordination::{Guard, Keys, LeaseId, OPERATIONS_MAX, Operation, Transaction, put};
 use proto::store::ResultRecord;
@@ -67,6 +68,8 @@ impl Plan {
                 guards.extend(names);
             }
         }
+        // A try that comes late must not do again what another did.
+        guards.extend(self.request.iter().map(|(id, _)| Guard::Absent(keys.request(id))));
         guards
     }
 
@@ -103,5 +106,22 @@ impl Plan {
                 Operation::DeletePrefix(keys.results(topology)),
             ],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::store::RequestRecord;
+
+    use super::*;
+
+    #[test]
+    fn a_request_is_guarded_by_the_absence_of_its_answer() {
+        let (keys, leader) = (Keys::new("test").unwrap(), Guard::CreatedAt("leader".into(), 7));
+        let request = Some(("r-1".to_owned(), RequestRecord::default()));
+        let decide = vec![Write::Name("clicks".to_owned())];
+        let plan = Plan { topology: "clicks-3".to_owned(), decide, request, ..Plan::default() };
+        let transactions = plan.transactions(&keys, &leader, Some(1));
+        assert!(transactions[0].guards.contains(&Guard::Absent(keys.request("r-1"))));
     }
 }

@@ -1,6 +1,6 @@
 //! What the store says, as the engine sees it: nothing is believed before the store shows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use coordination::{Key, Revision};
@@ -144,6 +144,23 @@ impl View {
     /// Returns every assignment in force, of all topologies.
     pub fn all_in_force(&self) -> impl Iterator<Item = &Versioned<AssignmentRecord>> {
         self.assigned.keys().flat_map(|topology| self.in_force(topology))
+    }
+
+    /// Returns the workers in force whose slot was given to another one later, as can happen when a
+    /// write that got no answer is done after all: supervisors run the newer of the two.
+    #[must_use]
+    pub fn crowded(&self) -> BTreeSet<(String, u32)> {
+        let mut holders: BTreeMap<(&str, u32), &Versioned<AssignmentRecord>> = BTreeMap::new();
+        let mut crowded = BTreeSet::new();
+        for held in self.all_in_force() {
+            let slot = (held.record.supervisor.as_str(), held.record.slot);
+            let Some(other) = holders.insert(slot, held) else { continue };
+            let other_is_newer = epoch_revision(other) > epoch_revision(held);
+            let (older, newer) = if other_is_newer { (held, other) } else { (other, held) };
+            holders.insert(slot, newer);
+            crowded.insert((older.record.topology.clone(), older.record.worker));
+        }
+        crowded
     }
 
     /// Returns the generations of a topology that have keys but are not in force.

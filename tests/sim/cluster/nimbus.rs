@@ -208,7 +208,12 @@ impl Nimbus {
     ) {
         let deaf = env.witness.deaf.get(&report.supervisor).is_some_and(|until| *until > env.now);
         if self.leads() && !deaf {
-            self.heard.insert(report.supervisor.clone(), env.now);
+            // Who is neither registered nor runs anything is nobody.
+            let id = &report.supervisor;
+            let runs = self.engine.view().all_in_force().any(|held| held.record.supervisor == *id);
+            if runs || self.engine.supervisors().contains_key(id) {
+                self.heard.insert(id.clone(), env.now);
+            }
             self.handle(Event::Report(report), env);
         } else if deaf {
             env.witness.talks.insert(report.supervisor.clone(), env.now);

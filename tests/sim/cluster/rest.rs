@@ -45,6 +45,7 @@ impl World {
 
     fn not_running(&self) -> Option<String> {
         let witness = self.witness();
+        let mut slots = BTreeSet::new();
         for (id, assigned) in &witness.assigned {
             let Some(topology) = witness.topologies.get(id) else {
                 return Some(format!("{id} is assigned and is not there"));
@@ -56,6 +57,12 @@ impl World {
             let workers = witness.generation(id, assigned.generation);
             for one in &workers {
                 let (record, epoch) = (&one.0, epoch_of(one));
+                if !slots.insert((record.supervisor.as_str(), record.slot)) {
+                    return Some(format!(
+                        "two share slot {} of {}",
+                        record.slot, record.supervisor
+                    ));
+                }
                 let is_it = |it: &&Process| {
                     it.alive
                         && !it.hung

@@ -222,13 +222,6 @@ impl Witness {
         for new in &workers {
             self.comes_into_force(id, new, &old);
         }
-        let mut slots = BTreeSet::new();
-        for (other, assigned) in &self.assigned {
-            for (record, _) in self.generation(other, assigned.generation) {
-                let free = slots.insert((record.supervisor.as_str(), record.slot));
-                assert!(free, "two workers share slot {} of {}", record.slot, record.supervisor);
-            }
-        }
     }
 
     fn comes_into_force(&mut self, id: &str, new: &Assigned, old: &[Assigned]) {
@@ -275,13 +268,17 @@ impl Witness {
                 _ => false,
             })
         };
-        for old in view.in_force(&plan.topology).filter(|old| !stays(&old.record)) {
+        let crowded = view.crowded();
+        let crowded =
+            |old: &AssignmentRecord| crowded.contains(&(old.topology.clone(), old.worker));
+        let left = view.in_force(&plan.topology).map(|old| &old.record);
+        for old in left.filter(|old| !stays(old) && !crowded(old)) {
             self.moves += 1;
-            let supervisor = &old.record.supervisor;
+            let supervisor = &old.supervisor;
             let at = |times: &BTreeMap<String, u64>| times.get(supervisor).copied().unwrap_or(0);
             let silence = now - at(heard).max(at(&self.talks)).max(elected);
             let evidence = silence >= SILENT && now - elected >= TERM;
-            let (worker, ms) = (old.record.worker, silence / MS);
+            let (worker, ms) = (old.worker, silence / MS);
             assert!(evidence, "w{worker} was moved from {supervisor}, which was heard {ms} ms ago");
         }
     }
