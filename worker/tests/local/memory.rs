@@ -211,7 +211,8 @@ fn what_does_not_keep_to_shares_stops_the_spouts_until_it_has_drained() {
                 most = most.max(branch.emitted() - branch.executed());
                 branch.executed() >= 1_000
             });
-            assert!(most * HUGE < 64 << 20, "{most} MiB waited");
+            // What is in hand does not count: a batch of a few of them on each loop.
+            assert!(most * HUGE < 72 << 20, "{most} MiB waited");
             branch.enough.store(true, Ordering::SeqCst);
         });
         branch.assert_nothing_is_lost("the branch");
