@@ -16,6 +16,13 @@ use super::view::epoch_revision;
 const STANDSTILL: Duration = Duration::from_secs(1);
 
 impl Engine {
+    /// Tells whether a supervisor is listened to: it is registered, or was, or runs something. One
+    /// that was started again while the store takes no writes cannot register.
+    pub(super) fn is_known(&self, supervisor: &str) -> bool {
+        self.supervisors.contains_key(supervisor)
+            || self.view.all_in_force().any(|held| held.record.supervisor == supervisor)
+    }
+
     /// Ticks come ten times a second: after a gap this process stood still, and what the others
     /// reported meanwhile may come in only after this event.
     pub(super) fn note_standstill(&mut self, now: Now) {

@@ -230,13 +230,6 @@ impl Engine {
         true
     }
 
-    /// Tells whether a supervisor is listened to: it is registered, or was, or runs something. One
-    /// that was started again while the store takes no writes cannot register.
-    fn is_known(&self, supervisor: &str) -> bool {
-        self.supervisors.contains_key(supervisor)
-            || self.view.all_in_force().any(|held| held.record.supervisor == supervisor)
-    }
-
     /// Becomes leader: whoever was silent gets time to report, and every wait starts anew.
     fn lead(&mut self, elected: Revision, now: Now) {
         self.elected = Some(elected);
