@@ -128,8 +128,8 @@ impl Engine {
     #[must_use]
     pub fn retired(&self, news: &WorkerNews) -> Option<Retired> {
         let epoch = news.epoch.unwrap_or_default();
-        let is_current = self.elected.is_some_and(|elected| self.view.revision >= elected);
-        if !is_current || self.store.problem().is_some() || epoch.revision > self.view.revision {
+        let knows = self.is_leading() && self.is_current();
+        if !knows || self.store.problem().is_some() || epoch.revision > self.view.revision {
             return None;
         }
         let retired = |reason: &str| {

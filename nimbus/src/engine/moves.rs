@@ -10,7 +10,7 @@ use proto::store::{AssignedRecord, AssignmentRecord, ExecutorRecord, Former, Top
 use super::Engine;
 use super::command::{Plan, Write};
 use super::event::Now;
-use super::reconcile::{plan, slot};
+use super::reconcile::plan;
 use super::view::{Versioned, epoch_revision};
 
 impl Engine {
@@ -23,10 +23,7 @@ impl Engine {
         now: Now,
     ) -> bool {
         let holder = self.holder(topology, former, executor);
-        holder.is_some_and(|holder| {
-            let AssignmentRecord { topology, worker, .. } = &holder.record;
-            !self.is_lost(&slot(&holder.record), now) && !self.is_crowded(topology, *worker)
-        })
+        holder.is_some_and(|holder| !self.is_lost(&holder.record, now))
     }
 
     /// Finds a former owner of an executor that has not said that it let go of its tasks.
@@ -112,7 +109,7 @@ impl Engine {
         let (gone, stay): (Vec<_>, Vec<_>) = self.view.in_force(id).partition(|assignment| {
             assignment.record.executors.is_empty()
                 && (self.has_let_go(assignment, in_force, |_, _| true)
-                    || self.is_lost(&slot(&assignment.record), now))
+                    || self.is_lost(&assignment.record, now))
         });
         let formers = || {
             let executors = stay.iter().flat_map(|assignment| &assignment.record.executors);

@@ -13,7 +13,7 @@ use super::generation::Draft;
 use super::liveness::Verdict;
 use super::parallelism;
 use super::reconcile::slot;
-use super::scheduler::{Offer, Piece, Placement, Problem, Slot, schedule};
+use super::scheduler::{Offer, Piece, Placement, Problem, schedule};
 use super::view::Versioned;
 
 impl Engine {
@@ -39,9 +39,7 @@ impl Engine {
         let before: Vec<_> = self.view.in_force(&id).collect();
         record.generation = self.next_generation(&record);
         record.reason = answer.explanation;
-        let lost = before.iter().filter(|it| {
-            self.is_lost(&slot(&it.record), now) || self.is_crowded(&record.id, it.record.worker)
-        });
+        let lost = before.iter().filter(|it| self.is_lost(&it.record, now));
         let draft = Draft {
             record: &record,
             generation: record.generation,
@@ -85,41 +83,43 @@ impl Engine {
             let here: BTreeSet<u32> = here.map(|at| executors[at].index).collect();
             Placement {
                 worker: assignment.worker,
-                slot: Slot { supervisor: assignment.supervisor.clone(), slot: assignment.slot },
+                slot: slot(assignment),
                 executors: here.into_iter().collect(),
             }
         };
-        let (orphaned, current) = self
+        let (orphaned, current): (Vec<_>, Vec<_>) = self
             .view
             .in_force(&record.id)
+            .map(|assignment| &assignment.record)
             // A worker that is being emptied takes nothing new.
-            .filter(|assignment| !assignment.record.executors.is_empty())
-            .map(|assignment| placement(&assignment.record))
-            .partition(|placement| {
-                self.is_lost(&placement.slot, now) || self.is_crowded(&record.id, placement.worker)
-            });
+            .filter(|assignment| !assignment.executors.is_empty())
+            .partition(|assignment| self.is_lost(assignment, now));
         Problem {
             pieces: executors.iter().map(piece).collect(),
             workers: record.workers,
             offers: self.offers(&record.id, now),
-            current,
-            orphaned,
+            current: current.into_iter().map(placement).collect(),
+            orphaned: orphaned.into_iter().map(placement).collect(),
             respread,
         }
     }
 
-    /// Tells whether no worker can run in `slot` any more.
-    pub(super) fn is_lost(&self, slot: &Slot, now: Now) -> bool {
-        match self.verdict(&slot.supervisor, now) {
+    /// Tells whether a worker cannot run any more where it is assigned: its slot is gone, or was
+    /// given to another one later.
+    pub(super) fn is_lost(&self, assignment: &AssignmentRecord, now: Now) -> bool {
+        let AssignmentRecord { topology, worker, supervisor, slot, .. } = assignment;
+        if !self.crowded.is_empty() && self.crowded.contains(&(topology.clone(), *worker)) {
+            return true;
+        }
+        match self.verdict(supervisor, now) {
             // One that is forgotten has nothing that could come back.
             Verdict::Lost => {
-                let known = self.supervisors.contains_key(&slot.supervisor);
-                !known || self.caution.has_given_up(&slot.supervisor)
+                let known = self.supervisors.contains_key(supervisor);
+                !known || self.caution.has_given_up(supervisor)
             }
-            Verdict::Alive => self
-                .supervisors
-                .get(&slot.supervisor)
-                .is_some_and(|supervisor| slot.slot >= supervisor.slots),
+            Verdict::Alive => {
+                self.supervisors.get(supervisor).is_some_and(|there| *slot >= there.slots)
+            }
             Verdict::Silent | Verdict::Away => false,
         }
     }
@@ -140,11 +140,6 @@ impl Engine {
             [] => String::new(),
             held => format!("; held back for a while, since they come and go: {}", held.join(", ")),
         }
-    }
-
-    /// Tells whether the slot of a worker was given to another one later.
-    pub(super) fn is_crowded(&self, topology: &str, worker: u32) -> bool {
-        !self.crowded.is_empty() && self.crowded.contains(&(topology.to_owned(), worker))
     }
 
     /// Lists the supervisors that take new workers, and their slots that are free.

@@ -205,9 +205,7 @@ impl Engine {
 
     /// Tells whether a worker of a topology is where none can run any more.
     fn has_lost(&self, topology: &str, now: Now) -> bool {
-        self.view.in_force(topology).any(|it| {
-            self.is_lost(&slot(&it.record), now) || self.is_crowded(topology, it.record.worker)
-        })
+        self.view.in_force(topology).any(|it| self.is_lost(&it.record, now))
     }
 
     /// Stops a topology once its trees have ended or had their time; then, when nobody runs any of
