@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::logs::{new_log, show_logs};
+use crate::folder::{self, new_log};
 use crate::{Etcd, Outcome, Process, alone, get, processes_below, signal, squall, until};
 
 /// One nimbus and some supervisors on an etcd of their own.
@@ -288,23 +288,14 @@ impl Cluster {
     /// If it cannot be made.
     #[must_use]
     pub fn scratch(&self, name: &str) -> PathBuf {
-        let folder = self.folder.path().join("scratch").join(name);
-        std::fs::create_dir_all(&folder).expect("the folder of the test can be written to");
-        folder
+        folder::scratch(self.folder.path(), name)
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            show_logs(self.folder.path());
-        }
-        self.nimbus.kill();
-        // First those who would start workers again.
-        self.supervisors.iter_mut().for_each(Process::kill);
-        for worker in self.worker_processes() {
-            signal(worker, Signal::SIGKILL);
-        }
+        let daemons = std::iter::once(&mut self.nimbus).chain(&mut self.supervisors);
+        folder::end(self.folder.path(), daemons);
     }
 }
 

@@ -6,14 +6,13 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::MutexGuard;
 
-use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::command::unset;
 use crate::etcd::free_ports;
-use crate::logs::{collect_logs, new_log, show_logs};
-use crate::{Machine, Network, Outcome, Process, alone, processes_below, program, signal, until};
+use crate::folder::{self, collect_logs, new_log};
+use crate::{Machine, Network, Outcome, Process, alone, processes_below, program, until};
 
 /// A cluster with TLS everywhere.
 #[derive(Debug)]
@@ -183,9 +182,7 @@ impl SecureCluster {
     /// If it cannot be made.
     #[must_use]
     pub fn scratch(&self, name: &str) -> PathBuf {
-        let folder = self.folder.path().join("scratch").join(name);
-        fs::create_dir_all(&folder).expect("the folder of the test can be written to");
-        folder
+        folder::scratch(self.folder.path(), name)
     }
 
     /// The processes of all workers.
@@ -200,16 +197,8 @@ impl SecureCluster {
 
 impl Drop for SecureCluster {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            show_logs(self.folder.path());
-        }
-        self.nimbus.kill();
-        // First those who would start workers again.
-        self.supervisors.iter_mut().for_each(Process::kill);
-        for worker in self.worker_processes() {
-            signal(worker, Signal::SIGKILL);
-        }
-        self.etcd.kill();
+        let daemons = std::iter::once(&mut self.nimbus).chain(&mut self.supervisors);
+        folder::end(self.folder.path(), daemons.chain([&mut self.etcd]));
     }
 }
 

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::MutexGuard;
 
-use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Etcd, Outcome, Process, alone, get, processes_below, signal, squall, until};
+use crate::folder;
+use crate::{Etcd, Outcome, Process, alone, get, squall, until};
 
 /// What a cluster is made of.
 #[derive(Clone, Copy, Debug)]
@@ -280,22 +280,13 @@ impl Several {
     /// If it cannot be made.
     #[must_use]
     pub fn scratch(&self, name: &str) -> PathBuf {
-        let folder = self.folder.path().join("scratch").join(name);
-        std::fs::create_dir_all(&folder).expect("the folder of the test can be written to");
-        folder
+        folder::scratch(self.folder.path(), name)
     }
 }
 
 impl Drop for Several {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            crate::logs::show_logs(self.folder.path());
-        }
-        self.nimbuses.iter_mut().for_each(|nimbus| nimbus.process.kill());
-        // First those who would start workers again.
-        self.supervisors.iter_mut().for_each(Process::kill);
-        for worker in processes_below(self.folder.path()) {
-            signal(worker, Signal::SIGKILL);
-        }
+        let nimbuses = self.nimbuses.iter_mut().map(|nimbus| &mut nimbus.process);
+        folder::end(self.folder.path(), nimbuses.chain(&mut self.supervisors));
     }
 }
