@@ -13,10 +13,9 @@ mod refusals;
 mod words;
 
 use std::collections::BTreeMap;
-use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -31,8 +30,8 @@ pub use self::material::{Files, TlsError};
 use self::material::Material;
 use self::refusals::Refusals;
 use self::words::Reason;
-use crate::Shutdown;
 use crate::accept::Protocol;
+use crate::{Shutdown, Stamp};
 
 /// The environment variable that names the file of the certificate.
 pub const CERT_VARIABLE: &str = "SQUALL_TLS_CERT";
@@ -64,6 +63,8 @@ pub struct Tls {
 
 struct Inner {
     files: Files,
+    /// What the system said of the files before they were read first.
+    opened: Seen,
     material: RwLock<Arc<Material>>,
     refusals: Refusals,
     /// Why changed files are not in use.
@@ -83,9 +84,10 @@ impl Tls {
     ///
     /// [`TlsError`] if a file cannot be read, or if peers would refuse what is in them.
     pub fn open(files: Files) -> Result<Self, TlsError> {
+        let opened = look(&files);
         let material = RwLock::new(Arc::new(Material::read(&files)?));
         let (refusals, problem) = (Refusals::default(), RwLock::default());
-        let tls = Self { inner: Arc::new(Inner { files, material, refusals, problem }) };
+        let tls = Self { inner: Arc::new(Inner { files, opened, material, refusals, problem }) };
         tls.warn_of_its_end();
         let key = &tls.inner.files.key;
         if std::fs::metadata(key).is_ok_and(|metadata| metadata.mode() & 0o007 != 0) {
@@ -98,25 +100,20 @@ impl Tls {
     pub fn follow(&self, shutdown: &Shutdown) {
         let tls = self.clone();
         shutdown.spawn_until_asked(async move {
-            let mut seen = tls.look().await;
-            for look in 1_u32.. {
+            let mut seen = tls.inner.opened;
+            for round in 1_u32.. {
                 tokio::time::sleep(LOOK_EVERY).await;
-                let now = tls.look().await;
+                let files = tls.inner.files.clone();
+                let now = tokio::task::spawn_blocking(move || look(&files)).await;
+                let now = now.unwrap_or_default();
                 if now != seen {
                     seen = now;
                     tls.read_again().await;
-                } else if look % LOOKS_PER_WARNING == 0 {
+                } else if round % LOOKS_PER_WARNING == 0 {
                     tls.warn_of_its_end();
                 }
             }
         });
-    }
-
-    /// What the system says of the files: differs after every change.
-    async fn look(&self) -> [Option<[u64; 5]>; 3] {
-        let files = self.inner.files.clone();
-        let look = move || [&files.cert, &files.key, &files.ca].map(|path| facts(path).ok());
-        tokio::task::spawn_blocking(look).await.unwrap_or_default()
     }
 
     async fn read_again(&self) {
@@ -226,9 +223,11 @@ impl Tls {
     }
 }
 
-/// What the system says of a file: where it is, how long, and when it was changed.
-fn facts(path: &Path) -> io::Result<[u64; 5]> {
-    let file: Metadata = std::fs::metadata(path)?;
-    let changed = [file.mtime().cast_unsigned(), file.mtime_nsec().cast_unsigned()];
-    Ok([file.dev(), file.ino(), file.len(), changed[0], changed[1]])
+/// What the system says of the three files; none of one that cannot be looked at.
+type Seen = [Option<Stamp>; 3];
+
+/// What the system says of the files: differs after every change.
+fn look(files: &Files) -> Seen {
+    let stamp = |path| Some(Stamp::of(&std::fs::metadata(path).ok()?));
+    [&files.cert, &files.key, &files.ca].map(stamp)
 }
