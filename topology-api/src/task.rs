@@ -288,6 +288,7 @@ impl<M: Manner> BoltTask for Driver<M> {
             return done;
         }
         let mut bytes = 0;
+        let progress = &*self.progress;
         for_each_while(&mut self.input, |tuple| {
             let slot = if M::EXPLICIT { self.slots[self.cursor as usize] } else { self.cursor };
             self.out.begin(slot);
@@ -304,7 +305,7 @@ impl<M: Manner> BoltTask for Driver<M> {
                 return false;
             }
             self.cursor += 1;
-            self.progress.store(self.cursor, Relaxed);
+            progress.store(self.cursor, Relaxed);
             done += 1;
             bytes += self.out.call_weight();
             done < most && self.out.count() < room && bytes < ENOUGH_BYTES

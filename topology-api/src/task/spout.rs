@@ -66,11 +66,13 @@ impl<S: Spout> SpoutTask for SpoutDriver<S> {
     fn next(&mut self, room: usize) -> Result<Next, Error> {
         let Some(spout) = &mut self.spout else { return Ok(Next::Idle) };
         self.out.output.begin(UNANCHORED);
+        let progress = &*self.progress;
+        let mut calls = progress.load(Relaxed);
         loop {
             let before = self.out.count();
             let next = spout.next(&mut self.out)?;
-            let calls = self.progress.load(Relaxed);
-            self.progress.store(calls.wrapping_add(1), Relaxed);
+            calls = calls.wrapping_add(1);
+            progress.store(calls, Relaxed);
             // Without anything emitted the loop must not keep the executor for itself.
             let goes_on = self.out.count() < room && self.out.count() > before;
             if next != Next::Emitted || !goes_on || self.out.output.call_weight() >= ENOUGH_BYTES {
