@@ -4,35 +4,35 @@
 //! frame   format byte (1), then items until the end
 //! item    tag byte, then
 //!   batch (1)          target task, source task, stream, ownership, count: varints
-//!                      tracking: shape byte, then nothing | runs | lists
+//!                      tracking: shape byte, then nothing | edges | lists
 //!                      length of the rows: 4 bytes; the rows
 //!   acks (2)           executor: varint; stamp: 8 bytes
-//!                      contributions: varint, then root and edges of each: 8 bytes each
+//!                      contributions: varint, then edges
 //!                      failures: varint, then root: 8 bytes, reason: 1 byte
 //!                      resets: varint, then root of each: 8 bytes
 //!   end of stream (3)  target task, source task, stream, ownership of the source: varints
 //!   waiting (4)        nanoseconds: varint
 //!   adopted (5)        version: varint
-//! runs    tuples of one root after each other: count: varint; root: 8 bytes, 0 if not tracked;
-//!         then, unless the root is 0, the edge of each tuple: 8 bytes
+//! edges   of all tuples, at most one each: see `edges`
 //! lists   per tuple: number of edges: varint; root and edge of each: 8 bytes each
 //! ```
 //!
-//! Numbers are little-endian. Ids are random, so they travel at full width; ten words of one line
-//! share a root, so roots travel once a run. Rows are written by the tuple's own codec straight
-//! into the frame, and a parsed batch holds a slice of the frame. Every length is compared with
-//! what is left before it is used, so the memory that a parse takes is bounded by the frame.
+//! Numbers are little-endian. Rows are written by the tuple's own codec straight into the frame, and
+//! a parsed batch holds a slice of the frame. Every length is compared with what is left before it
+//! is used, and what takes no byte of its own is counted, so the memory that a parse takes is
+//! bounded.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::engine::acking::{AckBatch, Edge, Tracking};
+use super::edges::put_edges;
+use crate::engine::acking::{AckBatch, Tracking};
 
 pub use super::parse::items;
 
 /// First byte of every frame: the version of this layout.
-pub(super) const FORMAT: u8 = 1;
+pub(super) const FORMAT: u8 = 2;
 
 pub(super) const BATCH: u8 = 1;
 pub(super) const ACKS: u8 = 2;
@@ -41,14 +41,14 @@ pub(super) const WAITING: u8 = 4;
 pub(super) const ADOPTED: u8 = 5;
 
 pub(super) const NOT_TRACKED: u8 = 0;
-pub(super) const RUNS: u8 = 1;
+pub(super) const SINGLES: u8 = 1;
 pub(super) const LISTS: u8 = 2;
 
 /// A frame of this size goes out: larger ones are no faster, and delay what is behind them.
 pub const FRAME_BYTES: usize = 64 << 10;
 
-/// Most tuples in one frame. Tuples without tracking and without fields take no bytes, so the size
-/// of a frame does not bound them.
+/// Most tuples and contributions in one frame. They may take no bytes of their own, so the size of a
+/// frame does not bound them.
 pub const FRAME_TUPLES_MAX: usize = 1 << 20;
 
 /// Most items in one frame, to bound what reading a broken one costs.
@@ -215,13 +215,10 @@ impl FrameWriter {
     /// Adds acks for the executor with this index.
     pub fn acks(&mut self, executor: u16, batch: &AckBatch) {
         let out = self.item(ACKS);
-        out.reserve(32 + batch.contributions.len() * 16 + batch.failures.len() * 9);
         put_varint(out, u64::from(executor));
         put_word(out, batch.stamp);
         put_varint(out, batch.contributions.len() as u64);
-        for contribution in &batch.contributions {
-            put_words(out, contribution.root, contribution.edges);
-        }
+        put_edges(out, &batch.contributions);
         put_varint(out, batch.failures.len() as u64);
         for failure in &batch.failures {
             put_word(out, failure.root);
@@ -273,17 +270,13 @@ impl FrameWriter {
     }
 }
 
-fn put_word(out: &mut Vec<u8>, word: u64) {
+#[inline]
+pub(super) fn put_word(out: &mut Vec<u8>, word: u64) {
     out.extend_from_slice(&word.to_le_bytes());
 }
 
-/// Both at once: what is written tuple by tuple asks for room once.
-fn put_words(out: &mut Vec<u8>, one: u64, other: u64) {
-    let both = u128::from(one) | u128::from(other) << 64;
-    out.extend_from_slice(&both.to_le_bytes());
-}
-
-fn put_varint(out: &mut Vec<u8>, mut rest: u64) {
+#[inline]
+pub(super) fn put_varint(out: &mut Vec<u8>, mut rest: u64) {
     while rest >= 0x80 {
         out.push((rest & 0x7f) as u8 | 0x80);
         rest >>= 7;
@@ -295,8 +288,8 @@ fn put_tracking(out: &mut Vec<u8>, tracking: &Tracking, range: Range<usize>) {
     if !tracking.is_tracked() {
         out.push(NOT_TRACKED);
     } else if let Some(edges) = tracking.singles() {
-        out.push(RUNS);
-        put_runs(out, &edges[range]);
+        out.push(SINGLES);
+        put_edges(out, &edges[range]);
     } else {
         out.push(LISTS);
         for tuple in range {
@@ -306,22 +299,6 @@ fn put_tracking(out: &mut Vec<u8>, tracking: &Tracking, range: Range<usize>) {
                 put_word(out, edge.root);
                 put_word(out, edge.id);
             }
-        }
-    }
-}
-
-fn put_runs(out: &mut Vec<u8>, edges: &[Edge]) {
-    out.reserve(17 * edges.len());
-    for run in edges.chunk_by(|one, next| one.root == next.root) {
-        if let [Edge { root: root @ 1.., id }] = *run {
-            out.push(1);
-            put_words(out, root, id);
-            continue;
-        }
-        put_varint(out, run.len() as u64);
-        put_word(out, run[0].root);
-        if run[0].root != 0 {
-            run.iter().for_each(|edge| put_word(out, edge.id));
         }
     }
 }

@@ -6,8 +6,9 @@
 //! held for moments, because executors take it with every batch.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use daemon::TurnedAway;
 use proto::transport::{Frame, FromReceiver};
@@ -26,6 +27,13 @@ use crate::engine::routing::Epoch;
 /// Most peers that are remembered because they said hello, and not because a table named them: a
 /// bound for what strangers on the port can make us keep.
 const PEERS_MAX: usize = 1 << 14;
+
+/// The sender keeps what was not acknowledged. So many bytes of it are worth a message; of less it
+/// hears with the next credits, or after [`SAY_AFTER`].
+const UNSAID_MAX: usize = 256 << 10;
+
+/// How long a frame may go without acknowledgement while there is nothing else to say.
+pub(super) const SAY_AFTER: Duration = Duration::from_millis(5);
 
 /// What comes in, from all peers.
 pub(super) struct Incoming {
@@ -161,7 +169,12 @@ impl Incoming {
             }
         }
         session.next.store(order.known.link.next(), Ordering::Relaxed);
-        session.news.notify_one();
+        let unsaid = session.unsaid.fetch_add(frame.payload.len(), Ordering::Relaxed);
+        if unsaid + frame.payload.len() >= UNSAID_MAX {
+            session.news.notify_one();
+        } else if unsaid == 0 {
+            session.later.notify_one();
+        }
         true
     }
 
@@ -262,8 +275,12 @@ impl Peer {
 /// One stream of one peer, from its welcome until another takes its place.
 pub(super) struct Session {
     peer: Arc<Peer>,
-    /// Wakes the answering side: there are frames to acknowledge or credits to grant.
+    /// Wakes the answering side: there is much to acknowledge, or there are credits to grant.
     pub(super) news: Notify,
+    /// Tells the answering side that there is a frame to acknowledge, by and by.
+    pub(super) later: Notify,
+    /// Bytes of the frames that the sender was not told of.
+    unsaid: AtomicUsize,
     /// Every frame below this is here.
     next: AtomicU64,
     /// As far as the sender was told.
@@ -285,6 +302,8 @@ impl Session {
         Self {
             peer,
             news: Notify::new(),
+            later: Notify::new(),
+            unsaid: AtomicUsize::new(0),
             next: AtomicU64::new(next),
             said: AtomicU64::new(next),
             refusal: Mutex::default(),
@@ -297,6 +316,7 @@ impl Session {
         if !is(&grants.session, self) {
             return News::Over(lock(&self.refusal).take());
         }
+        self.unsaid.store(0, Ordering::Relaxed);
         let next = self.next.load(Ordering::Relaxed);
         let said = self.said.swap(next, Ordering::Relaxed);
         if next == said && !grants.windows.is_due() {

@@ -8,7 +8,7 @@
 //! One thread owns all sockets. Executors call [`Transport`] and [`Link`] from theirs, once a frame
 //! or batch and never once a tuple; none of these calls waits.
 //!
-//! * [`codec`] lays out frames, and `parse` reads them;
+//! * [`codec`] lays out frames, `edges` what is in them of tuple trees, and `parse` reads them;
 //! * `link` is the sending end as executors see it, `client` carries its frames out;
 //! * `accept` takes connections in, `server` speaks on them, `incoming` is what it knows of each peer;
 //! * `wire` has the settings of HTTP/2.
@@ -18,6 +18,7 @@
 
 mod client;
 pub mod codec;
+mod edges;
 mod incoming;
 mod link;
 mod listen;

@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use super::codec::{
     ACKS, ADOPTED, BATCH, BatchHead, CodecError, END_OF_STREAM, FORMAT, FRAME_ITEMS_MAX,
-    FRAME_TUPLES_MAX, Item, LISTS, NOT_TRACKED, RUNS, WAITING,
+    FRAME_TUPLES_MAX, Item, LISTS, NOT_TRACKED, SINGLES, WAITING,
 };
-use crate::engine::acking::{AckBatch, Contribution, Edge, FailReason, Failure, Tracking};
+use crate::engine::acking::{AckBatch, Edge, FailReason, Failure, Tracking};
 
 /// Reads all items of a frame.
 ///
@@ -17,7 +17,7 @@ use crate::engine::acking::{AckBatch, Contribution, Edge, FailReason, Failure, T
 ///
 /// The payload is not what a [`FrameWriter`](super::codec::FrameWriter) of this version makes.
 pub fn items(payload: &Bytes) -> Result<Vec<Item>, CodecError> {
-    let mut reader = Reader { payload, at: 0, tuples_left: FRAME_TUPLES_MAX };
+    let mut reader = Reader::new(payload);
     match reader.byte()? {
         FORMAT => {}
         format => return Err(CodecError::Format(format)),
@@ -34,13 +34,19 @@ pub fn items(payload: &Bytes) -> Result<Vec<Item>, CodecError> {
 
 const NO_ROOT: &str = "a root is 0";
 
-struct Reader<'a> {
+/// Reads one frame.
+pub(super) struct Reader<'a> {
     payload: &'a Bytes,
     at: usize,
-    tuples_left: usize,
+    /// How many tuples and contributions it may still have.
+    left: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(super) fn new(payload: &'a Bytes) -> Self {
+        Self { payload, at: 0, left: FRAME_TUPLES_MAX }
+    }
+
     fn item(&mut self) -> Result<Item, CodecError> {
         match self.byte()? {
             BATCH => self.batch(),
@@ -65,8 +71,7 @@ impl Reader<'_> {
             ownership: self.varint()?,
             count: self.small("a count is over 32 bits")?,
         };
-        let too_many = CodecError::Invalid("a frame has too many tuples");
-        self.tuples_left = self.tuples_left.checked_sub(head.count as usize).ok_or(too_many)?;
+        self.count(head.count)?;
         let tracking = self.tracking(head.count as usize)?;
         let length = u32::from_le_bytes(self.array()?) as usize;
         let start = self.at;
@@ -74,11 +79,21 @@ impl Reader<'_> {
         Ok(Item::Batch { head, tracking, rows: self.payload.slice(start..self.at) })
     }
 
+    /// Counts what may take no byte.
+    fn count(&mut self, more: u32) -> Result<(), CodecError> {
+        let too_many = CodecError::Invalid("a frame has too many tuples");
+        self.left = self.left.checked_sub(more as usize).ok_or(too_many)?;
+        Ok(())
+    }
+
     fn tracking(&mut self, count: usize) -> Result<Tracking, CodecError> {
         let mut tracking = Tracking::new();
         match self.byte()? {
             NOT_TRACKED => (0..count).for_each(|_| tracking.push_untracked()),
-            RUNS => self.runs(count, &mut tracking)?,
+            SINGLES => {
+                tracking.reserve_singles(count);
+                self.edges(count, |edge| tracking.push_single(edge))?;
+            }
             LISTS => {
                 let mut edges = Vec::new();
                 for _ in 0..count {
@@ -94,54 +109,19 @@ impl Reader<'_> {
         Ok(tracking)
     }
 
-    fn runs(&mut self, count: usize, tracking: &mut Tracking) -> Result<(), CodecError> {
-        tracking.reserve_singles(count);
-        while tracking.len() < count {
-            if let Some(edge) = self.run_of_one() {
-                tracking.push_one(edge);
-                continue;
-            }
-            let (run, root) = (self.varint()?, self.word()?);
-            if run == 0 || run > (count - tracking.len()) as u64 {
-                return Err(CodecError::Invalid("a run is empty or passes its batch"));
-            }
-            if root == 0 {
-                (0..run).for_each(|_| tracking.push_untracked());
-                continue;
-            }
-            let ids = self.slice(run as usize * 8)?;
-            for id in ids.as_chunks::<8>().0 {
-                tracking.push_one(Edge { root, id: u64::from_le_bytes(*id) });
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads a run of one tracked tuple, the usual one, if there is one now.
-    fn run_of_one(&mut self) -> Option<Edge> {
-        let (run, rest) = self.payload[self.at..].split_first()?;
-        let (root, rest) = rest.split_first_chunk()?;
-        let id = rest.first_chunk()?;
-        let (root, id) = (u64::from_le_bytes(*root), u64::from_le_bytes(*id));
-        if *run != 1 || root == 0 {
-            return None;
-        }
-        self.at += 17;
-        Some(Edge { root, id })
-    }
-
     fn acks(&mut self) -> Result<Item, CodecError> {
         let executor = self.small("an executor is over 16 bits")?;
         let mut batch = AckBatch { stamp: self.word()?, ..AckBatch::new() };
-        let contributions = self.length(16)?;
-        batch.contributions.reserve_exact(contributions);
-        for both in self.slice(contributions * 16)?.as_chunks::<16>().0 {
-            let both = u128::from_le_bytes(*both);
-            let (root, edges) = (both as u64, (both >> 64) as u64);
-            if root == 0 {
-                return Err(CodecError::Invalid(NO_ROOT));
-            }
-            batch.contributions.push(Contribution { root, edges });
+        let contributions = self.small("contributions are over 32 bits")?;
+        self.count(contributions)?;
+        batch.contributions.reserve_exact(contributions as usize);
+        let mut none = false;
+        self.edges(contributions as usize, |edge| {
+            none |= edge.root == 0;
+            batch.contributions.push(edge);
+        })?;
+        if none {
+            return Err(CodecError::Invalid(NO_ROOT));
         }
         let failures = self.length(9)?;
         batch.failures.reserve_exact(failures);
@@ -175,7 +155,7 @@ impl Reader<'_> {
         T::try_from(self.varint()?).map_err(|_| CodecError::Invalid(problem))
     }
 
-    fn varint(&mut self) -> Result<u64, CodecError> {
+    pub(super) fn varint(&mut self) -> Result<u64, CodecError> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -191,7 +171,7 @@ impl Reader<'_> {
         Err(CodecError::Invalid("a number is over 64 bits"))
     }
 
-    fn word(&mut self) -> Result<u64, CodecError> {
+    pub(super) fn word(&mut self) -> Result<u64, CodecError> {
         self.array().map(u64::from_le_bytes)
     }
 

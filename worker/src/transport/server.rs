@@ -18,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, error, info};
 
-use super::incoming::{Incoming, News, Session};
+use super::incoming::{Incoming, News, SAY_AFTER, Session};
 use super::wire;
 
 /// A worker says hello with its request; what does not is none.
@@ -143,8 +143,13 @@ fn answers(
                     return Some((Ok(refused), None));
                 }
             }
+            let by_and_by = async {
+                session.later.notified().await;
+                tokio::time::sleep(SAY_AFTER).await;
+            };
             tokio::select! {
                 () = session.news.notified() => {}
+                () = by_and_by => {}
                 () = shutdown.asked() => return None,
             }
         }

@@ -5,19 +5,10 @@
 //! (ten words of one line), and their contributions come one after another, so what is folded here
 //! makes one record of them and one XOR at the ledger.
 
-use super::FailReason;
+use super::{Edge, FailReason};
 
 /// The stamp of a contribution without children: it is not below the version of any table.
 pub const NO_STAMP: u64 = u64::MAX;
-
-/// What one executor adds to the checksum of one tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Contribution {
-    /// Bits of the root.
-    pub root: u64,
-    /// XOR of the edges that ended and of those that began.
-    pub edges: u64,
-}
 
 /// A tree that cannot complete any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +28,9 @@ pub struct AckBatch {
     /// It speaks for all of them: a contribution may be judged by a lower stamp than its own,
     /// which can only fail a root that might have lived, never let one pass.
     pub stamp: u64,
-    /// What is added to checksums.
-    pub contributions: Vec<Contribution>,
+    /// What is added to checksums: a root, and as `id` the XOR of the edges that ended and of those
+    /// that began.
+    pub contributions: Vec<Edge>,
     /// Trees to fail.
     pub failures: Vec<Failure>,
     /// Roots whose timeout starts again.
@@ -100,7 +92,7 @@ impl Default for AckBatch {
 /// buffer.fold(7, 0b01, 40);
 /// buffer.fold(7, 0b10, NO_STAMP);
 /// let batch = buffer.take();
-/// assert_eq!((batch.stamp, batch.contributions[0].edges), (40, 0b11));
+/// assert_eq!((batch.stamp, batch.contributions[0].id), (40, 0b11));
 /// assert!(buffer.is_empty());
 /// ```
 #[derive(Debug, Default)]
@@ -124,8 +116,8 @@ impl AckBuffer {
         debug_assert!(root != 0, "an untracked tuple contributes nothing");
         self.batch.stamp = self.batch.stamp.min(stamp);
         match self.batch.contributions.last_mut() {
-            Some(last) if last.root == root => last.edges ^= edges,
-            _ => self.batch.contributions.push(Contribution { root, edges }),
+            Some(last) if last.root == root => last.id ^= edges,
+            _ => self.batch.contributions.push(Edge { root, id: edges }),
         }
     }
 
@@ -151,7 +143,7 @@ impl AckBuffer {
     /// Gathers again what could not be sent yet; its stamp stays with it.
     pub fn put_back(&mut self, batch: AckBatch) {
         for contribution in batch.contributions {
-            self.fold(contribution.root, contribution.edges, batch.stamp);
+            self.fold(contribution.root, contribution.id, batch.stamp);
         }
         for failure in batch.failures {
             self.fail(failure.root, failure.reason);
@@ -189,8 +181,8 @@ impl AckBuffer {
 
 #[cfg(test)]
 mod tests {
-    use super::{AckBatch, AckBuffer, Contribution, Failure, NO_STAMP};
-    use crate::engine::acking::FailReason;
+    use super::{AckBatch, AckBuffer, Failure, NO_STAMP};
+    use crate::engine::acking::{Edge, FailReason};
 
     #[test]
     fn neighbours_of_one_root_become_one_record() {
@@ -198,7 +190,7 @@ mod tests {
         for (root, edges) in [(1, 0b001), (1, 0b010), (2, 0b100), (1, 0b111)] {
             buffer.fold(root, edges, NO_STAMP);
         }
-        let edges = |root, edges| Contribution { root, edges };
+        let edges = |root, id| Edge { root, id };
         let expected = [edges(1, 0b011), edges(2, 0b100), edges(1, 0b111)];
         assert_eq!(buffer.take().contributions, expected, "only neighbours are folded");
     }

@@ -23,7 +23,8 @@ pub const GENERATION_MAX: u32 = (1 << GENERATION_BITS) - 1;
 /// Incarnations count modulo this.
 const INCARNATIONS: u8 = 1 << INCARNATION_BITS;
 
-const SLOT_SHIFT: u32 = GENERATION_BITS;
+/// Where the bits of the slot begin.
+pub(crate) const SLOT_SHIFT: u32 = GENERATION_BITS;
 const INCARNATION_SHIFT: u32 = SLOT_SHIFT + SLOT_BITS;
 const EXECUTOR_SHIFT: u32 = INCARNATION_SHIFT + INCARNATION_BITS;
 
@@ -193,14 +194,36 @@ impl EdgeIds {
     }
 }
 
+/// By how much each draw raises the counter.
+pub(crate) const INCREMENT: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// Steps the counter and mixes it (Steele, Lea and Flood, "Fast splittable generators", 2014).
 #[inline]
 pub(crate) fn splitmix64(counter: &mut u64) -> u64 {
-    *counter = counter.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    *counter = counter.wrapping_add(INCREMENT);
     let mut mixed = *counter;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
+}
+
+/// Undoes the mixing: the counter from which splitmix64 made this id.
+///
+/// Each shift is undone by itself, once more for the bits that it passed on, and each product by the
+/// inverse of its factor modulo 2⁶⁴.
+#[inline]
+pub(crate) fn counter_of(id: u64) -> u64 {
+    let mut mixed = id ^ (id >> 31) ^ (id >> 62);
+    mixed = mixed.wrapping_mul(0x3196_42b2_d24d_8ec3);
+    mixed = (mixed ^ (mixed >> 27) ^ (mixed >> 54)).wrapping_mul(0x96de_1b17_3f11_9089);
+    mixed ^ (mixed >> 30) ^ (mixed >> 60)
+}
+
+/// How many draws lead from one counter to another.
+#[inline]
+pub(crate) fn draws_between(from: u64, to: u64) -> u64 {
+    // The inverse of the increment modulo 2⁶⁴.
+    to.wrapping_sub(from).wrapping_mul(0xf1de_83e1_9937_733d)
 }
 
 /// How the incarnation `named` in a root id stands to the one `held` in a table.

@@ -304,7 +304,7 @@ impl Ledger {
     /// Folds and fails all that a batch says; its `resets` need the time and are not looked at.
     pub fn apply(&mut self, batch: &AckBatch) {
         for contribution in &batch.contributions {
-            self.fold(contribution.root, contribution.edges, batch.stamp);
+            self.fold(contribution.root, contribution.id, batch.stamp);
         }
         for failure in &batch.failures {
             self.fail(failure.root, failure.reason);

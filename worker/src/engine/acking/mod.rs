@@ -64,13 +64,13 @@ mod tests;
 mod tracking;
 
 pub use anchors::{ANCHORS_MAX, Anchors};
-pub use contribution::{AckBatch, AckBuffer, Contribution, Failure, NO_STAMP};
+pub use contribution::{AckBatch, AckBuffer, Failure, NO_STAMP};
 pub use held::Held;
-pub(crate) use ids::splitmix64;
 pub use ids::{
     EXECUTOR_BITS, EdgeIds, GENERATION_BITS, GENERATION_MAX, INCARNATION_BITS, RootId, SLOT_BITS,
     executor_of, incarnation_order,
 };
+pub(crate) use ids::{INCREMENT, SLOT_SHIFT, counter_of, draws_between, splitmix64};
 pub use ledger::{FREE_MIN, HARD_LIMIT, Ledger, Outcome, PENDING_MAX, Verdict};
 pub use reason::FailReason;
 pub use tracking::{Edge, Tracking};

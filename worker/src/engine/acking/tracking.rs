@@ -130,6 +130,16 @@ impl Tracking {
         self.len += 1;
     }
 
+    /// Adds a tuple that belongs to one tree, or to none: with [`Edge::UNTRACKED`].
+    #[inline]
+    pub fn push_single(&mut self, edge: Edge) {
+        if edge.root == 0 {
+            self.push_untracked();
+        } else {
+            self.push_one(edge);
+        }
+    }
+
     /// Adds a tuple that belongs to any number of trees, each named once.
     #[inline]
     pub fn push_many(&mut self, edges: &[Edge]) {
