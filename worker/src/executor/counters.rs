@@ -15,6 +15,7 @@ use topology_api::runtime::{Reporter, Watch};
 
 use crate::engine::acking::FailReason;
 use crate::executor::calls::{CallWatch, ThreadWatch, Watches};
+use crate::executor::effort::EffortBoard;
 
 /// Longest latency that is told apart, in nanoseconds: one hour.
 const LATENCY_MAX_NS: u64 = 3_600_000_000_000;
@@ -152,6 +153,8 @@ struct Posted {
 #[derive(Debug, Default)]
 pub struct Board {
     posted: Mutex<Posted>,
+    /// What executors do with their time.
+    pub efforts: EffortBoard,
     clock: daemon::Clock,
     /// Something changed that should be reported at once.
     pub changed: Notify,

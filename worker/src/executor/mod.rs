@@ -10,6 +10,7 @@ pub mod bolt;
 pub mod calls;
 pub mod core_loop;
 pub mod counters;
+pub mod effort;
 pub mod exits;
 pub mod inbox;
 pub mod mailbox;

@@ -139,6 +139,7 @@ impl CoreLoop {
         let edges = edges(&self.plan, &seat.executor, &self.exits);
         let outbox = Outbox::new(edges, seat.executor.ownership);
         let now = self.exits.now;
+        self.exits.efforts.seat(seat.place, seat.executor.index, now);
         if self.plan.topology.components()[seat.executor.component].is_spout() {
             let mut spout = SpoutExecutor::new(&self.plan, seat, outbox, now);
             spout.desire(self.desired);
@@ -213,6 +214,7 @@ impl CoreLoop {
             self.plan.board.post_last(spout.counters());
         }
         self.exits.mailboxes[place] = Mailbox::default();
+        self.exits.efforts.unseat(place);
         self.order.retain(|other| *other != place);
         // What waited here is no longer on the board as what waits for longest.
         self.unposted = true;
