@@ -5,11 +5,16 @@
 
 mod cluster;
 mod connections;
+mod documents;
+pub mod history;
 pub mod model;
 mod prometheus;
+mod query;
 mod rest;
 mod topology;
 mod turned;
+
+pub use query::Query;
 
 pub(crate) use connections::Connections;
 pub(crate) use rest::{Document, Router, document};
