@@ -16,6 +16,7 @@ use crate::entry::{EX_SOFTWARE, complain, say};
 use crate::executor::core_loop::{CoreLoop, LoopStart};
 use crate::executor::counters::{Board, Snapshot, TaskCounters};
 use crate::executor::effort::ExecutorEffort;
+use crate::executor::flows::Flows;
 use crate::executor::inbox::{Desired, Inbox, Message};
 use crate::executor::plan::{OwnExecutor, Plan};
 use crate::executor::routes::Routes;
@@ -111,6 +112,8 @@ pub struct Finished {
     pub snapshot: Snapshot,
     /// What its executors did with their time.
     pub efforts: Vec<ExecutorEffort>,
+    /// How many tuples took which way.
+    pub flows: Flows,
     /// It ended by itself: all spouts were finished and all trees had ended.
     pub complete: bool,
 }
@@ -173,7 +176,8 @@ fn run_unless(
     });
     loops.stop();
     let efforts = board.efforts.efforts(clock.now(), |_| None);
-    Ok(Finished { snapshot: board.snapshot(), efforts, complete })
+    let flows = board.flows.flows();
+    Ok(Finished { snapshot: board.snapshot(), efforts, flows, complete })
 }
 
 /// Waits until the board shows something.

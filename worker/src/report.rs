@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use proto::store::{Released, TaskResult};
 use proto::supervisor::{
-    ErrorReport, ExecutorReport, Latency, LinkReport, TaskReport, Turned, WorkerReport,
+    ErrorReport, ExecutorReport, FlowReport, Latency, LinkReport, TaskReport, Turned, WorkerReport,
 };
 
 use crate::executor::counters::{Snapshot, TaskCounters};
@@ -90,11 +90,26 @@ pub(crate) fn report(
         waiting_ms: u64::try_from(facts.waiting.as_millis()).unwrap_or(u64::MAX),
         tls_refused: facts.tls_refused.clone(),
         executors: facts.efforts.iter().map(executor_report).collect(),
+        flows: flows(plan),
     }
 }
 
 fn turned((who, epoch, why, count): (&str, &str, &'static str, u64)) -> Turned {
     Turned { who: who.to_owned(), epoch: epoch.to_owned(), why: why.to_owned(), count }
+}
+
+/// How many tuples took which way, by name.
+fn flows(plan: &Plan) -> Vec<FlowReport> {
+    let components = plan.topology.components();
+    let name = |at: usize| components[at].name.clone();
+    let flows = plan.board.flows.flows();
+    let report = flows.iter().map(|(from, to, tuples)| FlowReport {
+        component: name(from.component),
+        stream: components[from.component].outputs[from.stream].name.clone(),
+        consumer: to.map(name).unwrap_or_default(),
+        tuples,
+    });
+    report.collect()
 }
 
 fn executor_report(it: &ExecutorEffort) -> ExecutorReport {

@@ -261,6 +261,10 @@ impl CoreLoop {
         let of_spouts = self.spouts.iter_mut().flatten().flat_map(|spout| spout.counters());
         let of_bolts = bolts.iter_mut().flatten().flat_map(|bolt| bolt.counters(exits));
         self.plan.board.post(exits.at, of_spouts.chain(of_bolts), oldest);
+        let flows = &mut self.exits.flows;
+        self.spouts.iter_mut().flatten().for_each(|spout| spout.gather(flows));
+        bolts.iter_mut().flatten().for_each(|bolt| bolt.gather(flows));
+        self.plan.board.flows.post(self.exits.at, flows);
         self.exits.bolts = bolts;
         let (efforts, now) = (&mut self.exits.efforts, self.exits.now);
         self.plan.board.efforts.post(self.exits.at, efforts, &self.exits.watch, now);

@@ -20,6 +20,7 @@ use crate::engine::routing::{Pressure, Table};
 use crate::executor::bolt::BoltExecutor;
 use crate::executor::calls::CallWatch;
 use crate::executor::effort::Efforts;
+use crate::executor::flows::Flows;
 use crate::executor::inbox::{Inbox, Message};
 use crate::executor::mailbox::{Delivery, Gauge, Item, Mailbox, Payload, StreamRef};
 use crate::executor::plan::Plan;
@@ -91,6 +92,8 @@ pub struct Exits {
     fusion: bool,
     /// What the executors of this loop do with their time.
     pub efforts: Efforts,
+    /// How many tuples of this loop took which way, as far as they are gathered.
+    pub flows: Flows,
     /// Sees the calls of this loop into components.
     pub watch: Arc<CallWatch>,
     /// A task has ended since the loop posted what its tasks count.
@@ -164,6 +167,7 @@ impl Exits {
             bolts: Vec::new(),
             ended: false,
             efforts: Efforts::default(),
+            flows: Flows::default(),
             tuple_bytes_max: start.plan.topology.config().tuple_max_bytes() as usize,
             watch: start.plan.board.watch(start.epoch),
             fusion: start.plan.topology.config().fusion(),

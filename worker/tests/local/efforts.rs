@@ -62,6 +62,24 @@ fn a_slow_bolt_is_busy_who_sends_to_it_is_held_up_and_who_gets_nothing_is_idle()
 }
 
 #[test]
+fn every_copy_of_a_tuple_is_counted_on_its_way() {
+    fused_and_not(|fusion| {
+        let audit = Audit::default();
+        let mut t = topology("ways", fusion);
+        let numbers = audit.spout(&mut t, 1_000);
+        let passed = t.bolt("pass", |_| Pass { trouble: |_| Ok(()) }).shuffle(&numbers).stream();
+        t.bolt("one", audit.sink()).parallelism(2).fields_named(&passed, &["n"]);
+        t.bolt("each", audit.sink()).parallelism(3).all(&passed);
+        let flows = run(t).flows;
+        let seen: Vec<_> =
+            flows.iter().map(|(from, to, tuples)| (from.component, to, tuples)).collect();
+        let emitted = [(0, None, 1_000), (0, Some(1), 1_000), (1, None, 1_000)];
+        let read = [(1, Some(2), 1_000), (1, Some(3), 3_000)];
+        assert_eq!(seen, [&emitted[..], &read[..]].concat(), "by component and reader");
+    });
+}
+
+#[test]
 fn a_spout_with_as_many_trees_as_may_be_waits_for_acks() {
     let audit = Audit::default();
     let mut t = topology("throttled", false);

@@ -137,7 +137,9 @@ impl CoreLoop {
         self.spouts.resize_with(places, || None);
         self.exits.mailboxes[seat.place] = Mailbox::new(Arc::clone(&seat.gauge));
         let edges = edges(&self.plan, &seat.executor, &self.exits);
-        let outbox = Outbox::new(edges, seat.executor.ownership);
+        let component = seat.executor.component;
+        let streams = self.plan.topology.components()[component].outputs.len();
+        let outbox = Outbox::new((component, streams), edges, seat.executor.ownership);
         let now = self.exits.now;
         self.exits.efforts.seat(seat.place, seat.executor.index, now);
         if self.plan.topology.components()[seat.executor.component].is_spout() {
@@ -207,10 +209,12 @@ impl CoreLoop {
     fn end(&mut self, place: usize) {
         if let Some(mut bolt) = self.exits.bolts[place].take() {
             bolt.let_go(&self.plan, &mut self.exits);
+            bolt.gather(&mut self.exits.flows);
             self.plan.board.post_last(bolt.counters(&self.exits));
         }
         if let Some(mut spout) = self.spouts[place].take() {
             spout.let_go(&self.plan, &mut self.exits);
+            spout.gather(&mut self.exits.flows);
             self.plan.board.post_last(spout.counters());
         }
         self.exits.mailboxes[place] = Mailbox::default();
@@ -231,6 +235,7 @@ fn edges<'a>(plan: &'a Plan, executor: &OwnExecutor, exits: &Exits) -> Vec<EdgeS
             let targets = plan.topology.tasks(reader).map(|task| (task, exits.place_of(task)));
             edges.push(EdgeStart {
                 from: StreamRef { component: input.component, stream: input.stream },
+                reader,
                 output: &components[input.component].outputs[input.stream],
                 grouping: &input.grouping,
                 in_call: component.calls == Calls::Short && component.kind == Kind::Bolt,
