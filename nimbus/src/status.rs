@@ -4,10 +4,13 @@
 //! HTTP (`rest`), to the CLI, and as metrics (`prometheus`).
 
 mod cluster;
+pub mod component;
 mod connections;
 mod documents;
+pub mod findings;
 pub mod history;
 pub mod model;
+pub mod pace;
 mod prometheus;
 mod query;
 mod rest;

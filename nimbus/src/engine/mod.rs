@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `view` | what the store says |
 //! | `reports`, `counters` | what supervisors and workers report |
-//! | `insight`, `history` | what topologies did over time |
+//! | `insight`, `history`, `figures` | what topologies did over time, and of late |
 //! | `evidence`, `liveness` | what is heard of a machine, and who is lost |
 //! | `flapping` | who comes and goes, and when not to move much |
 //! | `health` | whether the store answers, takes writes, and is the one that was decided on |
@@ -25,6 +25,8 @@ mod copies;
 pub mod counters;
 pub mod event;
 mod evidence;
+pub mod figures;
+pub mod findings;
 pub mod flapping;
 mod generation;
 mod health;

@@ -5,13 +5,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::query::Query;
-use super::{history, model};
+use super::{component, history, model};
 use crate::engine::Engine;
 use crate::engine::command::{Refusal, RefusalKind};
 use crate::engine::event::Now;
 
 /// The documents that there are.
-pub(super) const DOCUMENTS: &str = "cluster, supervisors, topologies, topologies/NAME and \
+pub(super) const DOCUMENTS: &str = "cluster, supervisors, topologies, topologies/NAME, \
+                                    topologies/NAME/components/C?sort=S&offset=N&limit=N and \
                                     topologies/NAME/history?component=C&from=MS&step=1|60";
 
 /// Makes the document of this address, as `topologies/NAME/history?step=60`.
@@ -33,6 +34,9 @@ pub(super) fn document(
         ["supervisors"] => to_value(&model::supervisors(engine, now)),
         ["topologies"] => to_value(&model::topologies(engine, now)),
         ["topologies", name] => to_value(&model::topology(engine, name, now)?),
+        ["topologies", name, "components", of] => {
+            to_value(&component::component(engine, (name, of), &query, now)?)
+        }
         ["topologies", name, "history"] => to_value(&history::history(engine, name, &query, now)?),
         _ => {
             let shown: String = path.chars().take(128).collect();

@@ -12,6 +12,7 @@
 
 pub mod buckets;
 pub mod compact;
+pub mod counted;
 pub mod recent;
 pub mod ring;
 mod series;
@@ -24,6 +25,7 @@ pub use series::{Done, PERCENTS, Series};
 
 use super::reports::Told;
 use buckets::Buckets;
+use counted::Counted;
 use recent::Worker;
 
 /// So many series are kept in full.
@@ -57,6 +59,7 @@ pub struct History {
     workers: BTreeMap<u32, Worker>,
     components: BTreeMap<String, Series>,
     whole: Series,
+    counted: Counted,
     /// The last second in which a worker was heard of.
     heard: Option<u64>,
 }
@@ -79,6 +82,7 @@ impl History {
         if !self.hear(told, second, &mut parts) {
             return;
         }
+        self.counted.take(told, second);
         let before = self.heard.replace(second).unwrap_or(second);
         let span_ms = (second - before) * 1_000;
         for (name, totals) in &told.dead {
@@ -147,6 +151,12 @@ impl History {
         component.map_or(Some(&self.whole), |component| self.components.get(component))
     }
 
+    /// What was counted of late, by name.
+    #[must_use]
+    pub fn counted(&self) -> &Counted {
+        &self.counted
+    }
+
     /// How many series there are.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -158,7 +168,7 @@ impl History {
     pub fn bytes(&self) -> usize {
         let series = self.components.values().chain([&self.whole]).map(Series::bytes);
         let workers = self.workers.values().map(Worker::bytes);
-        series.sum::<usize>() + workers.sum::<usize>()
+        series.sum::<usize>() + workers.sum::<usize>() + self.counted.bytes()
     }
 }
 

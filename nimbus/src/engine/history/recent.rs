@@ -29,13 +29,13 @@ pub struct Windows<const N: usize, const B: usize> {
 }
 
 impl<const N: usize, const B: usize> Windows<N, B> {
-    fn new(second: u64) -> Self {
+    pub(super) fn new(second: u64) -> Self {
         let rates = [[Rate::default(); N]; B];
         Self { rates, sums: [0.0; N], span: span(second), over: 0 }
     }
 
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "24 bits do")]
-    fn add(&mut self, second: u64, counts: [u64; N]) {
+    pub(super) fn add(&mut self, second: u64, counts: [u64; N]) {
         let span = span(second);
         while self.span < span {
             let seconds = SPAN as f64;
@@ -206,7 +206,7 @@ fn times(it: &ExecutorReport) -> [u64; 5] {
 }
 
 /// What came since `before`, which is brought up to date.
-fn since<const N: usize>(before: &mut [u64; N], now: [u64; N]) -> [u64; N] {
+pub(super) fn since<const N: usize>(before: &mut [u64; N], now: [u64; N]) -> [u64; N] {
     let mut news = now;
     for (new, before) in news.iter_mut().zip(before.iter()) {
         *new = new.saturating_sub(*before);
