@@ -4,6 +4,7 @@ mod detection;
 mod insight;
 mod moves;
 mod several;
+mod size;
 mod world;
 
 use std::time::Duration;

@@ -151,7 +151,7 @@ pub fn component(
 ) -> Result<ComponentDetail, Refusal> {
     let record = &engine.topology("describe", name)?.record;
     known_component(record, component)?;
-    let figures = figures::gather(engine, record, now);
+    let figures = figures::gather(engine, record, Some(component), now);
     let Some(known) = figures.component(component) else { return Err(unknown_sort("")) };
     let mut tasks: Vec<Task> =
         known.tasks.iter().map(|task| describe(&figures, known, task)).collect();

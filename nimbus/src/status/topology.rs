@@ -79,7 +79,7 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
     let nothing = Told::default();
     let told = engine.reports().topologies.get(&record.id).unwrap_or(&nothing);
     let workers = engine.view().in_force(&record.id).map(|held| worker(engine, held));
-    let figures = figures::gather(engine, record, now);
+    let figures = figures::gather(engine, record, None, now);
     let components = components(record, told, &figures);
     let spouts = || components.iter().filter(|component| component.kind == "spout");
     let totals = Totals {

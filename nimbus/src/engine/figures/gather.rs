@@ -16,9 +16,10 @@ use crate::engine::reports::{Live, Told};
 use crate::engine::view::{self, Versioned, epoch_revision};
 use crate::engine::{Engine, parallelism};
 
-/// Gathers the figures of a topology.
+/// Gathers the figures of a topology. Latencies by task are many numbers: they are gathered of spouts, and
+/// of the component that is asked for in `detail`.
 #[must_use]
-pub fn gather(engine: &Engine, record: &TopologyRecord, now: Now) -> Figures {
+pub fn gather(engine: &Engine, record: &TopologyRecord, detail: Option<&str>, now: Now) -> Figures {
     let (nothing, empty) = (Told::default(), History::default());
     let told = engine.reports().topologies.get(&record.id).unwrap_or(&nothing);
     let history = engine.history(&record.id).unwrap_or(&empty);
@@ -34,12 +35,17 @@ pub fn gather(engine: &Engine, record: &TopologyRecord, now: Now) -> Figures {
         workers_wanted: record.workers,
         unplaced: engine.unplaced(&record.id).map(str::to_owned),
         quarantined: engine.quarantine(record),
-        components: components(record, told, history, now),
+        components: components((record, detail), told, history, now),
         workers: engine.view().in_force(&record.id).map(|it| worker(engine, it, now)).collect(),
     }
 }
 
-fn components(record: &TopologyRecord, told: &Told, history: &History, now: Now) -> Vec<Component> {
+fn components(
+    (record, detail): (&TopologyRecord, Option<&str>),
+    told: &Told,
+    history: &History,
+    now: Now,
+) -> Vec<Component> {
     let Some(spec) = &record.spec else { return Vec::new() };
     let wanted = parallelism::executors(spec, &record.executors);
     let wanted = |at: usize| wanted.iter().filter(|it| it.component == at).count();
@@ -51,6 +57,7 @@ fn components(record: &TopologyRecord, told: &Told, history: &History, now: Now)
         inputs: spec.inputs.iter().map(|it| input(it, &spec.name, history)).collect(),
         outputs: spec.outputs.iter().map(|it| output(&spec.name, &it.name, history)).collect(),
         errors: errors(&spec.name, told, now),
+        detailed: spec.spout || detail == Some(&spec.name),
         ..Component::default()
     };
     let mut components: Vec<Component> = spec.components.iter().enumerate().map(begin).collect();
@@ -109,8 +116,8 @@ fn add_worker(
     for report in &live.report.tasks {
         let Some(at) = names.get(report.component.as_str()) else { continue };
         owners.insert(report.executor, *at);
-        let task = task(report, worker, recent);
         let component = &mut components[*at];
+        let task = task(report, (worker, component.detailed), recent);
         task.ten_seconds.iter().for_each(|rates| component.ten_seconds.add(rates));
         task.minute.iter().for_each(|rates| component.minute.add(rates));
         component.tasks.push(task);
@@ -124,12 +131,16 @@ fn add_worker(
     }
 }
 
-fn task(report: &TaskReport, worker: u32, recent: Option<&recent::Worker>) -> Task {
+fn task(
+    report: &TaskReport,
+    (worker, detailed): (u32, bool),
+    recent: Option<&recent::Worker>,
+) -> Task {
     let windows = recent.and_then(|it| it.task(report.task)).map(|it| &it.windows);
     let rates = |spans| windows.and_then(|it| it.rates(spans)).map(Rates::of);
     let histogram = |latency: &Option<_>| {
         let mut histogram = Histogram::default();
-        latency.iter().for_each(|latency| histogram.add(latency));
+        latency.iter().filter(|_| detailed).for_each(|latency| histogram.add(latency));
         histogram
     };
     Task {

@@ -175,6 +175,8 @@ pub struct Component {
     pub counting: BTreeMap<String, f64>,
     /// Its newest errors, newest first.
     pub errors: Vec<Error>,
+    /// The latencies of its tasks are known.
+    pub detailed: bool,
 }
 
 /// An error of a component.
