@@ -4,12 +4,20 @@
 //! HTTP (`rest`), to the CLI, and as metrics (`prometheus`).
 
 mod cluster;
+pub mod component;
 mod connections;
+mod documents;
+pub mod findings;
+pub mod history;
 pub mod model;
+pub mod pace;
 mod prometheus;
+mod query;
 mod rest;
 mod topology;
 mod turned;
+
+pub use query::Query;
 
 pub(crate) use connections::Connections;
 pub(crate) use rest::{Document, Router, document};

@@ -15,6 +15,8 @@ use crate::engine::routing::{Epoch, ExecutorPlace, Released, Route, Table};
 use crate::entry::{EX_SOFTWARE, complain, say};
 use crate::executor::core_loop::{CoreLoop, LoopStart};
 use crate::executor::counters::{Board, Snapshot, TaskCounters};
+use crate::executor::effort::ExecutorEffort;
+use crate::executor::flows::Flows;
 use crate::executor::inbox::{Desired, Inbox, Message};
 use crate::executor::plan::{OwnExecutor, Plan};
 use crate::executor::routes::Routes;
@@ -108,6 +110,10 @@ pub(crate) fn cores(asked: usize, topology: &Topology) -> usize {
 pub struct Finished {
     /// What its tasks counted, with results and errors.
     pub snapshot: Snapshot,
+    /// What its executors did with their time.
+    pub efforts: Vec<ExecutorEffort>,
+    /// How many tuples took which way.
+    pub flows: Flows,
     /// It ended by itself: all spouts were finished and all trees had ended.
     pub complete: bool,
 }
@@ -169,7 +175,9 @@ fn run_unless(
         complete
     });
     loops.stop();
-    Ok(Finished { snapshot: board.snapshot(), complete })
+    let efforts = board.efforts.efforts(clock.now(), |_| None);
+    let flows = board.flows.flows();
+    Ok(Finished { snapshot: board.snapshot(), efforts, flows, complete })
 }
 
 /// Waits until the board shows something.

@@ -290,6 +290,8 @@ impl Worker {
         self.told_waiting = tell_waiting(own, self.told_waiting, &self.table, &self.transport);
         self.board.show_stuck(loops.plan.topology.config().stuck_after());
         self.sequence += 1;
+        let seating = self.moves.seating();
+        let executor_of = |task: u32| seating.seat_of(task).map(|seat| seat.executor.index);
         let facts = Facts {
             sequence: self.sequence,
             draining: self.desired != Desired::Active,
@@ -298,6 +300,7 @@ impl Worker {
             waiting: Duration::from_nanos(own),
             released: self.moves.released(),
             tls_refused: self.security.tls().map(Tls::refusals).unwrap_or_default(),
+            efforts: self.board.efforts.efforts(self.clock.now(), executor_of),
         };
         let report = report(&loops.plan, &self.board.snapshot(), &self.transport, &facts);
         control.report.send_replace(report);

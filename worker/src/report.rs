@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use proto::store::{Released, TaskResult};
-use proto::supervisor::{ErrorReport, Latency, LinkReport, TaskReport, Turned, WorkerReport};
+use proto::supervisor::{
+    ErrorReport, ExecutorReport, FlowReport, Latency, LinkReport, TaskReport, Turned, WorkerReport,
+};
 
 use crate::executor::counters::{Snapshot, TaskCounters};
+use crate::executor::effort::ExecutorEffort;
 use crate::executor::mailbox::MAILBOX_TUPLES;
 use crate::executor::plan::Plan;
 use crate::transport::Transport;
@@ -23,6 +26,8 @@ pub(crate) struct Facts {
     pub(crate) waiting: Duration,
     pub(crate) released: Option<Released>,
     pub(crate) tls_refused: BTreeMap<String, u64>,
+    /// What its executors did with their time.
+    pub(crate) efforts: Vec<ExecutorEffort>,
 }
 
 /// Makes a report.
@@ -84,11 +89,40 @@ pub(crate) fn report(
         hung: facts.hung.clone(),
         waiting_ms: u64::try_from(facts.waiting.as_millis()).unwrap_or(u64::MAX),
         tls_refused: facts.tls_refused.clone(),
+        executors: facts.efforts.iter().map(executor_report).collect(),
+        flows: flows(plan),
     }
 }
 
 fn turned((who, epoch, why, count): (&str, &str, &'static str, u64)) -> Turned {
     Turned { who: who.to_owned(), epoch: epoch.to_owned(), why: why.to_owned(), count }
+}
+
+/// How many tuples took which way, by name.
+fn flows(plan: &Plan) -> Vec<FlowReport> {
+    let components = plan.topology.components();
+    let name = |at: usize| components[at].name.clone();
+    let flows = plan.board.flows.flows();
+    let report = flows.iter().map(|(from, to, tuples)| FlowReport {
+        component: name(from.component),
+        stream: components[from.component].outputs[from.stream].name.clone(),
+        consumer: to.map(name).unwrap_or_default(),
+        tuples,
+    });
+    report.collect()
+}
+
+fn executor_report(it: &ExecutorEffort) -> ExecutorReport {
+    let effort = &it.effort;
+    ExecutorReport {
+        executor: u32::from(it.executor),
+        at_loop: u32::try_from(it.at_loop).unwrap_or(u32::MAX),
+        executing_ns: effort.executing,
+        ready_ns: effort.ready,
+        blocked_ns: effort.blocked,
+        throttled_ns: effort.throttled,
+        total_ns: effort.total(),
+    }
 }
 
 fn task_report(task: &TaskCounters) -> TaskReport {

@@ -28,6 +28,11 @@ impl Histogram {
         }
     }
 
+    /// Lists the buckets: upper bound in nanoseconds, and count.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.counts.iter().map(|(bound, count)| (*bound, *count))
+    }
+
     /// Returns the bound in µs that the `percent`th percentile does not pass; `None` if nothing was
     /// measured.
     #[must_use]

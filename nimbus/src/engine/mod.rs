@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `view` | what the store says |
 //! | `reports`, `counters` | what supervisors and workers report |
+//! | `insight`, `history`, `figures` | what topologies did over time, and of late |
 //! | `evidence`, `liveness` | what is heard of a machine, and who is lost |
 //! | `flapping` | who comes and goes, and when not to move much |
 //! | `health` | whether the store answers, takes writes, and is the one that was decided on |
@@ -24,9 +25,13 @@ mod copies;
 pub mod counters;
 pub mod event;
 mod evidence;
+pub mod figures;
+pub mod findings;
 pub mod flapping;
 mod generation;
 mod health;
+pub mod history;
+mod insight;
 pub mod lifecycle;
 pub mod liveness;
 mod moves;
@@ -51,6 +56,7 @@ use copies::Copies;
 use event::{Event, Now, Request, Stale, WriteFailure};
 use flapping::{Caution, Flapping};
 use health::StoreHealth;
+use insight::Insight;
 use liveness::{Liveness, Patience, Verdict};
 use reports::Reports;
 use view::View;
@@ -71,6 +77,7 @@ pub struct Engine {
     id: String,
     view: View,
     reports: Reports,
+    insight: Insight,
     liveness: Liveness,
     flapping: Flapping,
     caution: Caution,
@@ -136,6 +143,7 @@ impl Engine {
             id: String::new(),
             view: View::default(),
             reports: Reports::default(),
+            insight: Insight::default(),
             liveness: Liveness::new(patience, now.at),
             flapping: Flapping::default(),
             caution: Caution::new(now.at),
@@ -221,11 +229,7 @@ impl Engine {
                 }
             }
             Event::NotWritten(failure) => self.not_written(failure, now, commands),
-            Event::Tick => {
-                let up = self.supervisors.keys();
-                let up = up.filter(|id| self.liveness.is_fresh(id, now.at)).cloned().collect();
-                self.flapping.look(up, now.at);
-            }
+            Event::Tick => self.look_on(now),
         }
         true
     }
@@ -242,7 +246,7 @@ impl Engine {
     /// Stops leading: another nimbus hears the reports now.
     fn follow(&mut self, commands: &mut Vec<Command>) {
         self.elected = None;
-        self.reports = Reports::default();
+        (self.reports, self.insight) = (Reports::default(), Insight::default());
         self.unplaced.clear();
         let refusal = self.not_leading();
         let asked = self.writing.take().and_then(|writing| writing.reply);

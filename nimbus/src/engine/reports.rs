@@ -170,6 +170,14 @@ impl Reports {
     }
 }
 
+impl Live {
+    /// What an incarnation reports through a supervisor.
+    #[must_use]
+    pub fn new(epoch: Epoch, at: Instant, report: WorkerReport) -> Self {
+        Self { epoch, at, supervisor: String::new(), direct: false, report, error_seen: 0 }
+    }
+}
+
 impl Told {
     /// Takes in what a supervisor says of one slot; tells whether there is something to react to.
     fn take(

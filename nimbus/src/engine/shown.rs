@@ -10,6 +10,8 @@ use proto::store::SupervisorRecord;
 use super::Engine;
 use super::command::{Refusal, Reply};
 use super::event::{Now, Request};
+use super::findings::Finding;
+use super::history::History;
 use super::reports::Reports;
 use super::view::View;
 
@@ -24,6 +26,33 @@ impl Engine {
     #[must_use]
     pub fn reports(&self) -> &Reports {
         &self.reports
+    }
+
+    /// Returns what a topology did over time, since this nimbus leads.
+    #[must_use]
+    pub fn history(&self, topology: &str) -> Option<&History> {
+        self.insight.histories.get(topology)
+    }
+
+    /// Returns what was found wrong with each topology, a few seconds ago.
+    #[must_use]
+    pub fn findings(&self) -> &BTreeMap<String, Vec<Finding>> {
+        &self.insight.findings
+    }
+
+    /// Returns who was turned away in the last minute or two, why, and how often.
+    #[must_use]
+    pub fn turned_away_of_late(&self) -> Vec<(String, String, u64)> {
+        self.insight.turned.of_late(&self.reports)
+    }
+
+    /// Returns the second in which the histories are, and the milliseconds since 1970 at which second
+    /// 0 of them began.
+    #[must_use]
+    pub fn history_clock(&self, now: Now) -> (u64, u64) {
+        let lasted = self.insight.lasted(now);
+        let lasted_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
+        (lasted.as_secs(), now.wall_ms.saturating_sub(lasted_ms))
     }
 
     /// Returns the supervisors that are registered, or were and are not lost yet.

@@ -1,8 +1,10 @@
 //! Stories of the engine: what happens, and what it wants done.
 
 mod detection;
+mod insight;
 mod moves;
 mod several;
+mod size;
 mod world;
 
 use std::time::Duration;

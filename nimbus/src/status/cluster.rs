@@ -6,9 +6,11 @@ use daemon::listen::Security;
 use daemon::tls::Tls;
 use serde::Serialize;
 
+use super::findings;
 use super::turned::{self, Turned};
 use crate::engine::Engine;
 use crate::engine::event::Now;
+use crate::engine::findings::Finding;
 use crate::engine::liveness::Verdict;
 
 /// The cluster as a whole.
@@ -44,6 +46,8 @@ pub struct Cluster {
     pub tls_refused: BTreeMap<String, u64>,
     /// Why changed TLS files are not in use there; empty if they are.
     pub tls_problem: String,
+    /// What is wrong, first what causes it: of the cluster, and of any topology.
+    pub findings: Vec<Finding>,
     /// Set if a nimbus answers that does not lead.
     pub standby: Option<Standby>,
 }
@@ -98,7 +102,7 @@ pub fn cluster(engine: &Engine, (name, security): (&str, &Security), now: Now) -
         .filter(|(id, _)| !engine.is_leading() || engine.verdict(id, now) != Verdict::Lost)
         .collect();
     let assigned = view.all_in_force().count();
-    Cluster {
+    let mut shown = Cluster {
         cluster: name.to_owned(),
         version: crate::VERSION,
         leader: view.leader.as_ref().map(|leader| Leader {
@@ -118,8 +122,11 @@ pub fn cluster(engine: &Engine, (name, security): (&str, &Security), now: Now) -
         security: security.name(),
         tls_refused: security.tls().map(Tls::refusals).unwrap_or_default(),
         tls_problem: security.tls().and_then(Tls::problem).unwrap_or_default(),
+        findings: Vec::new(),
         standby: standby(engine),
-    }
+    };
+    shown.findings = findings::of_all(engine, &shown, now);
+    shown
 }
 
 fn nimbuses(engine: &Engine) -> Vec<Nimbus> {

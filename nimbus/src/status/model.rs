@@ -12,9 +12,11 @@ use serde::Serialize;
 
 use crate::engine::Engine;
 use crate::engine::event::Now;
+use crate::engine::findings::Finding;
 use crate::engine::parallelism;
 
 pub use super::cluster::{Cluster, Leader, Nimbus, Standby, cluster};
+pub use super::pace::{Edge, Pace};
 pub use super::topology::{Input, Output, TaskError, TaskValue, topology};
 use super::topology::{reason, status_word};
 pub use super::turned::Turned;
@@ -126,6 +128,10 @@ pub struct Topology {
     pub components: Vec<Component>,
     /// All components together.
     pub totals: Totals,
+    /// What is wrong, first what causes it.
+    pub findings: Vec<Finding>,
+    /// Its streams and who reads them.
+    pub edges: Vec<Edge>,
     /// The newest errors, newest first.
     pub errors: Vec<TaskError>,
     /// What its tasks left, by task.
@@ -208,6 +214,13 @@ pub struct Component {
     pub complete_p50_us: Option<f64>,
     /// Time from emit to ack, of a spout: 99 of 100 took less.
     pub complete_p99_us: Option<f64>,
+    /// Time in `execute`: 95 of 100 calls took less.
+    pub execute_p95_us: Option<f64>,
+    /// Time from emit to ack, of a spout: 95 of 100 took less.
+    pub complete_p95_us: Option<f64>,
+    /// How fast it is, and what it does with its time.
+    #[serde(flatten)]
+    pub pace: Pace,
     /// How full the fullest mailbox of its tasks is, from 0 to 1.
     pub queue_fill: f64,
     /// What it reads.

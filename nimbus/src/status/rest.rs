@@ -5,7 +5,7 @@
 //! `squall-leader` says where the leader's status is.
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
@@ -14,7 +14,7 @@ use axum::{Json, Router as Routes};
 use proto::nimbus::Standby;
 use serde_json::{Value, json};
 
-use super::{model, prometheus};
+use super::{documents, prometheus};
 use crate::daemon::Handle;
 use crate::engine::command::{Refusal, RefusalKind};
 
@@ -36,9 +36,11 @@ impl Router {
             .route("/metrics", get(metrics))
             .route("/api/v1/{*path}", get(api))
             .fallback(async || {
-                let fix = "there are /api/v1/cluster, /api/v1/supervisors, /api/v1/topologies, \
-                           /api/v1/topologies/NAME, /metrics, /healthz and /readyz";
-                failed(StatusCode::NOT_FOUND, "failed to answer", "there is no such page", fix)
+                let fix = format!(
+                    "there are /metrics, /healthz, /readyz and, below /api/v1: {}",
+                    documents::DOCUMENTS
+                );
+                failed(StatusCode::NOT_FOUND, "failed to answer", "there is no such page", &fix)
             })
             .method_not_allowed_fallback(async || {
                 let why = "the status only answers GET";
@@ -61,8 +63,7 @@ pub(crate) struct Document {
     pub(crate) standby: Option<Standby>,
 }
 
-/// Makes the JSON document of this path: `cluster`, `supervisors`, `topologies` or
-/// `topologies/NAME`.
+/// Makes the JSON document of this path, such as `topologies/NAME`, with its query.
 ///
 /// # Errors
 ///
@@ -73,32 +74,19 @@ pub(crate) async fn document(handle: &Handle, path: String) -> Result<Document, 
         if engine.view().revision == 0 || !engine.is_current() {
             return Err(engine.not_leading());
         }
-        let json =
-            match path.trim_matches('/').split_once('/').unwrap_or((path.trim_matches('/'), "")) {
-                ("cluster", "") => to_value(&model::cluster(engine, (&cluster, &security), now)),
-                ("supervisors", "") => to_value(&model::supervisors(engine, now)),
-                ("topologies", "") => to_value(&model::topologies(engine, now)),
-                ("topologies", name) => to_value(&model::topology(engine, name, now)?),
-                _ => {
-                    let shown: String = path.chars().take(128).collect();
-                    let fix = "there are cluster, supervisors, topologies and topologies/NAME";
-                    let why = "there is no such document";
-                    let what = format!("failed to show `{shown}`");
-                    return Err(Refusal::new(RefusalKind::NotFound, what, why, fix));
-                }
-            };
+        let json = documents::document(engine, &path, (&cluster, &security), now)?;
         Ok(Document { json, standby: engine.standby() })
     };
     handle.look(look).await?
 }
 
-fn to_value<T: serde::Serialize>(document: &T) -> Value {
-    serde_json::to_value(document).expect("the documents have text keys and finite numbers")
-}
-
-async fn api(State(handle): State<Handle>, path: Result<Path<String>, PathRejection>) -> Response {
+async fn api(
+    State(handle): State<Handle>,
+    path: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Response {
     let path = match path {
-        Ok(Path(path)) => path,
+        Ok(Path(path)) => query.map_or_else(|| path.clone(), |query| format!("{path}?{query}")),
         Err(rejection) => {
             let why = rejection.body_text();
             return failed(rejection.status(), "failed to answer", &why, "correct the address");

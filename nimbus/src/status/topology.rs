@@ -8,13 +8,16 @@ use serde::Serialize;
 
 use super::cluster::standby;
 use super::model::{Component, Topology, Totals, Worker, uptime_ms};
+use super::pace::{Pace, edges};
 use super::turned::reported;
 use crate::engine::Engine;
 use crate::engine::command::Refusal;
 use crate::engine::event::Now;
+use crate::engine::figures::{self, Figures};
+use crate::engine::history::fill;
 use crate::engine::reports::Told;
 use crate::engine::view::{self, Versioned, epoch_revision};
-use crate::engine::{counters, lifecycle, parallelism};
+use crate::engine::{counters, findings, lifecycle, parallelism};
 
 /// A stream that a component reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -76,7 +79,8 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
     let nothing = Told::default();
     let told = engine.reports().topologies.get(&record.id).unwrap_or(&nothing);
     let workers = engine.view().in_force(&record.id).map(|held| worker(engine, held));
-    let components = components(record, told);
+    let figures = figures::gather(engine, record, None, now);
+    let components = components(record, told, &figures);
     let spouts = || components.iter().filter(|component| component.kind == "spout");
     let totals = Totals {
         emitted: components.iter().map(|component| component.emitted).sum(),
@@ -99,6 +103,8 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
         workers: workers.collect(),
         components,
         totals,
+        findings: if engine.is_leading() { findings::of_topology(&figures) } else { Vec::new() },
+        edges: edges(&figures),
         errors: errors(told),
         results: results(engine, &record.id, told),
         standby: standby(engine),
@@ -171,7 +177,7 @@ fn worker(engine: &Engine, held: &Versioned<AssignmentRecord>) -> Worker {
     }
 }
 
-fn components(record: &TopologyRecord, told: &Told) -> Vec<Component> {
+fn components(record: &TopologyRecord, told: &Told, figures: &Figures) -> Vec<Component> {
     let Some(spec) = &record.spec else { return Vec::new() };
     let mut tasks: BTreeMap<&str, Vec<&TaskReport>> = BTreeMap::new();
     for task in told.live.values().flat_map(|live| &live.report.tasks) {
@@ -185,7 +191,8 @@ fn components(record: &TopologyRecord, told: &Told) -> Vec<Component> {
             totals.add(task);
         }
         let executors = executors.iter().filter(|executor| executor.component == index);
-        component(spec, executors.count(), totals, live)
+        let pace = figures.component(&spec.name).map(Pace::of).unwrap_or_default();
+        Component { pace, ..component(spec, executors.count(), totals, live) }
     };
     spec.components.iter().enumerate().map(describe).collect()
 }
@@ -222,18 +229,16 @@ fn component(
         execute_p99_us: totals.execute.percentile_us(99),
         complete_p50_us: totals.complete.percentile_us(50),
         complete_p99_us: totals.complete.percentile_us(99),
-        queue_fill: live.iter().map(|task| fill(task)).fold(0.0, f64::max),
+        execute_p95_us: totals.execute.percentile_us(95),
+        complete_p95_us: totals.complete.percentile_us(95),
+        pace: Pace::default(),
+        queue_fill: live
+            .iter()
+            .map(|task| fill(task.queued, task.queue_capacity))
+            .fold(0.0, f64::max),
         inputs: inputs.collect(),
         outputs: outputs.collect(),
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a mailbox holds far fewer than 2^53 tuples")]
-fn fill(task: &TaskReport) -> f64 {
-    if task.queue_capacity == 0 {
-        return 0.0;
-    }
-    (task.queued as f64 / task.queue_capacity as f64).min(1.0)
 }
 
 fn errors(told: &Told) -> Vec<TaskError> {

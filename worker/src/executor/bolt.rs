@@ -20,6 +20,7 @@ pub use fused::Chain;
 use crate::executor::anchoring::Anchoring;
 use crate::executor::calls::{GROUP, Pace};
 use crate::executor::counters::TaskCounters;
+use crate::executor::effort::Stand;
 use crate::executor::exits::Exits;
 use crate::executor::mailbox::{Delivery, Item, StreamRef};
 use crate::executor::outbox::{BATCH_TUPLES, Outbox};
@@ -51,8 +52,12 @@ struct Cell {
 impl Cell {
     /// Calls the component for as many inputs as fit a group, of which `first` is the first. Tells
     /// how many are done with, and how the call panicked that was for the last of them.
-    fn work(&mut self, first: usize, exits: &mut Exits) -> (usize, Option<String>) {
-        let before = exits.read_clock();
+    fn work(
+        &mut self,
+        (place, first): (usize, usize),
+        exits: &mut Exits,
+    ) -> (usize, Option<String>) {
+        let before = exits.begin(place);
         let most = self.pace.calls();
         let task = self.counters.task;
         let ran = exits.watch.call((task, before), || self.task.run(most, BATCH_TUPLES));
@@ -104,6 +109,8 @@ pub struct BoltExecutor {
     component: usize,
     /// Its place among the executors of its loop.
     place: usize,
+    /// Why its last turn ended.
+    stand: Stand,
     cells: Vec<Cell>,
     /// Nobody else has its tasks: they may be opened.
     started: bool,
@@ -157,6 +164,7 @@ impl BoltExecutor {
         Self {
             component: executor.component,
             place: seat.place,
+            stand: Stand::Idle,
             cells,
             started: false,
             outbox,
@@ -178,10 +186,12 @@ impl BoltExecutor {
         let mut worked = self.open_due(plan, exits);
         worked |= self.go_on(plan, exits);
         let until = exits.now + GROUP;
+        self.stand = Stand::Ready;
         for _ in 0..BATCHES_A_TURN {
             if self.outbox.is_over_share(exits) {
                 self.outbox.flush(self.source(), exits);
                 if self.outbox.is_over_share(exits) {
+                    self.stand = Stand::Blocked;
                     break;
                 }
             }
@@ -192,6 +202,7 @@ impl BoltExecutor {
                 // Between two batches: one in hand must not become the anchor of what a tick emits.
                 self.tick_if_due(plan, exits);
                 if self.in_hand.is_none() && !self.take(plan, exits) {
+                    self.stand = Stand::Idle;
                     break;
                 }
             }
@@ -207,17 +218,23 @@ impl BoltExecutor {
         worked
     }
 
+    /// Why it does nothing until its next turn.
+    pub fn stand(&self) -> Stand {
+        self.stand
+    }
+
     /// The task that batches are said to come from: FIFO holds between executors, so the first.
     fn source(&self) -> u32 {
         self.cells[0].counters.task
     }
 
-    fn open_due(&mut self, plan: &Plan, exits: &Exits) -> bool {
+    fn open_due(&mut self, plan: &Plan, exits: &mut Exits) -> bool {
         let mut opened = false;
         for cell in &mut self.cells {
             if !self.started || !cell.state.is_due(exits.now) {
                 continue;
             }
+            exits.go_on(self.place);
             match exits.watch.call((cell.counters.task, exits.now), || cell.task.open(&cell.cx)) {
                 Ok(Ok(())) => {
                     cell.state.opened();
@@ -305,7 +322,7 @@ impl BoltExecutor {
         if !cell.state.open {
             return false;
         }
-        let (done, panicked) = cell.work(hand.done, exits);
+        let (done, panicked) = cell.work((self.place, hand.done), exits);
         let cell_at = hand.cell;
         self.route(cell_at, exits);
         self.commit(done, panicked.is_some(), plan, exits);

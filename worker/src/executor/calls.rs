@@ -69,6 +69,12 @@ impl CallWatch {
         result
     }
 
+    /// The task that is called now.
+    #[must_use]
+    pub fn task(&self) -> Option<u32> {
+        self.task.load(Ordering::Acquire).checked_sub(1)
+    }
+
     fn begin(&self, task: u32, now: Instant) {
         self.since.store(self.nanoseconds(now), Ordering::Relaxed);
         self.task.store(task + 1, Ordering::Release);
@@ -82,7 +88,7 @@ impl CallWatch {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let blind = now.saturating_duration_since(seen.looked) > LOOKS;
         seen.looked = now;
-        let task = self.task.load(Ordering::Acquire).checked_sub(1)?;
+        let task = self.task()?;
         let since = self.since.load(Ordering::Relaxed);
         let got_on = (since, progress(task));
         if got_on != seen.got_on || blind {

@@ -151,7 +151,7 @@ impl CoreLoop {
             self.apply(owner, batch);
         }
         for spout in self.spouts.iter_mut().flatten() {
-            spout.close(&self.plan, &self.exits);
+            spout.close(&self.plan, &mut self.exits);
         }
         self.post();
     }
@@ -159,14 +159,17 @@ impl CoreLoop {
     /// One turn for every executor; tells whether any got something done.
     fn round(&mut self) -> bool {
         let now = self.exits.read_clock();
+        self.exits.efforts.turn_to(None);
         self.note_standstill(now);
         let mut worked = self.take_messages();
         for turn in 0..self.order.len() {
             let place = self.order[turn];
             if let Some(spout) = &mut self.spouts[place] {
                 worked |= spout.turn(&self.plan, &mut self.exits);
+                self.exits.efforts.stands(place, spout.stand(), self.exits.now);
             } else if let Some(mut bolt) = self.exits.bolts[place].take() {
                 worked |= bolt.turn(&self.plan, &mut self.exits);
+                self.exits.efforts.stands(place, bolt.stand(), self.exits.now);
                 self.exits.bolts[place] = Some(bolt);
             }
         }
@@ -258,7 +261,13 @@ impl CoreLoop {
         let of_spouts = self.spouts.iter_mut().flatten().flat_map(|spout| spout.counters());
         let of_bolts = bolts.iter_mut().flatten().flat_map(|bolt| bolt.counters(exits));
         self.plan.board.post(exits.at, of_spouts.chain(of_bolts), oldest);
+        let flows = &mut self.exits.flows;
+        self.spouts.iter_mut().flatten().for_each(|spout| spout.gather(flows));
+        bolts.iter_mut().flatten().for_each(|bolt| bolt.gather(flows));
+        self.plan.board.flows.post(self.exits.at, flows);
         self.exits.bolts = bolts;
+        let (efforts, now) = (&mut self.exits.efforts, self.exits.now);
+        self.plan.board.efforts.post(self.exits.at, efforts, &self.exits.watch, now);
         self.exits.ended = false;
         self.unposted = false;
         self.next_post = self.exits.now + POST_EVERY;
@@ -266,6 +275,7 @@ impl CoreLoop {
 
     /// Sleeps until something comes in, or an executor wants a turn.
     fn sleep(&mut self) {
+        self.exits.efforts.turn_to(None);
         // Posting copies histograms, too much to do before each of many short sleeps.
         if self.exits.ended {
             self.post();

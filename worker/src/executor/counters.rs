@@ -15,6 +15,9 @@ use topology_api::runtime::{Reporter, Watch};
 
 use crate::engine::acking::FailReason;
 use crate::executor::calls::{CallWatch, ThreadWatch, Watches};
+use crate::executor::effort::EffortBoard;
+use crate::executor::flows::FlowBoard;
+use crate::executor::log_gate::LogGate;
 
 /// Longest latency that is told apart, in nanoseconds: one hour.
 const LATENCY_MAX_NS: u64 = 3_600_000_000_000;
@@ -110,28 +113,6 @@ const ERRORS_MAX: usize = 100;
 /// Longest text of an error, in bytes.
 const ERROR_TEXT_MAX: usize = 4096;
 
-/// Least time between two log lines of one task and reason.
-const LOG_EVERY: Duration = Duration::from_secs(1);
-
-/// Keeps a component that fails all the time from flooding the log.
-#[derive(Debug, Default)]
-struct LogGate {
-    last: Option<Instant>,
-    unlogged: u64,
-}
-
-impl LogGate {
-    /// Says whether to log now, and how many were not logged since the last time.
-    fn pass(&mut self, now: Instant) -> Option<u64> {
-        if self.last.is_some_and(|last| now < last + LOG_EVERY) {
-            self.unlogged += 1;
-            return None;
-        }
-        self.last = Some(now);
-        Some(std::mem::take(&mut self.unlogged))
-    }
-}
-
 #[derive(Debug, Default)]
 struct Posted {
     tasks: BTreeMap<u32, TaskCounters>,
@@ -152,6 +133,10 @@ struct Posted {
 #[derive(Debug, Default)]
 pub struct Board {
     posted: Mutex<Posted>,
+    /// What executors do with their time.
+    pub efforts: EffortBoard,
+    /// How many tuples took which way.
+    pub flows: FlowBoard,
     clock: daemon::Clock,
     /// Something changed that should be reported at once.
     pub changed: Notify,
@@ -374,22 +359,5 @@ impl Reporter for Board {
     fn watch(&self) -> Option<Arc<dyn Watch>> {
         let (calls, clock) = (Self::watch(self, self.clock.now()), self.clock.clone());
         Some(Arc::new(ThreadWatch { calls, clock }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_one_after_the_other_are_logged_once_a_second_and_the_rest_counted() {
-        let clock = daemon::Clock::manual();
-        let mut gate = LogGate::default();
-        assert_eq!(gate.pass(clock.now()), Some(0), "the first is logged at once");
-        assert_eq!((gate.pass(clock.now()), gate.pass(clock.now())), (None, None));
-        clock.advance(LOG_EVERY);
-        assert_eq!(gate.pass(clock.now()), Some(2), "it says how many were not");
-        clock.advance(LOG_EVERY);
-        assert_eq!(gate.pass(clock.now()), Some(0));
     }
 }

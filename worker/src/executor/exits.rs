@@ -19,6 +19,8 @@ use crate::engine::flow::{Account, Gate, charge};
 use crate::engine::routing::{Pressure, Table};
 use crate::executor::bolt::BoltExecutor;
 use crate::executor::calls::CallWatch;
+use crate::executor::effort::Efforts;
+use crate::executor::flows::Flows;
 use crate::executor::inbox::{Inbox, Message};
 use crate::executor::mailbox::{Delivery, Gauge, Item, Mailbox, Payload, StreamRef};
 use crate::executor::plan::Plan;
@@ -88,6 +90,10 @@ pub struct Exits {
     /// What the worker runs.
     pub plan: Arc<Plan>,
     fusion: bool,
+    /// What the executors of this loop do with their time.
+    pub efforts: Efforts,
+    /// How many tuples of this loop took which way, as far as they are gathered.
+    pub flows: Flows,
     /// Sees the calls of this loop into components.
     pub watch: Arc<CallWatch>,
     /// A task has ended since the loop posted what its tasks count.
@@ -160,6 +166,8 @@ impl Exits {
             mailboxes: Vec::new(),
             bolts: Vec::new(),
             ended: false,
+            efforts: Efforts::default(),
+            flows: Flows::default(),
             tuple_bytes_max: start.plan.topology.config().tuple_max_bytes() as usize,
             watch: start.plan.board.watch(start.epoch),
             fusion: start.plan.topology.config().fusion(),
@@ -186,8 +194,25 @@ impl Exits {
 
     /// Reads the clock: once a batch, never once a tuple.
     pub fn read_clock(&mut self) -> Instant {
-        self.now = self.clock.now();
-        self.now
+        let now = self.clock.now();
+        self.efforts.pass(now.saturating_duration_since(self.now));
+        self.now = now;
+        now
+    }
+
+    /// Reads the clock as an executor goes to work: time is its own from here on.
+    pub fn begin(&mut self, place: usize) -> Instant {
+        let now = self.read_clock();
+        self.efforts.turn_to(Some(place));
+        now
+    }
+
+    /// The same, without reading the clock if nobody else has worked since.
+    pub fn go_on(&mut self, place: usize) {
+        if self.efforts.owner().is_some_and(|owner| owner != place) {
+            self.read_clock();
+        }
+        self.efforts.turn_to(Some(place));
     }
 
     /// The time of this round in nanoseconds since the worker started.

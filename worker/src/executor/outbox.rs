@@ -16,6 +16,7 @@ use self::edge::{Edge, Parts};
 use crate::engine::acking::FailReason;
 use crate::executor::anchoring::Anchoring;
 use crate::executor::exits::{Exits, Place};
+use crate::executor::flows::Flows;
 use crate::executor::mailbox::StreamRef;
 
 /// A batch leaves when it has this many tuples.
@@ -31,6 +32,8 @@ const SHARE_TUPLES: usize = 2 * BATCH_TUPLES;
 pub struct EdgeStart<'a> {
     /// The stream, of the executor's component.
     pub from: StreamRef,
+    /// The component that reads it.
+    pub reader: usize,
     /// What it carries.
     pub output: &'a OutputStream,
     /// How it is split.
@@ -46,7 +49,11 @@ pub struct EdgeStart<'a> {
 /// What an executor emitted and has not delivered yet.
 #[derive(Debug)]
 pub struct Outbox {
+    /// Whose it is.
+    component: usize,
     edges: Vec<Edge>,
+    /// Tuples emitted by stream, since they were gathered.
+    emitted: Vec<u64>,
     /// Owner epoch of the executor's tasks.
     ownership: u64,
     /// How often something was sent.
@@ -59,11 +66,25 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Makes an empty outbox of an executor whose tasks have this owner epoch.
+    /// Makes an empty outbox of an executor of a component with so many streams, whose tasks have this
+    /// owner epoch.
     #[must_use]
-    pub fn new(edges: Vec<EdgeStart<'_>>, ownership: u64) -> Self {
+    pub fn new(
+        (component, streams): (usize, usize),
+        edges: Vec<EdgeStart<'_>>,
+        ownership: u64,
+    ) -> Self {
         let edges = edges.into_iter().map(Edge::new).collect();
-        Self { edges, ownership, sent: 0, charged: 0, ordinals: Vec::new(), hashes: Vec::new() }
+        Self {
+            component,
+            edges,
+            emitted: vec![0; streams],
+            ownership,
+            sent: 0,
+            charged: 0,
+            ordinals: Vec::new(),
+            hashes: Vec::new(),
+        }
     }
 
     /// Routes what was emitted to one stream, and sends what is full.
@@ -82,7 +103,9 @@ impl Outbox {
         let Emitted { rows, anchors, direct, weight, .. } = emitted;
         let each = weight / rows.len().max(1);
         let mut rows = Some(rows).filter(|rows| !rows.is_empty());
-        exits.pressure.routed(rows.as_ref().map_or(0, |rows| rows.len()));
+        let count = rows.as_ref().map_or(0, |rows| rows.len());
+        self.emitted[stream] += count as u64;
+        exits.pressure.routed(count);
         let last = self.edges.iter().rposition(|edge| edge.from.stream == stream);
         for (at, edge) in self.edges.iter_mut().enumerate() {
             if edge.from.stream != stream {
@@ -98,6 +121,7 @@ impl Outbox {
                 let tuples = (anchors.as_slice(), self.ordinals.as_mut_slice());
                 lost.fail((source, edge.nowhere()), tuples, anchoring, exits);
             }
+            edge.count(way, count);
             let parts = Parts { way, anchors: &anchors, ordinals: &self.ordinals, each };
             let Some(batch) = edge.fuse(batch, &parts, anchoring, exits) else { continue };
             edge.fill(batch, &parts, anchoring, exits);
@@ -118,6 +142,17 @@ impl Outbox {
         }
         exits.memory.change(self.charged, left);
         self.charged = left;
+    }
+
+    /// Gathers how many tuples went which way.
+    pub fn gather(&mut self, flows: &mut Flows) {
+        for (stream, emitted) in self.emitted.iter_mut().enumerate() {
+            let from = StreamRef { component: self.component, stream };
+            flows.add(from, None, std::mem::take(emitted));
+        }
+        for edge in &mut self.edges {
+            flows.add(edge.from, Some(edge.reader), std::mem::take(&mut edge.tuples));
+        }
     }
 
     /// Since when the oldest tuple waits for room at its target.

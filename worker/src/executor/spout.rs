@@ -18,6 +18,7 @@ use crate::engine::acking::{AckBatch, Ledger, PENDING_MAX};
 use crate::engine::flow::budget::TREE_BYTES;
 use crate::executor::anchoring::{Anchoring, Roots};
 use crate::executor::counters::TaskCounters;
+use crate::executor::effort::Stand;
 use crate::executor::exits::Exits;
 use crate::executor::inbox::Desired;
 use crate::executor::outbox::{BATCH_TUPLES, Outbox};
@@ -90,6 +91,10 @@ impl Cell {
 pub struct SpoutExecutor {
     /// Its index in the topology: the first part of its root ids.
     pub index: u16,
+    /// Its place among the executors of its loop.
+    place: usize,
+    /// Why its last turn ended.
+    stand: Stand,
     ledger: Ledger,
     cells: Vec<Cell>,
     /// Nobody else has its tasks: they may be opened.
@@ -142,6 +147,8 @@ impl SpoutExecutor {
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Self {
             index,
+            place: seat.place,
+            stand: Stand::Idle,
             ledger: Ledger::new(index, executor.incarnation, roots),
             cells,
             started: false,
@@ -167,6 +174,7 @@ impl SpoutExecutor {
         let mut worked = self.open_due(plan, exits);
         worked |= self.settle(plan, exits);
         self.tick_if_due(plan, exits);
+        self.stand = Stand::Idle;
         for at in 0..self.cells.len() {
             for _ in 0..ROUNDS_A_TURN {
                 if !self.ask(at, plan, exits) {
@@ -182,6 +190,11 @@ impl SpoutExecutor {
         exits.memory.change(self.charged, trees);
         self.charged = trees;
         worked
+    }
+
+    /// Why it does nothing until its next turn.
+    pub fn stand(&self) -> Stand {
+        self.stand
     }
 
     fn source(&self) -> u32 {
@@ -206,11 +219,12 @@ impl SpoutExecutor {
         self.desired = desired;
     }
 
-    fn open_due(&mut self, plan: &Plan, exits: &Exits) -> bool {
+    fn open_due(&mut self, plan: &Plan, exits: &mut Exits) -> bool {
         let mut opened = false;
         let may_open = self.started && !self.leaves;
-        let cells = self.cells.iter_mut().filter(|_| may_open);
-        for cell in cells.filter(|cell| cell.state.is_due(exits.now)) {
+        let (cells, now) = (self.cells.iter_mut().filter(|_| may_open), exits.now);
+        for cell in cells.filter(|cell| cell.state.is_due(now)) {
+            exits.go_on(self.place);
             let text = match exits
                 .watch
                 .call((cell.counters.task, exits.now), || cell.task.open(&cell.cx))
@@ -248,16 +262,18 @@ impl SpoutExecutor {
         let room = u64::from(self.max_pending).saturating_sub(cell.counters.pending);
         let room = room.min(self.ledger.room().into());
         let room = usize::try_from(room).unwrap_or(usize::MAX).min(BATCH_TUPLES);
-        if !active
-            || !cell.state.open
-            || over_share
-            || exits.is_tight
-            || cell.finished
-            || room == 0
-            || exits.now < cell.idle_until
-        {
+        if !active || !cell.state.open || cell.finished {
             return false;
         }
+        if over_share || exits.is_tight || room == 0 {
+            let blocked = over_share || exits.is_tight;
+            self.stand = if blocked { Stand::Blocked } else { Stand::Throttled };
+            return false;
+        }
+        if exits.now < cell.idle_until {
+            return false;
+        }
+        exits.go_on(self.place);
         let next = exits.watch.call((cell.counters.task, exits.now), || cell.task.next(room));
         let emitted = self.route(at, plan, exits);
         let cell = &mut self.cells[at];
@@ -265,6 +281,7 @@ impl SpoutExecutor {
             Ok(Ok(Next::Emitted)) => {
                 cell.emitted_at = exits.now;
                 cell.state.works();
+                self.stand = Stand::Ready;
                 return emitted;
             }
             Ok(Ok(Next::Idle)) => {

@@ -4,6 +4,7 @@
 
 mod asynchronous;
 mod blocking;
+mod efforts;
 mod explicit;
 mod fairness;
 mod groupings;

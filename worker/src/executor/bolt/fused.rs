@@ -64,7 +64,7 @@ impl BoltExecutor {
         self.cells[at].task.load(rows, &[]);
         let mut done = 0;
         loop {
-            let (count, panicked) = self.cells[at].work(done, exits);
+            let (count, panicked) = self.cells[at].work((self.place, done), exits);
             self.route_fused(at, chain, exits);
             self.settle_fused((at, done, count), panicked.is_some(), chain, exits);
             done += count;

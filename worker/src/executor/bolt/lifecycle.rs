@@ -68,6 +68,7 @@ impl BoltExecutor {
         method: impl FnOnce(&mut dyn BoltTask),
         (plan, exits): (&Plan, &mut Exits),
     ) {
+        exits.go_on(self.place);
         let cell = &mut self.cells[at];
         let call = || method(&mut *cell.task);
         if let Err(text) = exits.watch.call((cell.counters.task, exits.now), call) {

@@ -8,6 +8,7 @@ use crate::engine::acking::FailReason;
 use crate::engine::routing::Table;
 use crate::executor::counters::TaskCounters;
 use crate::executor::exits::Exits;
+use crate::executor::flows::Flows;
 use crate::executor::mailbox::Item;
 use crate::executor::plan::Plan;
 
@@ -50,6 +51,11 @@ impl BoltExecutor {
             cell.counters.busy = busy || !cell.held.is_empty();
             &cell.counters
         })
+    }
+
+    /// Gathers how many tuples it sent which way.
+    pub fn gather(&mut self, flows: &mut Flows) {
+        self.outbox.gather(flows);
     }
 
     /// Tells whether there is nothing that it could still finish.

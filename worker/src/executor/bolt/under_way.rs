@@ -43,7 +43,7 @@ impl BoltExecutor {
 
     /// Lets the calls of one task go on, until they have emitted about a batch.
     fn poll(&mut self, at: usize, exits: &mut Exits) {
-        let now = exits.read_clock();
+        let now = exits.begin(self.place);
         let cell = &mut self.cells[at];
         cell.waker.take();
         let call = || cell.task.poll(BATCH_TUPLES);

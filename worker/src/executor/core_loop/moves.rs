@@ -137,8 +137,11 @@ impl CoreLoop {
         self.spouts.resize_with(places, || None);
         self.exits.mailboxes[seat.place] = Mailbox::new(Arc::clone(&seat.gauge));
         let edges = edges(&self.plan, &seat.executor, &self.exits);
-        let outbox = Outbox::new(edges, seat.executor.ownership);
+        let component = seat.executor.component;
+        let streams = self.plan.topology.components()[component].outputs.len();
+        let outbox = Outbox::new((component, streams), edges, seat.executor.ownership);
         let now = self.exits.now;
+        self.exits.efforts.seat(seat.place, seat.executor.index, now);
         if self.plan.topology.components()[seat.executor.component].is_spout() {
             let mut spout = SpoutExecutor::new(&self.plan, seat, outbox, now);
             spout.desire(self.desired);
@@ -206,13 +209,16 @@ impl CoreLoop {
     fn end(&mut self, place: usize) {
         if let Some(mut bolt) = self.exits.bolts[place].take() {
             bolt.let_go(&self.plan, &mut self.exits);
+            bolt.gather(&mut self.exits.flows);
             self.plan.board.post_last(bolt.counters(&self.exits));
         }
         if let Some(mut spout) = self.spouts[place].take() {
             spout.let_go(&self.plan, &mut self.exits);
+            spout.gather(&mut self.exits.flows);
             self.plan.board.post_last(spout.counters());
         }
         self.exits.mailboxes[place] = Mailbox::default();
+        self.exits.efforts.unseat(place);
         self.order.retain(|other| *other != place);
         // What waited here is no longer on the board as what waits for longest.
         self.unposted = true;
@@ -229,6 +235,7 @@ fn edges<'a>(plan: &'a Plan, executor: &OwnExecutor, exits: &Exits) -> Vec<EdgeS
             let targets = plan.topology.tasks(reader).map(|task| (task, exits.place_of(task)));
             edges.push(EdgeStart {
                 from: StreamRef { component: input.component, stream: input.stream },
+                reader,
                 output: &components[input.component].outputs[input.stream],
                 grouping: &input.grouping,
                 in_call: component.calls == Calls::Short && component.kind == Kind::Bolt,

@@ -18,6 +18,10 @@ use crate::executor::mailbox::StreamRef;
 #[derive(Debug)]
 pub(super) struct Edge {
     pub(super) from: StreamRef,
+    /// The component that reads it.
+    pub(super) reader: usize,
+    /// Tuples that went this way, since they were gathered.
+    pub(super) tuples: u64,
     router: Router,
     facts: Facts,
     /// How the stream is split, and how near each task was when the router was made.
@@ -99,6 +103,8 @@ impl Edge {
         let tracking = (0..=start.targets.len()).map(|_| Tracking::new()).collect();
         Self {
             from: start.from,
+            reader: start.reader,
+            tuples: 0,
             router: Router::new(facts.kind, &targets, start.seed),
             facts,
             grouping: start.grouping.clone(),
@@ -183,6 +189,16 @@ impl Edge {
             ordinals.resize(rows.len(), sole);
         }
         (Way::Each, self.facts.sift(ordinals, (direct, rows.len()), nowhere))
+    }
+
+    /// Counts tuples that go this way: each copy.
+    pub(super) fn count(&mut self, way: Way, tuples: usize) {
+        let copies = match way {
+            Way::Every => self.targets.len(),
+            Way::Sole(at) if at == self.targets.len() => 0,
+            Way::Sole(_) | Way::Each => 1,
+        };
+        self.tuples += (tuples * copies) as u64;
     }
 
     /// Notes which targets had no room for what waits, once a turn, and tells what the memory of the

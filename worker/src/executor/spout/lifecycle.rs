@@ -19,6 +19,7 @@ impl SpoutExecutor {
             if !cell.state.open {
                 continue;
             }
+            exits.go_on(self.place);
             let task = (cell.counters.task, exits.now);
             if let Err(text) = exits.watch.call(task, || cell.task.tick()) {
                 plan.board.show(cell.counters.task, "panic", format!("in `tick`: {text}"));
@@ -42,7 +43,7 @@ impl SpoutExecutor {
     }
 
     /// Gives its components the last verdicts and closes them; the worker ends.
-    pub fn close(&mut self, plan: &Plan, exits: &Exits) {
+    pub fn close(&mut self, plan: &Plan, exits: &mut Exits) {
         self.settle(plan, exits);
         for cell in self.cells.iter_mut().filter(|cell| cell.state.open) {
             if let Err(text) = guarded(|| cell.task.close()) {

@@ -6,6 +6,7 @@ use crate::engine::acking::FailReason;
 use crate::engine::routing::Table;
 use crate::executor::counters::TaskCounters;
 use crate::executor::exits::Exits;
+use crate::executor::flows::Flows;
 use crate::executor::plan::Plan;
 
 impl SpoutExecutor {
@@ -44,6 +45,11 @@ impl SpoutExecutor {
             cell.counters.counters.insert("late-verdicts", late);
             &cell.counters
         })
+    }
+
+    /// Gathers how many tuples it sent which way.
+    pub fn gather(&mut self, flows: &mut Flows) {
+        self.outbox.gather(flows);
     }
 
     /// Stops asking its tasks: they are somebody else's. Its open trees fail, for what is contributed

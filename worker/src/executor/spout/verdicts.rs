@@ -12,10 +12,13 @@ use crate::executor::task_state::guarded;
 
 impl SpoutExecutor {
     /// Gives verdicts back to the spout.
-    pub(super) fn settle(&mut self, plan: &Plan, exits: &Exits) -> bool {
+    pub(super) fn settle(&mut self, plan: &Plan, exits: &mut Exits) -> bool {
         let mut acks = Acks::default();
         let now_ns = exits.now_ns();
         while let Some(verdict) = self.ledger.verdicts() {
+            if !acks.any {
+                exits.go_on(self.place);
+            }
             let Verdict { slot, task, outcome, opened_ns } = verdict;
             let known = |cell: &Cell| cell.counters.task == task;
             if !self.cells.get(acks.cell).is_some_and(known) || outcome != Outcome::Acked {
