@@ -5,6 +5,7 @@
 
 mod cluster;
 mod connections;
+mod letters;
 pub mod model;
 mod prometheus;
 mod rest;

@@ -15,6 +15,8 @@ use crate::engine::event::Now;
 use crate::engine::parallelism;
 
 pub use super::cluster::{Cluster, Leader, Nimbus, Standby, cluster};
+use super::letters;
+pub use super::letters::DeadLetters;
 pub use super::topology::{Input, Output, TaskError, TaskValue, topology};
 use super::topology::{reason, status_word};
 pub use super::turned::Turned;
@@ -97,6 +99,8 @@ pub struct Summary {
     pub submitted_ms: u64,
     /// How long ago that was, or how long it ran until it finished.
     pub uptime_ms: u64,
+    /// Dead letters that its supervisors keep.
+    pub dead_letters: u64,
 }
 
 /// A topology in full.
@@ -126,6 +130,8 @@ pub struct Topology {
     pub components: Vec<Component>,
     /// All components together.
     pub totals: Totals,
+    /// The dead letters that its supervisors keep.
+    pub dead_letters: DeadLetters,
     /// The newest errors, newest first.
     pub errors: Vec<TaskError>,
     /// What its tasks left, by task.
@@ -210,6 +216,8 @@ pub struct Component {
     pub complete_p99_us: Option<f64>,
     /// How full the fullest mailbox of its tasks is, from 0 to 1.
     pub queue_fill: f64,
+    /// Dead letters of it that supervisors keep.
+    pub dead_letters: u64,
     /// What it reads.
     pub inputs: Vec<Input>,
     /// What it emits.
@@ -295,6 +303,7 @@ pub fn topologies(engine: &Engine, now: Now) -> Vec<Summary> {
             tasks: spec.components.iter().map(|component| component.tasks).sum(),
             submitted_ms: record.submitted_ms,
             uptime_ms: uptime_ms(record, now),
+            dead_letters: letters::of(engine, &record.id).kept,
         }
     };
     engine.view().topologies.values().map(|topology| summary(&topology.record)).collect()

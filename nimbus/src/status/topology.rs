@@ -7,6 +7,7 @@ use proto::supervisor::TaskReport;
 use serde::Serialize;
 
 use super::cluster::standby;
+use super::letters;
 use super::model::{Component, Topology, Totals, Worker, uptime_ms};
 use super::turned::reported;
 use crate::engine::Engine;
@@ -76,7 +77,8 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
     let nothing = Told::default();
     let told = engine.reports().topologies.get(&record.id).unwrap_or(&nothing);
     let workers = engine.view().in_force(&record.id).map(|held| worker(engine, held));
-    let components = components(record, told);
+    let letters = letters::by_component(engine, &record.id);
+    let components = components(record, told, &letters);
     let spouts = || components.iter().filter(|component| component.kind == "spout");
     let totals = Totals {
         emitted: components.iter().map(|component| component.emitted).sum(),
@@ -99,6 +101,7 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
         workers: workers.collect(),
         components,
         totals,
+        dead_letters: letters::of(engine, &record.id),
         errors: errors(told),
         results: results(engine, &record.id, told),
         standby: standby(engine),
@@ -171,7 +174,11 @@ fn worker(engine: &Engine, held: &Versioned<AssignmentRecord>) -> Worker {
     }
 }
 
-fn components(record: &TopologyRecord, told: &Told) -> Vec<Component> {
+fn components(
+    record: &TopologyRecord,
+    told: &Told,
+    letters: &BTreeMap<String, u64>,
+) -> Vec<Component> {
     let Some(spec) = &record.spec else { return Vec::new() };
     let mut tasks: BTreeMap<&str, Vec<&TaskReport>> = BTreeMap::new();
     for task in told.live.values().flat_map(|live| &live.report.tasks) {
@@ -185,7 +192,8 @@ fn components(record: &TopologyRecord, told: &Told) -> Vec<Component> {
             totals.add(task);
         }
         let executors = executors.iter().filter(|executor| executor.component == index);
-        component(spec, executors.count(), totals, live)
+        let dead_letters = letters.get(&spec.name).copied().unwrap_or(0);
+        component(spec, executors.count(), (totals, dead_letters), live)
     };
     spec.components.iter().enumerate().map(describe).collect()
 }
@@ -193,7 +201,7 @@ fn components(record: &TopologyRecord, told: &Told) -> Vec<Component> {
 fn component(
     spec: &ComponentSpec,
     executors: usize,
-    totals: counters::Totals,
+    (totals, dead_letters): (counters::Totals, u64),
     live: &[&TaskReport],
 ) -> Component {
     let inputs = spec.inputs.iter().map(|input| Input {
@@ -223,6 +231,7 @@ fn component(
         complete_p50_us: totals.complete.percentile_us(50),
         complete_p99_us: totals.complete.percentile_us(99),
         queue_fill: live.iter().map(|task| fill(task)).fold(0.0, f64::max),
+        dead_letters,
         inputs: inputs.collect(),
         outputs: outputs.collect(),
     }
