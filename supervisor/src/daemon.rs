@@ -209,7 +209,12 @@ impl Daemon {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Engine(event) => self.decide(event),
+            Message::Engine(event) => {
+                if matches!(event, Event::Restored(_)) {
+                    self.letters.store_went_back(&self.parts);
+                }
+                self.decide(event);
+            }
             Message::Launched { slot, epoch, process, started_ms } => {
                 if let Some(incarnation) = self.incarnation(slot, epoch) {
                     incarnation.process = Some(process);

@@ -214,6 +214,15 @@ impl Letters {
         }
     }
 
+    /// Takes note, before anything that is asked later, that the store went back.
+    pub(crate) fn store_went_back(&self, parts: &Shutdown) {
+        for topology in self.reports().keys() {
+            let of = topology.clone();
+            let done = self.ask(topology, move |files| files.forget_epochs(&of));
+            parts.spawn_until_asked(async move { drop(done.await) });
+        }
+    }
+
     /// Removes the letters of a topology that is gone.
     pub(crate) async fn remove(&self, topology: String) {
         let id = topology.clone();

@@ -190,7 +190,7 @@ fn letters(letters: &LettersStatus) -> String {
     let said = [
         (letters.kept, "dead letters kept"),
         (letters.replaying, "being replayed"),
-        (letters.refused, "times no room for one: `squall dead-letters` replays and drops them"),
+        (letters.refused, "refused for want of room: `squall dead-letters` replays and drops them"),
     ];
     let said = said.into_iter().filter(|(count, _)| *count > 0);
     said.map(|(count, what)| format!("{} {what}", grouped(count))).collect::<Vec<_>>().join(", ")
@@ -362,7 +362,7 @@ mod tests {
         for part in [
             "wc (wc-1-ab)",
             "1 234 567",
-            "3 dead letters kept, 1 times no room",
+            "3 dead letters kept, 1 refused for want of room",
             "invalid-utf8=2",
             "boom\\u{1b}[2J",
             "at line 3",

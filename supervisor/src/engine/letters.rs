@@ -6,20 +6,17 @@
 //! before. When half of it is history it is written anew. Nothing here touches a disk: changes come
 //! back as bytes to append, and letters are known by where they stand.
 
+mod record;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use prost::Message;
 use proto::supervisor::letter_record::Kind;
 use proto::supervisor::{
     DeadLetter, LetterRecord, LetterRenewed, LettersBegun, LettersHeard, LettersReport,
 };
-use sha2::{Digest, Sha256};
 
+use self::record::{first_record, framed};
 use super::Epoch;
-
-/// What a record has before its bytes: their length, then the beginning of their SHA-256.
-const HEAD_BYTES: usize = 4 + CHECKSUM_BYTES;
-const CHECKSUM_BYTES: usize = 8;
 
 /// What a letter counts as beside its tuple: what is known of it is in memory too.
 const LETTER_BYTES: u64 = 1024;
@@ -247,6 +244,16 @@ impl Letters {
         framed(&LetterRecord { kind: Some(Kind::Kept(DeadLetter { replaying: false, ..letter })) })
     }
 
+    /// Forgets what was heard of workers: the store went back, and epochs of before and after cannot be
+    /// compared. Gives what to append.
+    pub fn forget_epochs(&mut self) -> Vec<u8> {
+        let begun = LettersBegun { next: self.newest + 1, heard: Vec::new() };
+        let record = LetterRecord { kind: Some(Kind::Begun(begun)) };
+        let bytes = framed(&record);
+        self.take(record, bytes.len());
+        bytes
+    }
+
     /// Takes over from what was read before what stands in no file.
     pub fn go_on_from(&mut self, before: &Self) {
         self.refused = before.refused;
@@ -348,35 +355,6 @@ fn cut(text: &mut String) {
         text.push('…');
     }
     text.shrink_to_fit();
-}
-
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
-    let digest = Sha256::digest(bytes);
-    let mut checksum = [0; CHECKSUM_BYTES];
-    checksum.copy_from_slice(&digest[..CHECKSUM_BYTES]);
-    checksum
-}
-
-fn framed(record: &LetterRecord) -> Vec<u8> {
-    let body = record.encode_to_vec();
-    let length = u32::try_from(body.len()).expect("no message that arrives has 4 GiB");
-    let mut bytes = Vec::with_capacity(HEAD_BYTES + body.len());
-    bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(&checksum(&body));
-    bytes.extend_from_slice(&body);
-    bytes
-}
-
-/// Reads the record that the bytes begin with, if it is whole, and how many of them it takes.
-fn first_record(bytes: &[u8]) -> Option<(LetterRecord, usize)> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let (sum, rest) = rest.split_first_chunk::<CHECKSUM_BYTES>()?;
-    let body = rest.get(..usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
-    if *sum != checksum(body) {
-        return None;
-    }
-    let record = LetterRecord::decode(body).ok()?;
-    Some((record, HEAD_BYTES + body.len()))
 }
 
 /// The numbers that are asked for: those named, or all.

@@ -197,6 +197,12 @@ impl Files {
         }
     }
 
+    pub(super) fn forget_epochs(&mut self, topology: &str) {
+        if let Some(log) = self.logs.get_mut(topology) {
+            log.waiting.extend(log.letters.forget_epochs());
+        }
+    }
+
     /// Removes the letters of a topology.
     pub(super) fn remove(&mut self, topology: &str) -> Result<(), String> {
         let Some(path) = self.path(topology) else { return Ok(()) };

@@ -165,6 +165,16 @@ fn an_incarnation_that_was_replaced_is_refused() {
 }
 
 #[test]
+fn after_the_store_went_back_lower_epochs_are_taken() {
+    let mut letters = Letters::default();
+    let mut file = append(letters.keep(letter(3, (50, 1), 1), ROOM));
+    file.extend(letters.forget_epochs());
+    let (mut letters, _) = Letters::read(&file);
+    append(letters.keep(letter(3, (5, 0), 1), ROOM));
+    assert_eq!(letters.numbers().collect::<Vec<_>>(), [1, 2], "what was kept stays");
+}
+
+#[test]
 fn where_there_is_no_room_letters_are_refused_until_some_are_dropped() {
     let mut letters = Letters::default();
     let max = 3 * weight(&letter(0, (5, 0), 1));
