@@ -12,8 +12,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    activate, certs, deactivate, demo, describe, dev, kill, list, logs, nimbus, rebalance, recover,
-    submit, supervisor,
+    activate, certs, deactivate, dead_letters, demo, describe, dev, kill, list, logs, nimbus,
+    rebalance, recover, submit, supervisor,
 };
 use crate::error::{Exit, Failure};
 use crate::output::Format;
@@ -96,6 +96,8 @@ pub(crate) enum Command {
     Rebalance(rebalance::Rebalance),
     /// Show what the workers of a topology wrote
     Logs(logs::Logs),
+    /// Show, replay or drop what failed too often
+    DeadLetters(dead_letters::DeadLetters),
     /// Accept an etcd that was wiped or restored from a backup
     Recover(recover::Recover),
     /// Make the certificates of a cluster with TLS

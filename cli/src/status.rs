@@ -131,6 +131,8 @@ pub(crate) struct TopologySummary {
     pub(crate) tasks: u32,
     /// Since its submission.
     pub(crate) uptime_ms: u64,
+    /// Dead letters that its supervisors keep.
+    pub(crate) dead_letters: u64,
 }
 
 /// `topologies/NAME`
@@ -155,10 +157,24 @@ pub(crate) struct TopologyDetail {
     pub(crate) components: Vec<ComponentStatus>,
     /// Sums over its components.
     pub(crate) totals: Totals,
+    /// The dead letters that its supervisors keep.
+    pub(crate) dead_letters: LettersStatus,
     /// The newest errors.
     pub(crate) errors: Vec<ErrorStatus>,
     /// What its tasks left at the end.
     pub(crate) results: Vec<ResultStatus>,
+}
+
+/// Dead letters.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct LettersStatus {
+    /// How many there are.
+    pub(crate) kept: u64,
+    /// How many of them are being replayed.
+    pub(crate) replaying: u64,
+    /// How often there was no room for one.
+    pub(crate) refused: u64,
 }
 
 /// One worker of a topology.

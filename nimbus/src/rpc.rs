@@ -4,6 +4,7 @@
 //! turned back.
 
 mod binaries;
+mod letters;
 mod logs;
 mod recover;
 mod reports;
@@ -21,8 +22,9 @@ use proto::nimbus::binaries_server::BinariesServer;
 use proto::nimbus::nimbus_server::{Nimbus, NimbusServer};
 use proto::nimbus::reports_server::ReportsServer;
 use proto::nimbus::{
-    Done, KillRequest, LogsChunk, LogsRequest, RebalanceRequest, RecoverRequest, StatusReply,
-    StatusRequest, SubmitPart, SubmitReply, TopologyRequest,
+    DeadLettersReply, DeadLettersRequest, Done, KillRequest, LogsChunk, LogsRequest,
+    RebalanceRequest, RecoverRequest, StatusReply, StatusRequest, SubmitPart, SubmitReply,
+    TopologyRequest,
 };
 use serde_json::json;
 use tonic::metadata::{MetadataMap, MetadataValue};
@@ -153,6 +155,14 @@ impl Nimbus for Service {
     ) -> Result<Response<Self::LogsStream>, Status> {
         let logs = logs::logs(&self.context.handle, &self.shutdown, request.into_inner());
         logs.await.map(Response::new)
+    }
+
+    async fn dead_letters(
+        &self,
+        request: Request<DeadLettersRequest>,
+    ) -> Result<Response<DeadLettersReply>, Status> {
+        let letters = letters::dead_letters(&self.context.handle, request.into_inner()).await;
+        letters.map(Response::new).map_err(|refusal| self.refused_here(refusal))
     }
 
     async fn recover(&self, _: Request<RecoverRequest>) -> Result<Response<Done>, Status> {

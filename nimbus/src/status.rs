@@ -9,6 +9,7 @@ mod connections;
 mod documents;
 pub mod findings;
 pub mod history;
+mod letters;
 pub mod model;
 pub mod pace;
 mod prometheus;

@@ -5,6 +5,9 @@
 //! is not known is told to stop. The socket's path stays the same over restarts of the supervisor,
 //! so a worker that lost it dials again until it is answered.
 
+mod correspondence;
+
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +26,9 @@ use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::daemon::Message;
-use crate::engine::Instructions;
+use crate::engine::{Epoch, Instructions};
+use crate::letters::{Letters, Replay};
+use correspondence::Correspondence;
 
 /// Who says nothing for so long after dialling is hung up on.
 const HELLO_MAX: Duration = Duration::from_secs(5);
@@ -53,10 +58,18 @@ pub(crate) struct Attachment {
     pub(crate) slot: u32,
     /// Which of its conversations this is.
     pub(crate) number: u64,
+    /// Id of its topology.
+    pub(crate) topology: String,
+    /// Its number there.
+    pub(crate) worker: u32,
+    /// Its incarnation.
+    pub(crate) epoch: Epoch,
     /// What it is to be told.
     pub(crate) orders: watch::Receiver<Orders>,
     /// Where the nimbuses are, for the time when this supervisor is away.
     pub(crate) nimbuses: watch::Receiver<Vec<String>>,
+    /// Dead letters that it is to replay.
+    pub(crate) replays: mpsc::Receiver<Replay>,
 }
 
 /// A worker that says hello, and where the loop answers.
@@ -69,8 +82,13 @@ pub(crate) struct Knock {
 }
 
 /// Serves the workers until `parts` is asked to stop.
-pub(crate) fn serve(listener: UnixListener, messages: mpsc::Sender<Message>, parts: &Shutdown) {
-    let service = Control { messages, parts: parts.clone() };
+pub(crate) fn serve(
+    listener: UnixListener,
+    messages: mpsc::Sender<Message>,
+    letters: Letters,
+    parts: &Shutdown,
+) {
+    let service = Control { messages, letters, parts: parts.clone() };
     let server = WorkerControlServer::new(service).max_decoding_message_size(REPORT_BYTES_MAX);
     let asked = parts.clone();
     parts.spawn(async move {
@@ -89,6 +107,7 @@ pub(crate) fn serve(listener: UnixListener, messages: mpsc::Sender<Message>, par
 
 struct Control {
     messages: mpsc::Sender<Message>,
+    letters: Letters,
     parts: Shutdown,
 }
 
@@ -102,11 +121,19 @@ impl WorkerControl for Control {
     ) -> Result<Response<Self::AttachStream>, Status> {
         let (sender, answers) = mpsc::channel(WAITING_MAX);
         let (messages, asked) = (self.messages.clone(), self.parts.clone());
+        let letters = Correspondence {
+            letters: self.letters.clone(),
+            messages: messages.clone(),
+            answers: sender.clone(),
+            parts: self.parts.clone(),
+            waiting: HashMap::new(),
+        };
         self.parts.spawn(async move {
             let mut worker = Conversation {
                 heard: request.into_inner(),
                 answers: sender,
                 messages,
+                letters,
                 sent: Sent::default(),
             };
             tokio::select! {
@@ -132,6 +159,7 @@ struct Conversation {
     heard: Streaming<FromWorker>,
     answers: mpsc::Sender<Result<ToWorker, Status>>,
     messages: mpsc::Sender<Message>,
+    letters: Correspondence,
     sent: Sent,
 }
 
@@ -174,12 +202,15 @@ impl Conversation {
                         break;
                     }
                 }
+                Some(replay) = attached.replays.recv() => {
+                    let letter = self.letters.begin(replay);
+                    if !self.say(to_worker::Kind::Replay(letter)).await {
+                        break;
+                    }
+                }
                 message = self.heard.message() => {
-                    let Ok(Some(message)) = message else { break };
-                    let Some(from_worker::Kind::Report(report)) = message.kind else { continue };
-                    let report = Message::Report { slot, attachment, report: Box::new(report) };
-                    let heard = self.messages.send(report).await.is_ok();
-                    if !heard || !self.say(to_worker::Kind::Beat(Beat {})).await {
+                    let Ok(Some(FromWorker { kind: Some(kind) })) = message else { break };
+                    if !self.hear(kind, &attached).await {
                         break;
                     }
                 }
@@ -187,6 +218,28 @@ impl Conversation {
         }
         // Whoever does not take this any more does not care either.
         drop(self.messages.send(Message::Detached { slot, attachment }).await);
+    }
+
+    /// Takes what a worker says; false if there is nobody to take it, or it does not listen.
+    async fn hear(&mut self, kind: from_worker::Kind, attached: &Attachment) -> bool {
+        let &Attachment { slot, number: attachment, .. } = attached;
+        match kind {
+            // Said once, at the beginning.
+            from_worker::Kind::Hello(_) => true,
+            from_worker::Kind::Report(report) => {
+                let report = Message::Report { slot, attachment, report: Box::new(report) };
+                self.messages.send(report).await.is_ok()
+                    && self.say(to_worker::Kind::Beat(Beat {})).await
+            }
+            from_worker::Kind::Letter(letter) => {
+                self.letters.keep(letter, attached);
+                true
+            }
+            from_worker::Kind::Settled(settled) => {
+                self.letters.settle(settled, &attached.topology);
+                true
+            }
+        }
     }
 
     /// Sends what the worker was not told yet; false if it does not listen.

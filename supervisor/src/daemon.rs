@@ -18,8 +18,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::adopt::{self, Found};
 use crate::control::{Attachment, Knock, Orders};
-use crate::engine::{Engine, Epoch, Event, Exit, Instructions, SlotEvent};
+use crate::engine::{Engine, Epoch, Event, Exit, Instructions, Slot, SlotEvent};
 use crate::launcher::{self, Launcher};
+use crate::letters::{Letters, Replay};
 use crate::process::Process;
 use crate::register::Registrar;
 use crate::reports::Leader;
@@ -36,6 +37,9 @@ const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// How long the parts may take to end.
 const PARTS_MAX: Duration = Duration::from_secs(3);
 
+/// Letters that wait for a worker to replay them.
+const REPLAYS_MAX: usize = 1024;
+
 /// What comes into the loop.
 #[derive(Debug)]
 pub(crate) enum Message {
@@ -49,6 +53,10 @@ pub(crate) enum Message {
     Report { slot: u32, attachment: u64, report: Box<WorkerReport> },
     /// A conversation with a worker broke off.
     Detached { slot: u32, attachment: u64 },
+    /// A worker is to replay a dead letter.
+    Replay(Replay),
+    /// An incarnation that was replaced hands over a dead letter.
+    Outdated { slot: u32, epoch: String },
 }
 
 /// The incarnation of a worker that holds a slot.
@@ -60,13 +68,16 @@ struct Incarnation {
     orders: watch::Sender<Orders>,
     /// Number of its newest conversation.
     attachment: u64,
+    /// Letters to replay, for that conversation.
+    replays: mpsc::Sender<Replay>,
     report: Option<WorkerReport>,
 }
 
 impl Incarnation {
     fn new(epoch: Epoch, token: String, instructions: Option<Instructions>) -> Self {
         let (orders, _) = watch::channel(Orders { instructions, stop: None });
-        Self { epoch, token, process: None, orders, attachment: 0, report: None }
+        let (replays, _) = mpsc::channel(1);
+        Self { epoch, token, process: None, orders, attachment: 0, replays, report: None }
     }
 }
 
@@ -88,6 +99,8 @@ pub(crate) struct Daemon {
     incarnations: BTreeMap<u32, Incarnation>,
     /// What the engine wants the worker of a slot to know, also before there is one.
     instructions: BTreeMap<u32, Instructions>,
+    /// The dead letters that are kept here.
+    letters: Letters,
     /// Who was turned away at the door, and binaries that were not what they should be.
     turned_away: TurnedAway,
     sequence: u64,
@@ -95,7 +108,7 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn new(
-        engine: Engine,
+        (engine, letters): (Engine, Letters),
         launcher: Launcher,
         registrar: Registrar,
         messages: mpsc::Sender<Message>,
@@ -113,6 +126,7 @@ impl Daemon {
             parts,
             incarnations: BTreeMap::new(),
             instructions: BTreeMap::new(),
+            letters,
             turned_away: TurnedAway::default(),
             sequence: 0,
         }
@@ -166,6 +180,7 @@ impl Daemon {
                     self.decide(Event::Tick);
                     if clock.now() >= next_beat {
                         next_beat = clock.now() + BEAT;
+                        self.forget_letters();
                         self.report();
                     }
                 }
@@ -194,7 +209,12 @@ impl Daemon {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Engine(event) => self.decide(event),
+            Message::Engine(event) => {
+                if matches!(event, Event::Restored(_)) {
+                    self.letters.store_went_back(&self.parts);
+                }
+                self.decide(event);
+            }
             Message::Launched { slot, epoch, process, started_ms } => {
                 if let Some(incarnation) = self.incarnation(slot, epoch) {
                     incarnation.process = Some(process);
@@ -225,7 +245,32 @@ impl Daemon {
                     self.decide(Event::Slot(slot, SlotEvent::Detached));
                 }
             }
+            Message::Replay(replay) => {
+                let slot = self.slot_of(&replay.topology, replay.worker);
+                let incarnation = slot.and_then(|slot| self.incarnations.get(&slot));
+                if let Some(incarnation) = incarnation {
+                    // What is not taken is dropped, and who waits for its outcome hears that.
+                    drop(incarnation.replays.try_send(replay));
+                }
+            }
+            Message::Outdated { slot, epoch } => {
+                let placement = self.engine.slot(slot).and_then(Slot::placement);
+                let who = placement.map_or_else(
+                    || format!("slot {slot}"),
+                    |it| format!("worker {} of {}", it.worker, it.topology),
+                );
+                self.turned_away.note(&who, &epoch, "retired");
+            }
         }
+    }
+
+    /// The slot that a worker is assigned to.
+    fn slot_of(&self, topology: &str, worker: u32) -> Option<u32> {
+        let mut slots = self.engine.slots();
+        let slot = slots.find(|slot| {
+            slot.placement().is_some_and(|p| p.topology == topology && p.worker == worker)
+        });
+        slot.map(Slot::number)
     }
 
     /// Tells the engine what happened and does what it says.
@@ -265,11 +310,7 @@ impl Daemon {
 
     /// Attaches a worker, or says why not: in a word, and in a sentence.
     fn attach(&mut self, hello: &WorkerHello) -> Result<Attachment, (&'static str, &'static str)> {
-        let slot = self.engine.slots().find(|slot| {
-            slot.placement()
-                .is_some_and(|p| p.topology == hello.topology && p.worker == hello.worker)
-        });
-        let slot = slot.map(crate::engine::Slot::number);
+        let slot = self.slot_of(&hello.topology, hello.worker);
         let slot = slot.ok_or(("unassigned", "this worker is not assigned here"))?;
         let epoch = hello.epoch.map(Epoch::from).unwrap_or_default();
         let nimbuses = self.nimbuses.subscribe();
@@ -281,8 +322,11 @@ impl Daemon {
         incarnation.attachment += 1;
         let number = incarnation.attachment;
         let orders = incarnation.orders.subscribe();
-        let attachment = Attachment { slot, number, orders, nimbuses };
-        let WorkerHello { pid, address, released, .. } = hello.clone();
+        let (sender, replays) = mpsc::channel(REPLAYS_MAX);
+        incarnation.replays = sender;
+        let WorkerHello { pid, address, released, topology, worker, .. } = hello.clone();
+        let attachment =
+            Attachment { slot, number, topology, worker, epoch, orders, nimbuses, replays };
         let event = SlotEvent::Attached { pid, address, released };
         self.decide(Event::Slot(slot, event));
         Ok(attachment)

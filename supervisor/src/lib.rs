@@ -7,7 +7,8 @@
 //!
 //! `engine` decides and never acts. `daemon` is the loop that feeds it and carries out what it says,
 //! with `launcher` (processes), `binaries` (the cache), `control` (the conversation with workers),
-//! `register` (records in the store), `reports` (news for nimbus) and `logs` beside it.
+//! `register` (records in the store), `reports` (news for nimbus), `logs` and `letters` (served by
+//! `rpc`) beside it.
 
 mod adopt;
 mod binaries;
@@ -18,12 +19,14 @@ mod daemon;
 pub mod engine;
 mod facts;
 mod launcher;
+mod letters;
 mod log_file;
 mod logs;
 mod process;
 mod register;
 mod reports;
 mod retired;
+mod rpc;
 pub mod watch;
 mod workdir;
 
@@ -46,6 +49,8 @@ use crate::binaries::Binaries;
 use crate::daemon::Daemon;
 use crate::engine::Engine;
 use crate::launcher::Launcher;
+use crate::letters::Replays;
+use crate::logs::Logs;
 use crate::register::Registrar;
 use crate::reports::Reporter;
 use crate::workdir::DataDir;
@@ -144,9 +149,16 @@ pub async fn start(
     let (messages, received) = mpsc::channel(MESSAGES_MAX);
     let security = config.security.clone();
     let connections = ::daemon::grpc::incoming(listener, &security, &parts);
-    logs::serve(connections, Arc::clone(&data), clock.clone(), &parts);
+    let letters = letters::start(&data, &parts);
+    let replays = Replays {
+        letters: letters.clone(),
+        messages: messages.clone(),
+        security: security.clone(),
+        parts: parts.clone(),
+    };
+    rpc::serve(connections, Logs::new(Arc::clone(&data), clock.clone(), &parts), replays, &parts);
     logs::keep_small(Arc::clone(&data), clock.clone(), &parts);
-    control::serve(workers, messages.clone(), &parts);
+    control::serve(workers, messages.clone(), letters.clone(), &parts);
     let record = SupervisorRecord {
         id: data.id.clone(),
         host: workdir::hostname(),
@@ -169,7 +181,7 @@ pub async fn start(
     }
     let binaries = Binaries::open(data.binaries(), config.binaries_bytes_max, security.clone());
     let launcher = Launcher { config: Arc::new(config), data, binaries, clock };
-    let mut daemon = Daemon::new(engine, launcher, registrar, messages, parts.clone());
+    let mut daemon = Daemon::new((engine, letters), launcher, registrar, messages, parts.clone());
     daemon.adopt(found);
     daemon.report();
     let (reports, leader) = (daemon.reports.subscribe(), daemon.leader.subscribe());

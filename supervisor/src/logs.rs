@@ -1,4 +1,4 @@
-//! Serves the logs of the workers, and rotates them.
+//! Reads the logs of the workers for who asks, and rotates them.
 //!
 //! A client names a topology and a worker's number, never a path. A reader that goes away is
 //! noticed and freed; the number of readers is limited.
@@ -9,13 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon::tls::Connection;
-use daemon::{Clock, Shutdown, grpc};
-use proto::supervisor::supervisor_server::{Supervisor, SupervisorServer};
+use daemon::{Clock, Shutdown};
 use proto::supervisor::{LogChunk, LogsRequest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status};
+use tonic::Status;
 
 use crate::log_file;
 use crate::workdir::DataDir;
@@ -32,27 +30,6 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// How often a followed log is looked at, and how often logs are measured for rotation.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 const MEASURE_EVERY: Duration = Duration::from_millis(500);
-
-/// Serves logs until `parts` is asked to stop.
-pub(crate) fn serve(
-    connections: ReceiverStream<io::Result<Connection>>,
-    data: Arc<DataDir>,
-    clock: Clock,
-    parts: &Shutdown,
-) {
-    let readers = Arc::new(Semaphore::new(READERS_MAX));
-    let logs = Logs { data, clock, readers, parts: parts.clone() };
-    let asked = parts.clone();
-    parts.spawn(async move {
-        let served = grpc::server()
-            .add_service(SupervisorServer::new(logs))
-            .serve_with_incoming_shutdown(connections, asked.asked())
-            .await;
-        if let Err(error) = served {
-            tracing::error!(%error, "cannot serve logs any more");
-        }
-    });
-}
 
 /// Rotates the logs of all workers until `parts` is asked to stop.
 pub(crate) fn keep_small(data: Arc<DataDir>, clock: Clock, parts: &Shutdown) {
@@ -79,22 +56,25 @@ fn rotate_all(workers: &Path) {
     }
 }
 
-struct Logs {
+/// Where logs are read from.
+pub(crate) struct Logs {
     data: Arc<DataDir>,
     clock: Clock,
     readers: Arc<Semaphore>,
     parts: Shutdown,
 }
 
-#[tonic::async_trait]
-impl Supervisor for Logs {
-    type LogsStream = ReceiverStream<Result<LogChunk, Status>>;
+impl Logs {
+    /// Reads logs until `parts` is asked to stop.
+    pub(crate) fn new(data: Arc<DataDir>, clock: Clock, parts: &Shutdown) -> Self {
+        Self { data, clock, readers: Arc::new(Semaphore::new(READERS_MAX)), parts: parts.clone() }
+    }
 
-    async fn logs(
+    /// Reads a log, and goes on reading it if that is wanted.
+    pub(crate) async fn open(
         &self,
-        request: Request<LogsRequest>,
-    ) -> Result<Response<Self::LogsStream>, Status> {
-        let request = request.into_inner();
+        request: LogsRequest,
+    ) -> Result<ReceiverStream<Result<LogChunk, Status>>, Status> {
         let Some(folder) = self.data.worker(&request.topology, request.worker) else {
             return Err(Status::invalid_argument("this is no id of a topology"));
         };
@@ -116,7 +96,7 @@ impl Supervisor for Logs {
                 reader.follow(position).await;
             }
         });
-        Ok(Response::new(ReceiverStream::new(chunks)))
+        Ok(ReceiverStream::new(chunks))
     }
 }
 

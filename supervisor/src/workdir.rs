@@ -7,6 +7,7 @@
 //! data_dir/retired                             last epochs of workers that ended here
 //! data_dir/s/control.sock                      where workers dial; the same after a restart
 //! data_dir/binaries/<sha-256>                  the cache
+//! data_dir/letters/<topology>                  its dead letters
 //! data_dir/workers/<topology>/<worker>/        a worker's own folder: where it runs, its log
 //! data_dir/workers/<topology>/<worker>/.facts  what the supervisor must know to adopt it
 //! ```
@@ -81,6 +82,11 @@ impl DataDir {
         self.root.join("binaries")
     }
 
+    /// Returns where dead letters are kept.
+    pub(crate) fn letters(&self) -> PathBuf {
+        self.root.join("letters")
+    }
+
     /// Returns where the folders of workers are.
     pub(crate) fn workers(&self) -> PathBuf {
         self.root.join("workers")
@@ -117,7 +123,7 @@ impl DataDir {
 }
 
 /// Tells whether an id can name a folder: it leads nowhere else and fits.
-fn is_safe(id: &str) -> bool {
+pub(crate) fn is_safe(id: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !id.is_empty() && id.len() <= 200 && !id.starts_with(['.', '-']) && id.chars().all(plain)
 }

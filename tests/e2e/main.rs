@@ -6,6 +6,7 @@
 mod bad_binaries;
 mod chaos;
 mod counts;
+mod dead_letters;
 mod delivery;
 mod detection;
 mod ending;

@@ -1,8 +1,10 @@
 //! A topology that misbehaves as it is told: numbers, a bolt or spout in trouble, a sink that counts.
 //!
-//! Arguments: `--trouble=WHAT`, see [`Trouble`], or `stalls`, see `stall`; `--count=N` numbers, 200 if not said; `--once=FILE`,
-//! for trouble that comes once. The sink leaves how many different numbers it saw as its result.
+//! Arguments: `--trouble=WHAT`, see [`Trouble`], `stalls`, see `stall`, or `poison`, see `poison`;
+//! `--count=N` numbers, 200 if not said; `--once=FILE`, for trouble that comes once.
+//! The sink leaves how many different numbers it saw as its result.
 
+mod poison;
 mod stall;
 
 use std::collections::{BTreeSet, HashSet};
@@ -210,8 +212,10 @@ fn value<'a>(args: &'a Args, start: &str) -> Option<&'a str> {
 
 fn trouble(args: &Args) -> Result<Topology, BuildError> {
     let asked = value(args, "--trouble=").unwrap_or_default();
-    if asked == "stalls" {
-        return stall::build(args);
+    match asked {
+        "stalls" => return stall::build(args),
+        "poison" => return poison::build(args),
+        _ => {}
     }
     let Some((_, trouble)) = TROUBLES.into_iter().find(|(name, _)| *name == asked) else {
         let names: Vec<_> = TROUBLES.iter().map(|(name, _)| *name).collect();

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 
 use crate::clock::Clock;
+use crate::keeping::Keeper;
 use crate::output::find_port;
 use crate::{Error, Port, TopologyConfig, Tuple};
 
@@ -100,6 +101,8 @@ pub struct OutputName {
     pub name: String,
     /// The Rust type of its tuples.
     pub tuple: &'static str,
+    /// Whether any component reads it.
+    pub is_read: bool,
 }
 
 /// The facts of one task; made by the worker.
@@ -127,6 +130,8 @@ pub struct TaskFacts {
     pub reporter: Arc<dyn Reporter>,
     /// Has the task called.
     pub waker: Waker,
+    /// Keeps dead letters that nobody reads, where somebody does.
+    pub keeper: Option<Arc<dyn Keeper>>,
 }
 
 /// What a task can ask about itself and its topology. A cheap handle: keep a clone.
@@ -323,6 +328,16 @@ impl Context {
 
     pub(crate) fn watch(&self) -> Option<Arc<dyn Watch>> {
         self.facts.reporter.watch()
+    }
+
+    /// Whoever keeps what nobody reads.
+    pub(crate) fn keeper(&self) -> Option<Arc<dyn Keeper>> {
+        self.facts.keeper.clone()
+    }
+
+    /// Tells whether any component reads an output.
+    pub(crate) fn is_read(&self, output: &str) -> bool {
+        self.facts.outputs.iter().any(|known| known.name == output && known.is_read)
     }
 
     pub(crate) fn outputs(&self) -> &[OutputName] {

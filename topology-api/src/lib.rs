@@ -73,6 +73,7 @@ mod fold;
 mod grouping;
 mod input;
 mod iter;
+mod keeping;
 mod key;
 mod lines;
 mod merge;
@@ -138,6 +139,7 @@ pub mod runtime {
     pub use crate::custom_grouping::{Chooser, MakeChooser};
     pub use crate::grouping::{Grouping, GroupingKey};
     pub use crate::input::{Verdict, Verdicts};
+    pub use crate::keeping::{Desk, Keeper, KeeperNews, Letter, Replayed};
     pub use crate::names::did_you_mean;
     pub use crate::output::{Emitted, HandOver, NOT_DIRECT, SEVERAL, UNANCHORED};
     pub use crate::rows::{Batch, Convert, Decode, KeyHashes, Pool, Rows};

@@ -5,6 +5,8 @@
 //! that does not fail costs one clone and nothing else, no map and no clock. The history of
 //! failures is allocated with the first one.
 
+mod declare;
+mod safe;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -13,10 +15,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 pub use self::schedule::Replays;
 
+use self::safe::{Safe, Word};
 use self::schedule::Schedule;
+use crate::keeping::{Letter, Replayed, text_of};
 use crate::{
-    Context, DeadLetter, Error, FailReason, IntoSpout, Next, Port, Spout, SpoutDeclarer,
-    SpoutOutput, SpoutResult, Stream, TopologyBuilder, Tuple,
+    Context, DeadLetter, Error, FailReason, Next, Port, Spout, SpoutOutput, SpoutResult, Tuple,
 };
 
 /// Most tuples that one call of `next` replays.
@@ -25,7 +28,8 @@ const AT_ONCE: usize = 64;
 /// What a [`Replaying`] spout keeps of a tuple until it is settled: its message id.
 #[derive(Debug)]
 pub struct Kept<T, Id> {
-    id: Id,
+    /// None for a letter that is replayed: its tuple was acked when it became one.
+    id: Option<Id>,
     tuple: T,
     failures: Option<Box<Failures>>,
 }
@@ -44,9 +48,18 @@ struct Failures {
     reason: FailReason,
     first: SystemTime,
     last: SystemTime,
+    /// The letter that is replayed, if it is one.
+    letter: Option<String>,
 }
 
-/// Replays the tuples of another spout when they fail; [`TopologyBuilder::replaying`] declares it.
+impl Failures {
+    fn none(reason: FailReason, wall: SystemTime) -> Box<Self> {
+        let (own, all, in_a_row, dead) = (0, 0, 0, false);
+        Box::new(Self { own, all, in_a_row, dead, reason, first: wall, last: wall, letter: None })
+    }
+}
+
+/// Replays the tuples of another spout when they fail; [`TopologyBuilder::replaying`](crate::TopologyBuilder::replaying) declares it.
 ///
 /// A tuple that fails is emitted again after a pause. When it failed too often by its own fault (an
 /// error, a panic, a timeout), it goes to the output `dead-letters` as a [`DeadLetter`]; what befell
@@ -54,11 +67,15 @@ struct Failures {
 /// pauses in the end. The spout inside hears `ack` for each of its tuples, when it was processed or
 /// its dead letter was, and never `fail`.
 ///
+/// Where nobody reads that output, a cluster keeps dead letters on disk, and the spout inside hears
+/// `ack` when they are there. `squall dead-letters` shows, replays and drops them. A topology that is
+/// run by hand counts and loses them, and says so.
+///
 /// At most `max_pending` tuples are kept: those under way and those that wait. Counters:
-/// `replayed`, `dead-lettered`.
+/// `replayed`, `dead-lettered`, `letters-refused`.
 ///
 /// The spout inside may not have outputs of its own besides the main one. For tests, and for spouts
-/// that one declares by [`TopologyBuilder::spout`]:
+/// that one declares by [`TopologyBuilder::spout`](crate::TopologyBuilder::spout):
 ///
 /// ```
 /// use std::time::Duration;
@@ -89,8 +106,12 @@ pub struct Replaying<S: Spout> {
     spout: S,
     cx: Context,
     dead_letters: Port<DeadLetter<S::Output>>,
+    /// Where they go if nobody reads them, and somebody keeps them.
+    safe: Option<Safe<KeptBy<S>>>,
+    /// They are lost, and that is still to be said.
+    untold: bool,
     replays: Replays,
-    schedule: Schedule<Kept<S::Output, S::Id>>,
+    schedule: Schedule<KeptBy<S>>,
     /// How many tuples are neither acked nor dead and buried.
     kept: usize,
     kept_max: usize,
@@ -124,10 +145,14 @@ impl<S: Spout> Replaying<S> {
         }
         let mut inside = SpoutOutput::new(&[]);
         inside.output.set_context(cx);
+        let unread = !cx.is_read(Self::DEAD_LETTERS);
+        let safe = if unread { Safe::open(cx) } else { None };
         Ok(Self {
             spout,
             cx: cx.clone(),
             dead_letters,
+            untold: unread && safe.is_none(),
+            safe,
             replays,
             schedule: Schedule::new(replays, u64::from(cx.task())),
             kept: 0,
@@ -143,7 +168,7 @@ impl<S: Spout> Replaying<S> {
             match kept.failures.as_deref().filter(|failures| failures.dead) {
                 Some(failures) => {
                     let letter = letter(kept.tuple.clone(), failures);
-                    out.emit_to(&self.dead_letters, kept, letter);
+                    self.bury(kept, letter, out);
                 }
                 None => {
                     self.cx.count("replayed", 1);
@@ -155,13 +180,83 @@ impl<S: Spout> Replaying<S> {
         true
     }
 
+    /// Sends a dead letter to who reads or keeps it.
+    fn bury(&mut self, kept: KeptBy<S>, letter: DeadLetter<S::Output>, out: &mut Out<S>) {
+        let Some(safe) = &mut self.safe else {
+            if std::mem::take(&mut self.untold) {
+                let stream = Self::DEAD_LETTERS;
+                self.cx.report_error(&format!(
+                    "dead letters are counted and lost: nobody reads the stream `{stream}`, and \
+                     there is no cluster to keep them; connect a bolt to it"
+                ));
+            }
+            return out.emit_to(&self.dead_letters, kept, letter);
+        };
+        let mut row = Vec::with_capacity(letter.tuple.weight());
+        letter.tuple.encode(&mut row);
+        let reason = kept.failures.as_deref().map_or("", |failures| failures.reason.name());
+        let DeadLetter { attempts, first_failed_ms, last_failed_ms, .. } = letter;
+        let text = text_of(&letter.tuple);
+        safe.keep(Letter { row, text, reason, attempts, first_failed_ms, last_failed_ms }, kept);
+    }
+
+    /// Acts on what the keeper says of letters that were handed over.
+    fn hear(&mut self) {
+        while let Some(word) = self.safe.as_mut().and_then(Safe::hear) {
+            match word {
+                Word::Kept(kept) => self.ack(kept),
+                Word::Refused(mut kept) => {
+                    self.cx.count("letters-refused", 1);
+                    let in_a_row = kept.failures.as_mut().map_or(1, |failures| {
+                        failures.in_a_row = failures.in_a_row.saturating_add(1);
+                        failures.in_a_row
+                    });
+                    self.schedule.push(kept, in_a_row, self.cx.now());
+                }
+            }
+        }
+    }
+
+    /// Emits letters that are to be replayed, as far as there is room; tells whether there was any.
+    fn replay_letters(&mut self, out: &mut Out<S>) -> bool {
+        for at in 0..AT_ONCE {
+            let next = if self.kept < self.kept_max { self.safe.as_mut() } else { None };
+            let Some((letter, row)) = next.and_then(Safe::next_replay) else { return at > 0 };
+            match S::Output::decode(&mut row.as_slice()) {
+                Ok(tuple) => {
+                    self.kept += 1;
+                    self.cx.count("replayed", 1);
+                    let mut failures =
+                        Failures::none(FailReason::new("", false), self.cx.wall_clock());
+                    failures.letter = Some(letter);
+                    let kept = Kept { id: None, tuple: tuple.clone(), failures: Some(failures) };
+                    out.emit(kept, tuple);
+                }
+                Err(error) => self.settle(&letter, Replayed::Unreadable(error.to_string())),
+            }
+        }
+        true
+    }
+
+    fn settle(&self, letter: &str, replayed: Replayed) {
+        if let Some(safe) = &self.safe {
+            safe.settle(letter, replayed);
+        }
+    }
+
+    /// Tells whether something is still to come, whatever the spout inside has.
+    fn is_busy(&self) -> bool {
+        !self.schedule.is_empty() || self.safe.as_ref().is_some_and(Safe::is_busy)
+    }
+
     /// Passes on what the spout inside emitted.
     fn hand_on(&mut self, out: &mut Out<S>) {
         for (id, tuple) in self.inside.drain() {
             match id {
                 Some(id) => {
                     self.kept += 1;
-                    out.emit(Kept { id, tuple: tuple.clone(), failures: None }, tuple);
+                    let kept = Kept { id: Some(id), tuple: tuple.clone(), failures: None };
+                    out.emit(kept, tuple);
                 }
                 None => out.emit_untracked(tuple),
             }
@@ -169,16 +264,21 @@ impl<S: Spout> Replaying<S> {
     }
 }
 
+/// What a replaying spout keeps.
+type KeptBy<S> = Kept<<S as Spout>::Output, <S as Spout>::Id>;
+
 /// What a replaying spout emits to.
-type Out<S> = SpoutOutput<<S as Spout>::Output, Kept<<S as Spout>::Output, <S as Spout>::Id>>;
+type Out<S> = SpoutOutput<<S as Spout>::Output, KeptBy<S>>;
 
 impl<S: Spout> Spout for Replaying<S> {
     type Output = S::Output;
     type Id = Kept<S::Output, S::Id>;
 
     fn next(&mut self, out: &mut Out<S>) -> SpoutResult {
-        if !self.schedule.is_empty() {
-            if self.replay(self.cx.now(), out) {
+        self.hear();
+        if self.is_busy() {
+            let replayed = self.replay_letters(out);
+            if self.replay(self.cx.now(), out) || replayed {
                 return Ok(Next::Emitted);
             }
             // Where none waits the worker sees to it.
@@ -190,7 +290,7 @@ impl<S: Spout> Spout for Replaying<S> {
         self.hand_on(out);
         match next {
             // What waits is still to come.
-            Ok(Next::Finished) if !self.schedule.is_empty() => Ok(Next::Idle),
+            Ok(Next::Finished) if self.is_busy() => Ok(Next::Idle),
             next => next,
         }
     }
@@ -198,21 +298,29 @@ impl<S: Spout> Spout for Replaying<S> {
     fn ack(&mut self, kept: Self::Id) {
         // Saturating: it may be a tuple of the instance before this one, which this never counted.
         self.kept = self.kept.saturating_sub(1);
-        self.spout.ack(kept.id);
+        match (kept.id, kept.failures.and_then(|failures| failures.letter)) {
+            (Some(id), _) => self.spout.ack(id),
+            (None, Some(letter)) => self.settle(&letter, Replayed::Acked),
+            (None, None) => {}
+        }
     }
 
     fn fail(&mut self, mut kept: Self::Id, reason: FailReason) {
         let wall = self.cx.wall_clock();
-        let failures = kept.failures.get_or_insert_with(|| {
-            let (own, all, in_a_row, dead) = (0, 0, 0, false);
-            Box::new(Failures { own, all, in_a_row, dead, reason, first: wall, last: wall })
-        });
+        let failures = kept.failures.get_or_insert_with(|| Failures::none(reason, wall));
         failures.in_a_row = failures.in_a_row.saturating_add(1);
         if !failures.dead {
             failures.all = failures.all.saturating_add(1);
             failures.own = failures.own.saturating_add(u32::from(reason.is_own_fault()));
             (failures.reason, failures.last) = (reason, wall);
             if self.replays.is_over(failures.own) {
+                if let Some(letter) = failures.letter.take() {
+                    let (attempts, last_failed_ms) = (failures.all, milliseconds(wall));
+                    self.kept = self.kept.saturating_sub(1);
+                    let reason = reason.name();
+                    let failed = Replayed::Failed { reason, attempts, last_failed_ms };
+                    return self.settle(&letter, failed);
+                }
                 failures.dead = true;
                 failures.in_a_row = 0;
                 self.cx.count("dead-lettered", 1);
@@ -240,60 +348,17 @@ impl<S: Spout> Spout for Replaying<S> {
     }
 }
 
+fn milliseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn letter<T>(tuple: T, failures: &Failures) -> DeadLetter<T> {
-    let ms = |time: SystemTime| {
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    };
     DeadLetter {
         tuple,
         reason: failures.reason.name().into(),
         attempts: failures.all,
-        first_failed_ms: ms(failures.first),
-        last_failed_ms: ms(failures.last),
-    }
-}
-
-impl TopologyBuilder {
-    /// Declares a spout whose tuples are replayed when they fail, and the stream of those that failed
-    /// too often. See [`Replaying`]; the factory makes the spout inside.
-    ///
-    /// Connect the dead letters to a bolt that stores them: where nobody reads them they are counted
-    /// and gone.
-    ///
-    /// ```
-    /// use topology_api::{DeadLetter, Replays, prelude::*};
-    ///
-    /// let mut t = TopologyBuilder::new("careful");
-    /// let (lines, dead) = t.replaying("lines", Replays::default(), |cx| {
-    ///     LineFiles::open(cx.arguments().files(), cx)
-    /// });
-    /// let lines = lines.parallelism(2).stream();
-    /// t.try_for_each("store", |line: Line| {
-    ///     if line.text.is_empty() { Err("nothing to store") } else { Ok(()) }
-    /// })
-    /// .shuffle(&lines);
-    /// t.for_each("bury", |letter: DeadLetter<Line>| {
-    ///     eprintln!("{:?} failed {} times", letter.tuple.text, letter.attempts);
-    /// })
-    /// .shuffle(&dead);
-    /// assert!(t.build().is_ok());
-    /// ```
-    #[track_caller]
-    pub fn replaying<F, R, T>(
-        &mut self,
-        name: &str,
-        replays: Replays,
-        factory: F,
-    ) -> (SpoutDeclarer<T>, Stream<DeadLetter<T>>)
-    where
-        T: Tuple,
-        F: Fn(&Context) -> R + Send + Sync + 'static,
-        R: IntoSpout<Spout: Spout<Output = T>>,
-    {
-        let spout =
-            self.spout(name, move |cx| Replaying::new(factory(cx).into_spout()?, replays, cx));
-        let dead_letters = spout.output(Replaying::<R::Spout>::DEAD_LETTERS);
-        (spout, dead_letters)
+        first_failed_ms: milliseconds(failures.first),
+        last_failed_ms: milliseconds(failures.last),
     }
 }

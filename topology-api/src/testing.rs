@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::context::{Args, Context, OutputName, Reporter, TaskFacts};
+use crate::keeping::Keeper;
 use crate::names::did_you_mean;
 use crate::output::{MakeLane, make_lane};
 use crate::topology::OutputStream;
@@ -46,6 +47,7 @@ pub struct Setup {
     lanes: Vec<MakeLane>,
     tick: Option<Duration>,
     clock: Clock,
+    keeper: Option<Arc<dyn Keeper>>,
 }
 
 impl Default for Setup {
@@ -56,10 +58,11 @@ impl Default for Setup {
             config: TopologyConfig::default(),
             index: 0,
             tasks: 1,
-            outputs: vec![OutputName { name: "default".to_owned(), tuple: "" }],
+            outputs: vec![OutputName { name: "default".to_owned(), tuple: "", is_read: true }],
             lanes: Vec::new(),
             tick: None,
             clock: Clock::still(),
+            keeper: None,
         }
     }
 }
@@ -99,9 +102,16 @@ impl Setup {
     #[must_use]
     pub fn output<T: Tuple>(mut self, name: impl Into<String>) -> Self {
         let tuple = std::any::type_name::<T>();
-        self.outputs.push(OutputName { name: name.into(), tuple });
+        self.outputs.push(OutputName { name: name.into(), tuple, is_read: true });
         self.lanes.push(make_lane::<T>);
         self
+    }
+
+    /// Lets nobody read the outputs declared so far, and this keep what is to be kept.
+    #[cfg(test)]
+    pub(crate) fn unread(mut self, keeper: Option<Arc<dyn Keeper>>) -> Self {
+        self.outputs.iter_mut().skip(1).for_each(|output| output.is_read = false);
+        Self { keeper, ..self }
     }
 
     /// Lets the component tick once a period, as `.tick_every(period)` of the builder does.
@@ -119,8 +129,12 @@ impl Setup {
             let names = components.iter().map(|component| component.name.as_str());
             format!("the topology has no component `{name}`{}", did_you_mean(name, names))
         })?;
-        let output =
-            |output: &OutputStream| OutputName { name: output.name.clone(), tuple: output.tuple };
+        // As if every output were read: so the driver shows all of them.
+        let output = |output: &OutputStream| OutputName {
+            name: output.name.clone(),
+            tuple: output.tuple,
+            is_read: true,
+        };
         Ok(Self {
             component: name.to_owned(),
             config: topology.config().clone(),
@@ -144,6 +158,7 @@ impl Setup {
             peers: vec![(self.component.clone(), 0..self.tasks)],
             reporter: Arc::new(reports.clone()),
             waker: Waker::from(Arc::clone(&reports.woken)),
+            keeper: self.keeper.clone(),
         };
         Context::with_clock(facts, self.clock.clone())
     }

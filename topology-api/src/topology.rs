@@ -202,6 +202,13 @@ impl Topology {
         first..first + self.components[component].tasks
     }
 
+    /// Tells whether any component reads this stream of the component with this index.
+    #[must_use]
+    pub fn is_read(&self, component: usize, stream: usize) -> bool {
+        let inputs = self.components.iter().flat_map(|reader| &reader.inputs);
+        inputs.into_iter().any(|input| (input.component, input.stream) == (component, stream))
+    }
+
     /// Describes it as plain data.
     #[must_use]
     pub fn describe(&self) -> Description {

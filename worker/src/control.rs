@@ -2,6 +2,7 @@
 //! the worker lives, says hello, reports, and passes on what it is told.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::listen::Security;
@@ -20,6 +21,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::direct::{Direct, Identity};
 use crate::launch::Launch;
+use crate::letters::Letters;
 
 /// Largest message either side sends, in bytes: results of up to 1 MiB a task.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -47,6 +49,8 @@ struct Ends {
     away: watch::Sender<bool>,
     /// Where the nimbuses are.
     nimbuses: watch::Sender<Vec<String>>,
+    /// Dead letters, for the supervisor and from it.
+    letters: Arc<Letters>,
 }
 
 impl Control {
@@ -54,6 +58,7 @@ impl Control {
     pub(crate) fn start(
         (launch, security): (&Launch, &Security),
         hello: WorkerHello,
+        letters: Arc<Letters>,
         shutdown: &Shutdown,
     ) -> Self {
         let (telling, told) = mpsc::channel(TOLD_MAX);
@@ -63,6 +68,7 @@ impl Control {
             reports: reports.clone(),
             away: watch::Sender::new(false),
             nimbuses: watch::Sender::default(),
+            letters,
         };
         let direct = Direct {
             me: Identity::of(launch),
@@ -109,6 +115,7 @@ async fn converse(
     let silence = tokio::time::sleep(AWAY_AFTER);
     tokio::pin!(silence);
     let mut answers = false;
+    ends.letters.begin();
     loop {
         tokio::select! {
             next = told.next() => match next {
@@ -121,6 +128,8 @@ async fn converse(
                         Some(Told::Nimbuses(they)) => {
                             ends.nimbuses.send_replace(they.addresses);
                         }
+                        Some(Told::Kept(kept)) => ends.letters.answered(&kept),
+                        Some(Told::Replay(replay)) => ends.letters.replay(replay),
                         Some(kind) => ends.telling.send(kind).await?,
                         None => {}
                     }
@@ -128,6 +137,7 @@ async fn converse(
             },
             changed = reports.changed() => {
                 changed?;
+                ends.letters.sweep();
                 let report = reports.borrow_and_update().clone();
                 // Only the newest counts: what a supervisor that stands still does not take is left
                 // out, and this end does not wait for it.
@@ -136,11 +146,30 @@ async fn converse(
                     return Ok(());
                 }
             }
+            permit = something_to_say(&saying, &ends.letters) => {
+                let Some(permit) = permit else { return Ok(()) };
+                if let Some(kind) = ends.letters.next() {
+                    permit.send(FromWorker { kind: Some(kind) });
+                    // There may be more.
+                    ends.letters.changed.notify_one();
+                }
+            }
             () = &mut silence, if answers && !*ends.away.borrow() => {
                 ends.away.send_replace(true);
             }
         }
     }
+}
+
+/// Waits until there is something to say of letters, and room to say it; none if nobody listens.
+async fn something_to_say<'a>(
+    saying: &'a mpsc::Sender<FromWorker>,
+    letters: &Letters,
+) -> Option<mpsc::Permit<'a, FromWorker>> {
+    // In this order nothing is forgotten when this is dropped while it waits.
+    let permit = saying.reserve().await.ok()?;
+    letters.changed.notified().await;
+    Some(permit)
 }
 
 async fn dial(socket: PathBuf) -> Result<Channel, tonic::transport::Error> {

@@ -17,6 +17,7 @@ pub mod engine;
 mod entry;
 pub mod executor;
 mod launch;
+mod letters;
 mod local;
 mod remote;
 mod report;

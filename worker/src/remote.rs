@@ -15,6 +15,7 @@ use proto::store::Epoch as WireEpoch;
 use proto::supervisor::desired_state::State;
 use proto::supervisor::to_worker::Kind as Told;
 use proto::supervisor::{DesiredState, RoutingTable, WorkerHello};
+use topology_api::runtime::Keeper;
 use topology_api::{Args, Topology, format_duration};
 
 use crate::control::Control;
@@ -26,6 +27,7 @@ use crate::executor::inbox::{Desired, Message};
 use crate::executor::plan::Plan;
 use crate::executor::routes::Routes;
 use crate::launch::Launch;
+use crate::letters::Letters;
 use crate::local::{Loops, cores, until};
 use crate::report::{Facts, report};
 use crate::transport::{Config, FrameWriter, Listen, Receiver, Transport};
@@ -106,13 +108,15 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
         address: transport.address(),
         released: None,
     };
-    let control = Control::start((&launch, &security), hello, &shutdown);
+    let letters = Arc::new(Letters::new(topology.config().dead_letters_max_bytes()));
+    let control = Control::start((&launch, &security), hello, Arc::clone(&letters), &shutdown);
     let board = Arc::new(Board::new(clock.clone()));
     let worker = Worker {
         transport,
         door,
         board,
         budget,
+        letters,
         clock,
         loops: None,
         table: Table::default(),
@@ -137,6 +141,7 @@ struct Worker {
     door: Arc<Door>,
     board: Arc<Board>,
     budget: Arc<Budget>,
+    letters: Arc<Letters>,
     clock: Clock,
     loops: Option<Loops>,
     table: Table,
@@ -182,7 +187,9 @@ impl Worker {
                     }
                     Some(Told::State(state)) => self.desire(state),
                     // The conversation itself has taken these.
-                    Some(Told::Nimbuses(_) | Told::Beat(_)) => {}
+                    Some(
+                        Told::Nimbuses(_) | Told::Beat(_) | Told::Kept(_) | Told::Replay(_),
+                    ) => {}
                 },
                 _ = &mut terminate => {
                     self.drain().await;
@@ -207,7 +214,8 @@ impl Worker {
     fn start(&mut self, topology: Topology, arguments: Args) -> Result<(), Error> {
         let loops = cores(self.launch.cores, &topology);
         let shared = (loops, Arc::clone(&self.board), Arc::clone(&self.budget));
-        let plan = Plan::new(topology, arguments, self.launch.worker, Vec::new(), shared);
+        let mut plan = Plan::new(topology, arguments, self.launch.worker, Vec::new(), shared);
+        plan.keeper = Some(Arc::clone(&self.letters) as Arc<dyn Keeper>);
         let loops = Loops::start(plan, Some(&self.transport), &self.clock)?;
         self.moves.begin(Arc::clone(&loops.plan.seating));
         let (transport, inboxes) = (self.transport.clone(), Arc::clone(&loops.inboxes));

@@ -154,6 +154,7 @@ impl Parts {
             peers: Vec::new(),
             reporter: Arc::new(Nobody),
             waker: std::task::Waker::noop().clone(),
+            keeper: None,
         };
         task.open(&Context::new(facts)).map_err(broken)
     }

@@ -9,8 +9,8 @@ use crate::commands::{Globals, topology_name, topology_path, written};
 use crate::error::Failure;
 use crate::output::{self, Format, age, escape, grouped, latency};
 use crate::status::{
-    ClusterStatus, ComponentStatus, ErrorStatus, NimbusStatus, ResultStatus, SupervisorStatus,
-    TopologyDetail, TurnedStatus, WorkerStatus,
+    ClusterStatus, ComponentStatus, ErrorStatus, LettersStatus, NimbusStatus, ResultStatus,
+    SupervisorStatus, TopologyDetail, TurnedStatus, WorkerStatus,
 };
 use crate::table::{Align, table};
 
@@ -176,12 +176,24 @@ fn topology_text(topology: &TopologyDetail) -> String {
         ("acked", grouped(totals.acked)),
         ("failed", grouped(totals.failed)),
         ("pending", grouped(totals.pending)),
+        ("letters", letters(&topology.dead_letters)),
     ]);
     components(&mut text, &topology.components);
     workers(&mut text, &topology.workers);
     errors(&mut text, &topology.errors);
     results(&mut text, &topology.results);
     text
+}
+
+/// What to say of dead letters, if there is anything.
+fn letters(letters: &LettersStatus) -> String {
+    let said = [
+        (letters.kept, "dead letters kept"),
+        (letters.replaying, "being replayed"),
+        (letters.refused, "refused for want of room: `squall dead-letters` replays and drops them"),
+    ];
+    let said = said.into_iter().filter(|(count, _)| *count > 0);
+    said.map(|(count, what)| format!("{} {what}", grouped(count))).collect::<Vec<_>>().join(", ")
 }
 
 fn components(text: &mut String, components: &[ComponentStatus]) {
@@ -342,7 +354,7 @@ mod tests {
                 "turned_away":[{"who":"worker 4","epoch":"7.1","why":"retired","count":3}]}],
             "components":[{"name":"split","kind":"bolt","execute_p50_us":2.5,"complete_p99_us":null,
                 "counters":{"invalid-utf8":2}}],
-            "totals":{"acked":1234567},"unknown-to-us":1,
+            "totals":{"acked":1234567},"unknown-to-us":1,"dead_letters":{"kept":3,"refused":1},
             "errors":[{"component":"split","task":1,"reason":"panic","text":"at line 3\nmore"}],
             "results":[{"task":4,"component":"top","value":{"the":3}}]}"#;
         let topology: TopologyDetail = serde_json::from_str(document).expect("a lenient model");
@@ -350,6 +362,7 @@ mod tests {
         for part in [
             "wc (wc-1-ab)",
             "1 234 567",
+            "3 dead letters kept, 1 refused for want of room",
             "invalid-utf8=2",
             "boom\\u{1b}[2J",
             "at line 3",

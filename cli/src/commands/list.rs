@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::commands::{Globals, written};
 use crate::error::Failure;
-use crate::output::{self, Format, age};
+use crate::output::{self, Format, age, grouped};
 use crate::status::TopologySummary;
 use crate::table::{Align, table};
 
@@ -38,6 +38,7 @@ fn rows(topologies: Vec<TopologySummary>) -> String {
         ("EXECUTORS", Align::Right),
         ("TASKS", Align::Right),
         ("AGE", Align::Right),
+        ("DEAD LETTERS", Align::Right),
         ("REASON", Align::Left),
     ];
     let row = |it: TopologySummary| {
@@ -48,6 +49,7 @@ fn rows(topologies: Vec<TopologySummary>) -> String {
             it.executors.to_string(),
             it.tasks.to_string(),
             age(it.uptime_ms),
+            grouped(it.dead_letters),
             it.reason,
         ]
     };

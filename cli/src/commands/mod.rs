@@ -3,6 +3,7 @@
 pub(crate) mod activate;
 pub(crate) mod certs;
 pub(crate) mod deactivate;
+pub(crate) mod dead_letters;
 pub(crate) mod demo;
 pub(crate) mod describe;
 pub(crate) mod dev;
@@ -130,6 +131,7 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> Result<(), Failu
         Command::Kill(kill) => kill::run(kill, globals).await,
         Command::Rebalance(rebalance) => rebalance::run(rebalance, globals).await,
         Command::Recover(recover) => recover::run(recover, globals).await,
+        Command::DeadLetters(letters) => dead_letters::run(letters, globals).await,
         Command::Logs(logs) => logs::run(logs, globals).await,
         Command::Certs(certs) => certs::run(certs, globals),
     }

@@ -100,6 +100,7 @@ pub(super) fn value(name: &str, long: &str) -> &'static str {
         ("BINARY ARGS", _) => "a program, and words for it",
         ("ARGS", _) => "words",
         ("C", _) => "a component",
+        ("LETTER", _) => "the id of a letter, as in `machine-1.17`",
         ("COMPONENT=N", _) => "`component=number`, 1 or more",
         ("KEY=VALUE", _) => "`key=value`",
         _ => panic!("say which values `--{long} <{name}>` takes"),
@@ -187,6 +188,9 @@ fn topology_reason(key: &str) -> &'static str {
         }
         "tuple.max_bytes" => {
             "a receiver must be able to hold what arrives; larger data belongs beside the stream"
+        }
+        "dead_letters.max_bytes" => {
+            "it is time to look at them before that; a letter counts as its tuple and a good KiB"
         }
         "output.budget" => {
             "one tuple cannot fill the memory; what `emit_from` pulls is not counted"

@@ -16,6 +16,8 @@ use crate::engine::findings::Finding;
 use crate::engine::parallelism;
 
 pub use super::cluster::{Cluster, Leader, Nimbus, Standby, cluster};
+use super::letters;
+pub use super::letters::DeadLetters;
 pub use super::pace::{Edge, Pace};
 pub use super::topology::{Input, Output, TaskError, TaskValue, topology};
 use super::topology::{reason, status_word};
@@ -99,6 +101,8 @@ pub struct Summary {
     pub submitted_ms: u64,
     /// How long ago that was, or how long it ran until it finished.
     pub uptime_ms: u64,
+    /// Dead letters that its supervisors keep.
+    pub dead_letters: u64,
 }
 
 /// A topology in full.
@@ -132,6 +136,8 @@ pub struct Topology {
     pub findings: Vec<Finding>,
     /// Its streams and who reads them.
     pub edges: Vec<Edge>,
+    /// The dead letters that its supervisors keep.
+    pub dead_letters: DeadLetters,
     /// The newest errors, newest first.
     pub errors: Vec<TaskError>,
     /// What its tasks left, by task.
@@ -223,6 +229,8 @@ pub struct Component {
     pub pace: Pace,
     /// How full the fullest mailbox of its tasks is, from 0 to 1.
     pub queue_fill: f64,
+    /// Dead letters of it that supervisors keep.
+    pub dead_letters: u64,
     /// What it reads.
     pub inputs: Vec<Input>,
     /// What it emits.
@@ -308,6 +316,7 @@ pub fn topologies(engine: &Engine, now: Now) -> Vec<Summary> {
             tasks: spec.components.iter().map(|component| component.tasks).sum(),
             submitted_ms: record.submitted_ms,
             uptime_ms: uptime_ms(record, now),
+            dead_letters: letters::of(engine, &record.id).kept,
         }
     };
     engine.view().topologies.values().map(|topology| summary(&topology.record)).collect()

@@ -100,6 +100,11 @@ impl Page {
             "Workers assigned.",
             topologies.iter().map(|known| (of(known), known.workers.len())),
         );
+        self.counter(
+            "squall_dead_letters_refused_total",
+            "Dead letters that a supervisor had no room for.",
+            topologies.iter().map(|known| (of(known), known.dead_letters.refused)),
+        );
         let workers = || {
             topologies.iter().flat_map(|known| {
                 known.workers.iter().map(|worker| {
@@ -180,6 +185,8 @@ impl Page {
         self.counter("squall_task_counter_total", "What else tasks count.", counters);
         let pending = all(|component| component.pending);
         self.gauge("squall_pending", "Open tuple trees, or tuples held.", pending);
+        let letters = all(|component| component.dead_letters);
+        self.gauge("squall_dead_letters", "Dead letters that supervisors keep.", letters);
         let fill = each(topologies).map(|(labels, component)| (labels, component.queue_fill));
         self.gauge("squall_queue_fill", "How full the fullest mailbox is, 0 to 1.", fill);
         self.gauge(

@@ -7,6 +7,7 @@ use proto::supervisor::TaskReport;
 use serde::Serialize;
 
 use super::cluster::standby;
+use super::letters;
 use super::model::{Component, Topology, Totals, Worker, uptime_ms};
 use super::pace::{Pace, edges};
 use super::turned::reported;
@@ -80,7 +81,8 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
     let told = engine.reports().topologies.get(&record.id).unwrap_or(&nothing);
     let workers = engine.view().in_force(&record.id).map(|held| worker(engine, held));
     let figures = figures::gather(engine, record, None, now);
-    let components = components(record, told, &figures);
+    let letters = letters::by_component(engine, &record.id);
+    let components = components(record, told, (&figures, &letters));
     let spouts = || components.iter().filter(|component| component.kind == "spout");
     let totals = Totals {
         emitted: components.iter().map(|component| component.emitted).sum(),
@@ -105,6 +107,7 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
         totals,
         findings: if engine.is_leading() { findings::of_topology(&figures) } else { Vec::new() },
         edges: edges(&figures),
+        dead_letters: letters::of(engine, &record.id),
         errors: errors(told),
         results: results(engine, &record.id, told),
         standby: standby(engine),
@@ -177,7 +180,11 @@ fn worker(engine: &Engine, held: &Versioned<AssignmentRecord>) -> Worker {
     }
 }
 
-fn components(record: &TopologyRecord, told: &Told, figures: &Figures) -> Vec<Component> {
+fn components(
+    record: &TopologyRecord,
+    told: &Told,
+    (figures, letters): (&Figures, &BTreeMap<String, u64>),
+) -> Vec<Component> {
     let Some(spec) = &record.spec else { return Vec::new() };
     let mut tasks: BTreeMap<&str, Vec<&TaskReport>> = BTreeMap::new();
     for task in told.live.values().flat_map(|live| &live.report.tasks) {
@@ -192,7 +199,9 @@ fn components(record: &TopologyRecord, told: &Told, figures: &Figures) -> Vec<Co
         }
         let executors = executors.iter().filter(|executor| executor.component == index);
         let pace = figures.component(&spec.name).map(Pace::of).unwrap_or_default();
-        Component { pace, ..component(spec, executors.count(), totals, live) }
+        let dead_letters = letters.get(&spec.name).copied().unwrap_or(0);
+        let known = component(spec, executors.count(), totals, live);
+        Component { pace, dead_letters, ..known }
     };
     spec.components.iter().enumerate().map(describe).collect()
 }
@@ -232,6 +241,7 @@ fn component(
         execute_p95_us: totals.execute.percentile_us(95),
         complete_p95_us: totals.complete.percentile_us(95),
         pace: Pace::default(),
+        dead_letters: 0,
         queue_fill: live
             .iter()
             .map(|task| fill(task.queued, task.queue_capacity))

@@ -31,8 +31,18 @@ impl Daemon {
             security: self.launcher.config.security.name().to_owned(),
             tls_refused: self.refusals(),
             tls_problem: tls.and_then(Tls::problem).unwrap_or_default(),
+            letters: self.letters.reports().values().cloned().collect(),
         };
         self.reports.send_replace(Arc::new(report));
+    }
+
+    /// Removes the dead letters of topologies that are gone.
+    pub(super) fn forget_letters(&self) {
+        let reports = self.letters.reports();
+        for topology in reports.keys().filter(|topology| self.engine.is_gone(topology)) {
+            let (letters, topology) = (self.letters.clone(), topology.clone());
+            self.parts.spawn_until_asked(async move { letters.remove(topology).await });
+        }
     }
 
     /// What was refused, by kind; nothing is said where nothing was.

@@ -8,6 +8,7 @@
 mod command;
 mod epoch;
 mod event;
+mod letters;
 mod plan;
 mod slot;
 mod state;
@@ -23,6 +24,7 @@ use proto::supervisor::desired_state::State as DesiredState;
 pub use command::{Command, Instructions, Signal};
 pub use epoch::Epoch;
 pub use event::{Event, Exit, Fact, Remembered, SlotEvent, Stamped};
+pub use letters::{Keep, Letters, Place, chosen};
 pub use plan::{InForce, Placement, Plan, View, revision_of};
 pub use slot::Slot;
 pub use state::{Stage, State, Timings};
@@ -258,6 +260,12 @@ impl Engine {
     #[must_use]
     pub fn holders(&self, digest: &str) -> Vec<String> {
         self.view.holders(digest)
+    }
+
+    /// Tells whether the store shows that there is no such topology.
+    #[must_use]
+    pub fn is_gone(&self, topology: &str) -> bool {
+        self.view.is_seen() && !self.view.knows(topology)
     }
 
     /// Returns how often a generation was refused because a newer one is in force.

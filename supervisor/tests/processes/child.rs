@@ -6,7 +6,8 @@ use std::time::Duration;
 use proto::store::Epoch;
 use proto::supervisor::worker_control_client::WorkerControlClient;
 use proto::supervisor::{
-    DesiredState, FromWorker, WorkerHello, WorkerReport, desired_state, from_worker, to_worker,
+    DeadLetter, DesiredState, FromWorker, KeepLetter, LetterSettled, WorkerHello, WorkerReport,
+    desired_state, from_worker, letter_settled, to_worker,
 };
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -81,6 +82,10 @@ async fn converse(address: &str) -> Option<String> {
         released: None,
     };
     let (sender, mut told) = dial(&variable("SQUALL_SOCKET"), hello).await?;
+    if variable("SQUALL_CONFIG").contains("letters") {
+        let kind = Some(from_worker::Kind::Letter(letter()));
+        sender.send(FromWorker { kind }).await.ok()?;
+    }
     let mut report = WorkerReport::default();
     let mut beat = tokio::time::interval(Duration::from_millis(50));
     loop {
@@ -96,6 +101,19 @@ async fn converse(address: &str) -> Option<String> {
                 }
                 to_worker::Kind::Stop(stop) => return Some(stop.reason),
                 to_worker::Kind::Nimbuses(_) | to_worker::Kind::Beat(_) => {}
+                to_worker::Kind::Kept(kept) => {
+                    say(&format!("told letter {} kept: {:?}", kept.ticket, kept.refused));
+                }
+                to_worker::Kind::Replay(replay) => {
+                    say(&format!("told replay {} of {:?}", replay.letter, replay.row));
+                    if variable("SQUALL_CONFIG").contains("holds") {
+                        continue;
+                    }
+                    let outcome = Some(letter_settled::Outcome::Acked(true));
+                    let settled = LetterSettled { letter: replay.letter, outcome };
+                    let kind = Some(from_worker::Kind::Settled(settled));
+                    sender.send(FromWorker { kind }).await.ok()?;
+                }
             },
             _ = beat.tick() => {
                 report.sequence += 1;
@@ -104,6 +122,18 @@ async fn converse(address: &str) -> Option<String> {
             }
         }
     }
+}
+
+/// The letter that it hands over, each time it dials.
+fn letter() -> KeepLetter {
+    let letter = DeadLetter {
+        component: "orders".to_owned(),
+        reason: "error".to_owned(),
+        row: vec![7],
+        ticket: 1,
+        ..DeadLetter::default()
+    };
+    KeepLetter { letter: Some(letter), bytes_max: 1 << 20 }
 }
 
 type Told = Streaming<proto::supervisor::ToWorker>;

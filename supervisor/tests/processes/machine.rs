@@ -17,9 +17,10 @@ use proto::store::{
     WorkerRecord,
 };
 use proto::supervisor::supervisor_client::SupervisorClient;
-use proto::supervisor::{LogChunk, LogsRequest, SlotReport};
+use proto::supervisor::{LettersReport, LogChunk, LogsRequest, SlotReport};
 use sha2::{Digest, Sha256};
 use supervisor::{Config, Error};
+use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 use crate::child;
@@ -132,6 +133,24 @@ impl Machine {
         self.commit(vec![put(key, &assignment, None)]).await;
         let assigned = AssignedRecord { generation, workers: 1 };
         self.commit(vec![put(self.keys.assigned(TOPOLOGY), &assigned, None)]).await;
+    }
+
+    /// Takes the topology out of the store, as nimbus does when nothing of it is left.
+    pub(crate) async fn forget(&self) {
+        self.commit(vec![Operation::Delete(self.keys.topology(TOPOLOGY))]).await;
+    }
+
+    /// Waits until the letters of the topology were reported like this.
+    pub(crate) async fn letters_reported(&self, fits: impl Fn(Option<&LettersReport>) -> bool) {
+        let mut reports = self.nimbus.reports.clone();
+        let fits = |report: &proto::supervisor::SupervisorReport| fits(report.letters.first());
+        let reported = async { drop(reports.wait_for(fits).await.unwrap()) };
+        within("the letters are reported like this", reported).await;
+    }
+
+    /// The files of dead letters.
+    pub(crate) fn letters(&self) -> usize {
+        std::fs::read_dir(self.folder.path().join("supervisor/letters")).unwrap().count()
     }
 
     /// Takes the assignment back, as nimbus does at a kill.
@@ -264,7 +283,7 @@ impl Supervisor {
     /// What the worker has written.
     pub(crate) async fn log(&self) -> String {
         let request = request(TOPOLOGY, false);
-        let mut client = SupervisorClient::connect(self.address.clone()).await.unwrap();
+        let mut client = self.client().await;
         let Ok(answer) = client.logs(request).await else { return String::new() };
         let mut chunks = answer.into_inner();
         let mut log = String::new();
@@ -274,9 +293,14 @@ impl Supervisor {
         log
     }
 
+    /// A way to what it serves.
+    pub(crate) async fn client(&self) -> SupervisorClient<Channel> {
+        SupervisorClient::connect(self.address.clone()).await.unwrap()
+    }
+
     /// What the worker writes from now on.
     pub(crate) async fn follow_log(&self, topology: &str) -> Result<Streaming<LogChunk>, Status> {
-        let mut client = SupervisorClient::connect(self.address.clone()).await.unwrap();
+        let mut client = self.client().await;
         Ok(client.logs(request(topology, true)).await?.into_inner())
     }
 }

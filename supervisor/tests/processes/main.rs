@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
 mod child;
+mod letters;
 mod machine;
 mod nimbus;
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::keeping::{Desk, Keeper, KeeperNews, Letter, Replayed};
 use crate::prelude::*;
 use crate::testing::{Setup, SpoutDriver};
 use crate::{DeadLetter, Replaying, Replays, TopologyConfig};
@@ -204,4 +205,161 @@ fn a_spout_with_outputs_of_its_own_is_refused() {
         Replaying::new(Count { next: 0, count: 1, heard: Heard::default() }, Replays::default(), cx)
     });
     assert!(spout.expect_err("it would lose them").to_string().contains("only its main stream"));
+}
+
+/// Keeps letters where the test sees them, and hands its news out when the test says so.
+#[derive(Debug, Default)]
+struct Shelf {
+    desk: Mutex<Option<Arc<Desk>>>,
+    handed: Mutex<Vec<Letter>>,
+    settled: Mutex<Vec<(String, Replayed)>>,
+}
+
+impl Keeper for Shelf {
+    fn open(&self, component: &str, task: u32, desk: &Arc<Desk>) {
+        assert_eq!((component, task), ("component", 0));
+        *self.desk.lock().expect("no panic") = Some(Arc::clone(desk));
+    }
+
+    fn keep(&self, _: u32, letter: Letter) -> u64 {
+        let mut handed = self.handed.lock().expect("no panic");
+        handed.push(letter);
+        handed.len() as u64
+    }
+
+    fn settle(&self, letter: &str, replayed: Replayed) {
+        self.settled.lock().expect("no panic").push((letter.to_owned(), replayed));
+    }
+}
+
+impl Shelf {
+    fn says(&self, news: KeeperNews) {
+        self.desk.lock().expect("no panic").as_ref().expect("it was opened").put(news);
+    }
+
+    fn handed(&self) -> Vec<Letter> {
+        self.handed.lock().expect("no panic").clone()
+    }
+
+    fn settled(&self) -> Vec<(String, Replayed)> {
+        std::mem::take(&mut self.settled.lock().expect("no panic"))
+    }
+}
+
+fn unread(count: u64, keeper: Option<Arc<Shelf>>) -> (SpoutDriver<Number>, Heard) {
+    let heard = Heard::default();
+    let theirs = Arc::clone(&heard);
+    let config = TopologyConfig::from_pairs([("max_pending", "2")]).expect("a setting");
+    let keeper = keeper.map(|keeper| keeper as Arc<dyn Keeper>);
+    let setup = Setup::new().config(config).output::<DeadLetter<Number>>("dead-letters");
+    let spout = SpoutDriver::with(setup.unread(keeper), move |cx: &Context| {
+        let replays = Replays::default().attempts(2).pauses(SECOND, 8 * SECOND);
+        Replaying::new(Count { next: 0, count, heard: Arc::clone(&theirs) }, replays, cx)
+    });
+    (spout.expect("the output is declared"), heard)
+}
+
+/// Lets the tuple with this number fail until it is a dead letter that was handed over.
+fn kill(spout: &mut SpoutDriver<Number>, number: u32) {
+    spout.fail(number, OWN);
+    spout.advance(SECOND);
+    assert_eq!(spout.run().expect("it replays").len(), 1);
+    let again = *spout.open().last().expect("the replay");
+    spout.fail(again, OWN);
+    spout.advance(SECOND);
+    assert!(spout.run().expect("it hands over").is_empty());
+}
+
+#[test]
+fn a_letter_that_nobody_reads_is_acked_when_it_is_kept_and_not_before() {
+    let shelf = Arc::new(Shelf::default());
+    let (mut spout, heard) = unread(1, Some(Arc::clone(&shelf)));
+    assert_eq!(numbers(&spout.run().expect("it emits")), [0]);
+    kill(&mut spout, 0);
+    let handed = shelf.handed();
+    assert_eq!((handed.len(), handed[0].text.as_str()), (1, r#"{"n":0}"#));
+    assert_eq!((handed[0].reason, handed[0].attempts), ("error", 2));
+    assert_eq!(spout.call_next().expect("it waits").0, Next::Idle, "something is still to come");
+    assert!(heard.lock().expect("no panic").is_empty(), "it is not on disk");
+    shelf.says(KeeperNews::Kept(7));
+    shelf.says(KeeperNews::Kept(1));
+    assert_eq!(spout.call_next().expect("no more").0, Next::Finished);
+    assert_eq!(*heard.lock().expect("no panic"), ["ack 0"]);
+}
+
+#[test]
+fn a_letter_that_is_refused_stays_and_is_handed_over_again_after_a_pause() {
+    let shelf = Arc::new(Shelf::default());
+    let (mut spout, heard) = unread(2, Some(Arc::clone(&shelf)));
+    assert_eq!(numbers(&spout.run().expect("it emits")), [0, 1]);
+    kill(&mut spout, 0);
+    spout.ack(1);
+    let mut handed = 1;
+    for tries in 1..5 {
+        shelf.says(KeeperNews::Refused(tries));
+        spout.run().expect("it waits");
+        assert_eq!(shelf.handed().len(), handed, "not at once");
+        spout.advance(8 * SECOND);
+        spout.run().expect("it hands over");
+        handed += 1;
+        assert_eq!(shelf.handed().len(), handed);
+    }
+    assert_eq!(spout.counter("letters-refused"), 4);
+    shelf.says(KeeperNews::Kept(5));
+    spout.run().expect("it hears");
+    assert!(heard.lock().expect("no panic").contains(&"ack 0".to_owned()));
+}
+
+#[test]
+fn a_replayed_letter_has_fresh_attempts_and_is_settled_by_how_they_end() {
+    let shelf = Arc::new(Shelf::default());
+    let (mut spout, heard) = unread(0, Some(Arc::clone(&shelf)));
+    let replay = |letter: &str, row: &[u8]| KeeperNews::Replay {
+        letter: letter.to_owned(),
+        row: row.to_owned(),
+    };
+    for n in [5_u64, 6, 7] {
+        shelf.says(replay(&format!("m.{n}"), &n.to_le_bytes()));
+    }
+    shelf.says(replay("m.8", b"short"));
+    assert_eq!(numbers(&spout.run().expect("it replays")), [5, 6], "no more than may be open");
+    assert_eq!(spout.open(), [0, 1]);
+    spout.ack(0);
+    assert_eq!(shelf.settled(), [("m.5".to_owned(), Replayed::Acked)]);
+    assert_eq!(numbers(&spout.run().expect("it replays")), [7]);
+    kill(&mut spout, 1);
+    let settled = shelf.settled();
+    assert!(
+        matches!(&settled[0], (letter, Replayed::Failed { reason: "error", attempts: 2, .. })
+            if letter == "m.6"),
+        "{settled:?}"
+    );
+    assert!(
+        matches!(&settled[1], (letter, Replayed::Unreadable(_)) if letter == "m.8"),
+        "{settled:?}"
+    );
+    assert_eq!(spout.counter("dead-lettered"), 0, "it is one already");
+    spout.ack(2);
+    assert_eq!(shelf.settled(), [("m.7".to_owned(), Replayed::Acked)]);
+    assert!(heard.lock().expect("no panic").is_empty(), "the source was told long ago");
+    assert_eq!(spout.call_next().expect("no more").0, Next::Finished);
+}
+
+#[test]
+fn without_a_keeper_letters_that_nobody_reads_are_lost_and_that_is_said_once() {
+    let (mut spout, _) = unread(2, None);
+    assert_eq!(numbers(&spout.run().expect("it emits")), [0, 1]);
+    for number in [0, 1] {
+        spout.fail(number, OWN);
+    }
+    spout.advance(SECOND);
+    assert_eq!(spout.run().expect("it replays").len(), 2);
+    for number in [2, 3] {
+        spout.fail(number, OWN);
+    }
+    spout.advance(SECOND);
+    spout.run().expect("it emits to nobody");
+    assert_eq!(spout.counter("dead-lettered"), 2);
+    assert_eq!(spout.errors().len(), 1, "{:?}", spout.errors());
+    assert!(spout.errors()[0].contains("nobody reads"), "{:?}", spout.errors());
 }

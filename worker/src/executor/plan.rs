@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use topology_api::runtime::{Calls, OutputName, Reporter, TaskFacts};
+use topology_api::runtime::{Calls, Keeper, OutputName, Reporter, TaskFacts};
 use topology_api::{Args, Context, Topology};
 
 use crate::engine::flow::Budget;
@@ -28,6 +28,8 @@ pub struct Plan {
     pub inboxes: Arc<[Arc<Inbox>]>,
     /// What the worker holds and may hold.
     pub budget: Arc<Budget>,
+    /// Keeps dead letters that nobody reads; none where there is no supervisor.
+    pub keeper: Option<Arc<dyn Keeper>>,
 }
 
 impl Plan {
@@ -55,7 +57,7 @@ impl Plan {
         let loops = loops.clamp(1, useful);
         let seating = Arc::new(Seating::new(&topology, executors, loops, budget.limit()));
         let inboxes = (0..loops).map(|_| Arc::default()).collect();
-        Self { topology, board, arguments, worker, seating, inboxes, budget }
+        Self { topology, board, arguments, worker, seating, inboxes, budget, keeper: None }
     }
 
     /// The component of a task, by index.
@@ -98,7 +100,12 @@ impl Plan {
             outputs: components[component]
                 .outputs
                 .iter()
-                .map(|output| OutputName { name: output.name.clone(), tuple: output.tuple })
+                .enumerate()
+                .map(|(at, output)| OutputName {
+                    name: output.name.clone(),
+                    tuple: output.tuple,
+                    is_read: self.topology.is_read(component, at),
+                })
                 .collect(),
             peers: components
                 .iter()
@@ -107,6 +114,7 @@ impl Plan {
                 .collect(),
             reporter: Arc::clone(&self.board) as Arc<dyn Reporter>,
             waker: waker.as_waker(),
+            keeper: self.keeper.clone(),
         });
         (context, waker)
     }

@@ -1,0 +1,89 @@
+//! What a supervisor serves to others on its `--listen` address: logs and dead letters.
+
+use std::io;
+
+use daemon::tls::Connection;
+use daemon::{Shutdown, grpc};
+use proto::supervisor::supervisor_server::{Supervisor, SupervisorServer};
+use proto::supervisor::{
+    LetterSettled, LettersDone, LettersPage, LettersRequest, LogChunk, LogsRequest,
+    ReplayHereRequest, ReplayRequest,
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::letters::Replays;
+use crate::logs::Logs;
+
+/// A letter has a whole tuple in it.
+const MESSAGE_BYTES_MAX: usize = 256 << 20;
+
+/// Serves until `parts` is asked to stop.
+pub(crate) fn serve(
+    connections: ReceiverStream<io::Result<Connection>>,
+    logs: Logs,
+    replays: Replays,
+    parts: &Shutdown,
+) {
+    let service = Service { logs, replays };
+    let asked = parts.clone();
+    parts.spawn(async move {
+        let service = SupervisorServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let served = grpc::server()
+            .add_service(service)
+            .serve_with_incoming_shutdown(connections, asked.asked())
+            .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "cannot serve logs and dead letters any more");
+        }
+    });
+}
+
+struct Service {
+    logs: Logs,
+    replays: Replays,
+}
+
+#[tonic::async_trait]
+impl Supervisor for Service {
+    type LogsStream = ReceiverStream<Result<LogChunk, Status>>;
+
+    async fn logs(
+        &self,
+        request: Request<LogsRequest>,
+    ) -> Result<Response<Self::LogsStream>, Status> {
+        self.logs.open(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_letters(
+        &self,
+        request: Request<LettersRequest>,
+    ) -> Result<Response<LettersPage>, Status> {
+        answer(self.replays.letters.list(request.into_inner()).await)
+    }
+
+    async fn drop_letters(
+        &self,
+        request: Request<LettersRequest>,
+    ) -> Result<Response<LettersDone>, Status> {
+        answer(self.replays.letters.discard(request.into_inner()).await)
+    }
+
+    async fn replay_letters(
+        &self,
+        request: Request<ReplayRequest>,
+    ) -> Result<Response<LettersDone>, Status> {
+        answer(self.replays.begin(request.into_inner()).await)
+    }
+
+    async fn replay_here(
+        &self,
+        request: Request<ReplayHereRequest>,
+    ) -> Result<Response<LetterSettled>, Status> {
+        Ok(Response::new(self.replays.here(request.into_inner()).await))
+    }
+}
+
+fn answer<T>(answer: Result<T, String>) -> Result<Response<T>, Status> {
+    answer.map(Response::new).map_err(Status::unavailable)
+}
