@@ -17,6 +17,7 @@ mod high_availability;
 mod hostile;
 mod input_files;
 mod kills;
+mod limits;
 mod memory;
 mod moves;
 mod outages;

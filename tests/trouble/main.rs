@@ -6,6 +6,7 @@
 mod stall;
 
 use std::collections::{BTreeSet, HashSet};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -40,11 +41,15 @@ enum Trouble {
     SpoutPanics,
     /// The spout panics when it is told that a tenth number is acked.
     AckPanics,
+    /// The bolt takes memory without end at the tenth number.
+    Eats,
+    /// The bolt writes 256 MiB of lines to its standard output at the tenth number.
+    Chatters,
     /// The bolt never comes back from the tenth number, unless the file `--once=FILE` is there.
     Loops,
 }
 
-const TROUBLES: [(&str, Trouble); 13] = [
+const TROUBLES: [(&str, Trouble); 15] = [
     ("panics", Trouble::Panics),
     ("errors", Trouble::Errors),
     ("never-acks", Trouble::NeverAcks),
@@ -57,6 +62,8 @@ const TROUBLES: [(&str, Trouble); 13] = [
     ("spout-errors", Trouble::SpoutErrors),
     ("spout-panics", Trouble::SpoutPanics),
     ("ack-panics", Trouble::AckPanics),
+    ("eats", Trouble::Eats),
+    ("chatters", Trouble::Chatters),
     ("loops", Trouble::Loops),
 ];
 
@@ -142,6 +149,16 @@ impl Bolt for Troubled {
                 loop {
                     std::hint::spin_loop();
                 }
+            }
+            // Bounded, for the machine's sake, should nobody stop it.
+            Trouble::Eats if n == 10 => {
+                let blocks: Vec<Vec<u8>> = (0..4_000).map(|_| vec![1; 1 << 20]).collect();
+                return Err(format!("took {} MiB and lives", blocks.len()).into());
+            }
+            Trouble::Chatters if n == 10 && first => {
+                let lines = [&[b'x'; 1_023][..], b"\n"].concat().repeat(64);
+                let mut log = std::io::stdout().lock();
+                (0..4_096).try_for_each(|_| log.write_all(&lines))?;
             }
             Trouble::Slow => std::thread::sleep(Duration::from_millis(20)),
             Trouble::Floods if n == 0 && first => {

@@ -18,6 +18,7 @@ mod entry;
 pub mod executor;
 mod launch;
 mod local;
+mod log;
 mod remote;
 mod report;
 pub mod transport;

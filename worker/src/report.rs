@@ -23,6 +23,7 @@ pub(crate) struct Facts {
     pub(crate) waiting: Duration,
     pub(crate) released: Option<Released>,
     pub(crate) tls_refused: BTreeMap<String, u64>,
+    pub(crate) log_dropped: BTreeMap<String, u64>,
 }
 
 /// Makes a report.
@@ -84,6 +85,7 @@ pub(crate) fn report(
         hung: facts.hung.clone(),
         waiting_ms: u64::try_from(facts.waiting.as_millis()).unwrap_or(u64::MAX),
         tls_refused: facts.tls_refused.clone(),
+        log_dropped: facts.log_dropped.clone(),
     }
 }
 
