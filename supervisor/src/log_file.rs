@@ -65,21 +65,29 @@ pub(crate) fn rotate(folder: &Path, bytes_max: u64) -> io::Result<bool> {
     if length <= bytes_max {
         return Ok(false);
     }
-    for number in (1..KEPT).rev() {
+    let mut from = File::open(&current)?;
+    from.seek(SeekFrom::Start(length - bytes_max))?;
+    // Whatever is written while this copies comes along, up to a bound.
+    let copy = older(folder, 0);
+    if let Err(error) = copy_to(from.take(2 * bytes_max), &copy) {
+        // No room: what there is of older files stays, and the log cannot grow.
+        drop(fs::remove_file(&copy));
+        return Err(error);
+    }
+    for number in (0..KEPT).rev() {
         match fs::rename(older(folder, number), older(folder, number + 1)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    let mut from = File::open(&current)?;
-    from.seek(SeekFrom::Start(length - bytes_max))?;
-    let mut options = OpenOptions::new();
-    let mut to =
-        options.write(true).create(true).truncate(true).mode(0o600).open(older(folder, 1))?;
-    // Whatever is written while this copies comes along, up to a bound.
-    io::copy(&mut from.take(2 * bytes_max), &mut to)?;
     OpenOptions::new().write(true).open(&current)?.set_len(0)?;
     Ok(true)
+}
+
+fn copy_to(mut from: impl Read, path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut to = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    io::copy(&mut from, &mut to).map(drop)
 }
 
 /// Like [`tail`], but begins with a whole line, unless the last one alone is longer than that.

@@ -72,7 +72,6 @@ fn a_worker_that_floods_its_log_is_not_held_up_and_does_not_fill_the_disk() {
         dropped > 250 * MIB && status["totals"]["acked"].as_u64().unwrap_or(0) > 1_000
     });
     assert_eq!(status["totals"]["failed"], 0, "no tuple fails for the log: {status}");
-    assert!(dropped <= 256 * MIB, "no more than was written: {dropped}");
     let id = status["id"].as_str().unwrap_or_default();
     let folder = cluster.worker_folders(id).remove(0).join("0");
     let files = std::fs::read_dir(folder).expect("the worker's folder").flatten();

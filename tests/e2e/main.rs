@@ -8,6 +8,7 @@ mod chaos;
 mod counts;
 mod delivery;
 mod detection;
+mod disks;
 mod ending;
 mod examples;
 mod failure;

@@ -43,7 +43,8 @@ enum Trouble {
     AckPanics,
     /// The bolt takes memory without end at the tenth number.
     Eats,
-    /// The bolt writes 256 MiB of lines to its standard output at the tenth number.
+    /// The bolt writes 256 MiB of lines to its standard output at the tenth number, and one at each tenth
+    /// after that.
     Chatters,
     /// The bolt never comes back from the tenth number, unless the file `--once=FILE` is there.
     Loops,
@@ -159,6 +160,9 @@ impl Bolt for Troubled {
                 let lines = [&[b'x'; 1_023][..], b"\n"].concat().repeat(64);
                 let mut log = std::io::stdout().lock();
                 (0..4_096).try_for_each(|_| log.write_all(&lines))?;
+            }
+            Trouble::Chatters if n > 10 && n.is_multiple_of(10) => {
+                writeln!(std::io::stdout().lock(), "and another ten numbers are done: {n}")?;
             }
             Trouble::Slow => std::thread::sleep(Duration::from_millis(20)),
             Trouble::Floods if n == 0 && first => {
