@@ -162,14 +162,19 @@ fn kills(folder: &Path) -> u64 {
     counter(&events, "oom_kill")
 }
 
-/// Finds the parent of a cgroup called `supervisor` in what `/proc` says.
-fn delegated(mounts: &str, own: &str) -> Option<PathBuf> {
+/// Finds where the cgroups of version 2 are mounted.
+fn root(mounts: &str) -> Option<PathBuf> {
     let mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let root = mounts.filter(|mount| mount.get(2) == Some(&"cgroup2")).find_map(|mount| {
+    mounts.filter(|mount| mount.get(2) == Some(&"cgroup2")).find_map(|mount| {
         let path = mount.get(1)?;
         // Spaces and the like are escaped there; nobody mounts cgroups at such a place.
         (!path.contains('\\')).then(|| PathBuf::from(path))
-    })?;
+    })
+}
+
+/// Finds the parent of a cgroup called `supervisor` in what `/proc` says.
+fn delegated(mounts: &str, own: &str) -> Option<PathBuf> {
+    let root = root(mounts)?;
     let path = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let base = Path::new(path).parent().filter(|_| Path::new(path).ends_with(OWN))?;
     // The root of all cgroups is never ours.
@@ -179,6 +184,9 @@ fn delegated(mounts: &str, own: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, Stdio};
 
     /// A folder with the files that the kernel would make in a cgroup.
     fn stand_in(controllers: &str) -> tempfile::TempDir {
@@ -210,6 +218,51 @@ mod tests {
         let free = groups.enter(3, 4712, &Limits::default()).unwrap();
         assert_eq!(written(&free, "memory.max"), "max", "the next worker has no limit");
         assert_eq!(written(&free, "cpu.max"), "max 100000");
+    }
+
+    /// A real cgroup of the test's own, where it may make one: below the one it is in itself.
+    struct Real(PathBuf);
+
+    impl Real {
+        fn make() -> Option<Self> {
+            let root = root(&fs::read_to_string("/proc/self/mounts").ok()?)?;
+            let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+            let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
+            let base = root.join(own).join(format!("squall-test-{}", std::process::id()));
+            fs::create_dir(&base).ok().map(|()| Self(base))
+        }
+    }
+
+    impl Drop for Real {
+        fn drop(&mut self) {
+            drop(fs::remove_dir(&self.0));
+        }
+    }
+
+    #[test]
+    fn whatever_a_worker_left_in_its_real_cgroup_ends_with_it() {
+        // Without the right to make cgroups there is nothing to see.
+        let Some(base) = Real::make() else { return };
+        let groups = Groups::open(&base.0, "m").unwrap();
+        let mut shell = Command::new("sh");
+        // Another session, and so another process group, which a signal to the worker's does not reach.
+        shell.args(["-c", "read go; setsid sleep 1000 & echo $!; wait"]);
+        let piped = shell.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        let group = groups.enter(7, child.id(), &Limits::default()).unwrap();
+        writeln!(child.stdin.take().unwrap(), "go").unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let of = |pid: &str| fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        for pid in [child.id().to_string().as_str(), line.trim()] {
+            assert!(of(pid).contains("/m.slot-7\n"), "{pid} is in {}", of(pid));
+        }
+        assert!(!group.ran_out_of_memory());
+        Groups::open(&base.0, "m").unwrap();
+        assert!(groups.find(7).is_some(), "who is adopted keeps it");
+        group.remove();
+        assert_eq!(child.wait().unwrap().signal(), Some(9), "it was killed");
+        assert!(groups.find(7).is_none(), "the cgroup is gone, and so is all that was in it");
     }
 
     #[test]
