@@ -123,6 +123,8 @@ pub(crate) struct SupervisorSection {
     pub(crate) cores_per_worker: Option<u32>,
     /// Ports of its workers: "6701-6799".
     pub(crate) worker_ports: Option<String>,
+    /// The cgroup to divide among its workers.
+    pub(crate) cgroup: Option<PathBuf>,
     /// How much room binaries may take that no topology uses now: "2GiB".
     pub(crate) binaries_max: Option<String>,
 }

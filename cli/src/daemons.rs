@@ -148,6 +148,11 @@ pub(crate) fn supervisor_failure(error: &supervisor::Error) -> Failure {
             let fix = "correct the flag, the environment variable or the configuration file";
             Failure::new(Exit::Config, WHAT, error, fix)
         }
+        supervisor::Error::Cgroup(why) => {
+            let fix = "name one of version 2 that belongs to the supervisor alone, and that it is \
+                       not in itself; or leave --cgroup out and do without limits of cores";
+            Failure::new(Exit::Config, WHAT, why, fix)
+        }
         supervisor::Error::Listen(error) => cannot_listen(WHAT, error),
         supervisor::Error::InUse { .. }
         | supervisor::Error::DataDir { .. }

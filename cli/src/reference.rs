@@ -132,6 +132,13 @@ fn kind(key: &ConfigKey) -> (&'static str, String) {
         ConfigKind::Size { min, max } => {
             ("size", format!("{} to {}", format_size(min), format_size(max)))
         }
+        ConfigKind::SizeLimit { min, max } => {
+            ("size", format!("`none`, or {} to {}", format_size(min), format_size(max)))
+        }
+        ConfigKind::CoresLimit { min, max } => {
+            let cores = |thousandths: u32| f64::from(thousandths) / 1_000.0;
+            ("cores", format!("`none`, or {} to {}", cores(min), cores(max)))
+        }
     }
 }
 

@@ -205,6 +205,10 @@ pub(crate) struct WorkerStatus {
     pub(crate) held_bytes: u64,
     /// How much of that there may be.
     pub(crate) held_bytes_limit: u64,
+    /// Bytes of its log that were dropped, by reason.
+    pub(crate) log_dropped: BTreeMap<String, u64>,
+    /// Which limits nobody holds it to, and why.
+    pub(crate) unheld: String,
     /// It reports to nimbus itself, because its supervisor is away.
     pub(crate) direct: bool,
     /// Whom it turned away.

@@ -10,13 +10,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use daemon::Clock;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use crate::engine::{Epoch, Remembered};
 use crate::facts::Facts;
 use crate::process::{self, Process, Started};
 use crate::workdir::DataDir;
 
-/// How often it is checked that an adopted worker lives: no `wait` tells, it is not our child.
+/// How often it is checked that an adopted worker lives, where the kernel gives no pidfd: no `wait`
+/// tells, it is not our child.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A worker of an earlier life.
@@ -30,6 +33,8 @@ pub(crate) struct Found {
     pub(crate) token: String,
     /// Its process, if that lives.
     pub(crate) process: Option<Process>,
+    /// Which limits nobody holds it to, and why.
+    pub(crate) unheld: String,
 }
 
 impl Found {
@@ -92,11 +97,20 @@ fn examine(facts: Facts, running: &[Started], clock: &Clock) -> Option<Found> {
         started_ms: facts.started_ms,
         now_ms: clock.wall_ms(),
     };
-    Some(Found { remembered, epoch: facts.epoch(), token: facts.token, process })
+    let (epoch, unheld) = (facts.epoch(), facts.unheld);
+    Some(Found { remembered, epoch, token: facts.token, process, unheld })
 }
 
-/// Waits until a process that is not our child has ended.
+/// Waits until a process that is not our child has ended: by a pidfd, which the kernel makes readable
+/// then, or by looking again and again.
+#[expect(deprecated, reason = "what takes its place is `unsafe`; an `OwnedFd` stays what it is")]
 pub(crate) async fn wait(process: Process, clock: &Clock) {
+    if let Some(pidfd) = process.pidfd()
+        && let Ok(pidfd) = AsyncFd::with_interest(pidfd, Interest::READABLE)
+        && pidfd.readable().await.is_ok()
+    {
+        return;
+    }
     while process.lives() {
         clock.sleep(LOOK_EVERY).await;
     }

@@ -39,6 +39,9 @@ pub struct Config {
     pub security: Security,
     /// Loops of each worker; the machine's cores divided by the slots if not given.
     pub cores_per_worker: Option<u32>,
+    /// The cgroup (version 2) below which each worker gets one of its own; if not given, the parent
+    /// of the supervisor's own, should that be called `supervisor`.
+    pub cgroup: Option<PathBuf>,
     /// Most bytes of binaries kept for the next start.
     pub binaries_bytes_max: u64,
     /// Whether it writes down how far it has seen the store, and after a restart does not believe
@@ -61,6 +64,7 @@ impl Config {
             worker_ports: None,
             security: Security::Loopback,
             cores_per_worker: None,
+            cgroup: None,
             binaries_bytes_max: BINARIES_BYTES_MAX,
             remember_store: false,
             timings: Timings::default(),

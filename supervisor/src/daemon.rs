@@ -4,10 +4,10 @@
 //! and one order of events. It never waits for anything but the next message.
 
 mod apply;
+mod exits;
 mod report;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -16,14 +16,17 @@ use daemon::{Shutdown, TurnedAway};
 use proto::supervisor::{SupervisorReport, WorkerHello, WorkerReport};
 use tokio::sync::{mpsc, watch};
 
-use crate::adopt::{self, Found};
+use crate::adopt::Found;
 use crate::control::{Attachment, Knock, Orders};
-use crate::engine::{Engine, Epoch, Event, Exit, Instructions, Slot, SlotEvent};
+use crate::engine::{Engine, Epoch, Event, Instructions, Slot, SlotEvent};
 use crate::launcher::{self, Launcher};
 use crate::letters::{Letters, Replay};
+use crate::limits::Limits;
+use crate::outlet::Outlet;
 use crate::process::Process;
 use crate::register::Registrar;
 use crate::reports::Leader;
+use exits::Alive;
 
 /// Between two reports when nothing happens, and between two looks at the clock.
 const BEAT: Duration = Duration::from_millis(250);
@@ -46,7 +49,7 @@ pub(crate) enum Message {
     /// For the engine as it is.
     Engine(Event),
     /// A process exists.
-    Launched { slot: u32, epoch: Epoch, process: Process, started_ms: u64 },
+    Launched { slot: u32, epoch: Epoch, process: Process, started_ms: u64, unheld: String },
     /// A worker says hello.
     Hello(Knock),
     /// A worker reports.
@@ -65,7 +68,11 @@ struct Incarnation {
     epoch: Epoch,
     token: String,
     process: Option<Process>,
+    /// Which limits nobody holds it to, and why.
+    unheld: String,
     orders: watch::Sender<Orders>,
+    /// What it writes last.
+    outlet: Outlet,
     /// Number of its newest conversation.
     attachment: u64,
     /// Letters to replay, for that conversation.
@@ -77,7 +84,8 @@ impl Incarnation {
     fn new(epoch: Epoch, token: String, instructions: Option<Instructions>) -> Self {
         let (orders, _) = watch::channel(Orders { instructions, stop: None });
         let (replays, _) = mpsc::channel(1);
-        Self { epoch, token, process: None, orders, attachment: 0, replays, report: None }
+        let (process, unheld, outlet) = Default::default();
+        Self { epoch, token, process, unheld, orders, outlet, attachment: 0, replays, report: None }
     }
 }
 
@@ -136,32 +144,27 @@ impl Daemon {
     pub(crate) fn adopt(&mut self, found: Vec<Found>) {
         for worker in found {
             let slot = worker.slot();
-            let Found { remembered, epoch, token, process } = worker;
+            let Found { remembered, epoch, token, process, unheld } = worker;
             let (topology, number) = (&remembered.placement.topology, remembered.placement.worker);
             if let Some(process) = process {
                 tracing::info!(%topology, worker = number, pid = process.pid, "worker adopted");
                 let mut incarnation = Incarnation::new(epoch, token, None);
                 incarnation.process = Some(process);
+                incarnation.unheld.clone_from(&unheld);
+                let outlet = incarnation.outlet.clone();
                 self.incarnations.insert(slot, incarnation);
                 let folder = self.launcher.data.worker(topology, number);
-                self.watch_adopted((slot, epoch), process, folder);
+                let limits = Limits::of(&remembered.placement.config);
+                let bounds = limits.found(self.launcher.groups.as_ref(), slot, &unheld);
+                let worker = (topology.clone(), number);
+                let alive = Alive { slot, worker, epoch, process, folder, bounds, outlet };
+                let (clock, messages) = (self.launcher.clock.clone(), self.messages.clone());
+                self.parts.spawn_until_asked(async move { alive.outlive(&clock, &messages).await });
             } else {
                 tracing::warn!(%topology, worker = number, "worker ended in the meantime");
             }
             self.decide(Event::Remembered(Box::new(remembered)));
         }
-    }
-
-    /// Waits for the end of a process that is not our child.
-    fn watch_adopted(&self, who: (u32, Epoch), process: Process, folder: Option<PathBuf>) {
-        let (clock, messages) = (self.launcher.clock.clone(), self.messages.clone());
-        self.parts.spawn_until_asked(async move {
-            adopt::wait(process, &clock).await;
-            let reason = "ended; an earlier supervisor had started it, so how is not known";
-            let at_ms = clock.wall_ms();
-            let exit = Exit { reason: reason.to_owned(), last_words: String::new(), at_ms };
-            apply::report_exit(&messages, who, exit, process.pid, folder).await;
-        });
     }
 
     /// Runs until `shutdown` is asked and every worker has ended.
@@ -215,9 +218,10 @@ impl Daemon {
                 }
                 self.decide(event);
             }
-            Message::Launched { slot, epoch, process, started_ms } => {
+            Message::Launched { slot, epoch, process, started_ms, unheld } => {
                 if let Some(incarnation) = self.incarnation(slot, epoch) {
                     incarnation.process = Some(process);
+                    incarnation.unheld = unheld;
                 }
                 let pid = process.pid;
                 self.decide(Event::Slot(slot, SlotEvent::Launched { epoch, pid, started_ms }));
@@ -319,6 +323,7 @@ impl Daemon {
         if !launcher::same_token(&incarnation.token, &hello.token) {
             return Err(("token", "this is not the token the worker was started with"));
         }
+        incarnation.outlet.open(hello.pid);
         incarnation.attachment += 1;
         let number = incarnation.attachment;
         let orders = incarnation.orders.subscribe();

@@ -45,6 +45,9 @@ pub(crate) struct Facts {
     pub(crate) start_time: u64,
     /// Wall clock.
     pub(crate) started_ms: u64,
+    /// Which limits nobody holds it to, and why.
+    #[serde(default)]
+    pub(crate) unheld: String,
 }
 
 impl Facts {
@@ -66,6 +69,7 @@ impl Facts {
             pid: 0,
             start_time: 0,
             started_ms: 0,
+            unheld: String::new(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Starts a worker: its folder, its log, its facts, its process.
+//! Starts a worker: its folder, its log, its facts, its process, its limits.
 //!
 //! No shell is involved and nothing is inherited but a few harmless variables. The restart counter
 //! is on disk before the process exists: an incarnation that nobody lived to see is never counted
@@ -16,9 +16,11 @@ use daemon::tls::Tls;
 use tokio::process::{Child, Command};
 
 use crate::binaries::Binaries;
+use crate::cgroup::Groups;
 use crate::config::Config;
 use crate::engine::{Epoch, Placement};
 use crate::facts::Facts;
+use crate::limits::{self, Bounds, Limits};
 use crate::log_file;
 use crate::process::Process;
 use crate::workdir::{self, DataDir};
@@ -36,6 +38,8 @@ pub(crate) struct Launcher {
     pub(crate) config: Arc<Config>,
     pub(crate) data: Arc<DataDir>,
     pub(crate) binaries: Binaries,
+    /// Where each worker gets a cgroup, if it does.
+    pub(crate) groups: Option<Groups>,
     pub(crate) clock: Clock,
 }
 
@@ -50,6 +54,8 @@ pub(crate) struct Launched {
     pub(crate) started_ms: u64,
     /// Its folder.
     pub(crate) folder: PathBuf,
+    /// What holds it to its limits.
+    pub(crate) bounds: Bounds,
 }
 
 impl Launcher {
@@ -80,13 +86,20 @@ impl Launcher {
             .await
             .map_err(|error| error.to_string())?
             .map_err(|error| format!("cannot prepare {}: {error}", folder.display()))?;
+        let limits = Limits::of(&placement.config);
         let mut command = self.command(placement, epoch, token, &binary);
+        if limits.need_rlimit(self.groups.as_ref()) {
+            command.env(limits::FRUGAL.0, limits::FRUGAL.1);
+        }
         let redirected = redirect(&mut command, log);
         redirected.map_err(|error| format!("cannot hand over the log: {error}"))?;
         let child = spawn(command.current_dir(&folder), &self.clock)
             .await
             .map_err(|error| format!("cannot execute it: {error}"))?;
         let process = Process::of(child.id().unwrap_or(0));
+        // It has hardly begun: what it already is stays as it is, what it becomes is limited.
+        let bounds = limits.hold(self.groups.as_ref(), placement.slot, process.pid);
+        facts.unheld.clone_from(&bounds.unheld);
         (facts.pid, facts.start_time) = (process.pid, process.start_time);
         facts.started_ms = self.clock.wall_ms();
         let started_ms = facts.started_ms;
@@ -98,7 +111,7 @@ impl Launcher {
             // The worker can still be recognised by its token.
             tracing::warn!(%error, "cannot write down a worker's pid");
         }
-        Ok(Launched { child, process, started_ms, folder })
+        Ok(Launched { child, process, started_ms, folder, bounds })
     }
 
     fn command(&self, what: &Placement, epoch: Epoch, token: &str, binary: &Path) -> Command {

@@ -6,22 +6,26 @@
 //! same data folder adopts them.
 //!
 //! `engine` decides and never acts. `daemon` is the loop that feeds it and carries out what it says,
-//! with `launcher` (processes), `binaries` (the cache), `control` (the conversation with workers),
-//! `register` (records in the store), `reports` (news for nimbus), `logs` and `letters` (served by
-//! `rpc`) beside it.
+//! with `launcher` (processes), `limits` and `cgroup` (what they may use), `binaries` (the cache),
+//! `control` (the conversation with workers), `register` (records in the store), `reports` (news for
+//! nimbus), `logs` and `letters` (served by `rpc`) beside it.
 
 mod adopt;
 mod binaries;
+mod cgroup;
 mod channel;
 mod config;
 mod control;
 mod daemon;
+mod ending;
 pub mod engine;
 mod facts;
 mod launcher;
 mod letters;
+mod limits;
 mod log_file;
 mod logs;
+mod outlet;
 mod process;
 mod register;
 mod reports;
@@ -46,6 +50,7 @@ use tokio::sync::mpsc;
 pub use config::Config;
 
 use crate::binaries::Binaries;
+use crate::cgroup::Groups;
 use crate::daemon::Daemon;
 use crate::engine::Engine;
 use crate::launcher::Launcher;
@@ -81,6 +86,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The cgroup cannot be divided among workers: name another, or none.
+    #[error("{0}")]
+    Cgroup(String),
     /// It cannot listen where it should.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -137,6 +145,7 @@ pub async fn start(
     config.check()?;
     let keys = Keys::new(&config.cluster).map_err(|error| Error::Config(error.to_string()))?;
     let data = Arc::new(DataDir::open(&config.data_dir)?);
+    let groups = groups(&config, &data.id)?;
     let listener = bind(config.listen, &config.security).await?;
     let address = listener
         .local_addr()
@@ -180,7 +189,7 @@ pub async fn start(
         engine.retire(&topology, worker, epoch);
     }
     let binaries = Binaries::open(data.binaries(), config.binaries_bytes_max, security.clone());
-    let launcher = Launcher { config: Arc::new(config), data, binaries, clock };
+    let launcher = Launcher { config: Arc::new(config), data, binaries, groups, clock };
     let mut daemon = Daemon::new((engine, letters), launcher, registrar, messages, parts.clone());
     daemon.adopt(found);
     daemon.report();
@@ -190,6 +199,19 @@ pub async fn start(
     let asked = shutdown.clone();
     shutdown.spawn(daemon.run(received, asked));
     Ok(Running { id, address })
+}
+
+/// The cgroup to divide among workers: the one that was named, or the one that was delegated.
+fn groups(config: &Config, id: &str) -> Result<Option<Groups>, Error> {
+    if let Some(base) = &config.cgroup {
+        return Groups::open(base, id).map(Some).map_err(Error::Cgroup);
+    }
+    let Some(base) = Groups::delegated() else { return Ok(None) };
+    let opened = Groups::open(&base, id);
+    if let Err(problem) = &opened {
+        tracing::warn!(%problem, "workers get no cgroups");
+    }
+    Ok(opened.ok())
 }
 
 fn listen_for_workers(socket: &Path) -> Result<UnixListener, Error> {

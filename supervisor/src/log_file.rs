@@ -1,7 +1,7 @@
 //! A worker's log on disk: appended to by the worker itself, rotated by its supervisor.
 //!
-//! A worker outlives its supervisor, so its output cannot go through a pipe that would break: it
-//! holds the file itself, in append mode. Hence rotation copies and truncates; lines written in the
+//! A worker outlives its supervisor, so its output cannot go through a pipe to it that would break:
+//! it holds the file itself, in append mode. Hence rotation copies and truncates; lines written in the
 //! moment between the two are lost, which a log may do and a tuple may not.
 
 use std::fs::{self, File, OpenOptions};
@@ -23,7 +23,10 @@ const MARK: &str = "==> squall: ";
 
 /// Last words: at most so many lines, so many bytes.
 const LAST_LINES: usize = 10;
-const LAST_BYTES: u64 = 4096;
+const LAST_BYTES: usize = 4096;
+
+/// Of the end of a log, at most so many bytes are read to find out how its worker ended.
+const END_BYTES: u64 = 64 << 10;
 
 /// Returns where the log of the worker with this folder is.
 pub(crate) fn path(folder: &Path) -> PathBuf {
@@ -42,6 +45,15 @@ pub(crate) fn open(folder: &Path, title: &str) -> io::Result<File> {
     Ok(file)
 }
 
+/// Adds what a dead worker did not bring there itself; a log that cannot be written to goes without.
+pub(crate) fn append(folder: &Path, text: &[u8]) {
+    if !text.is_empty()
+        && let Ok(mut file) = OpenOptions::new().append(true).open(path(folder))
+    {
+        drop(file.write_all(text));
+    }
+}
+
 /// Rotates the log if it has grown past `bytes_max`; at most that much of its end is kept.
 pub(crate) fn rotate(folder: &Path, bytes_max: u64) -> io::Result<bool> {
     let current = path(folder);
@@ -53,21 +65,29 @@ pub(crate) fn rotate(folder: &Path, bytes_max: u64) -> io::Result<bool> {
     if length <= bytes_max {
         return Ok(false);
     }
-    for number in (1..KEPT).rev() {
+    let mut from = File::open(&current)?;
+    from.seek(SeekFrom::Start(length - bytes_max))?;
+    // Whatever is written while this copies comes along, up to a bound.
+    let copy = older(folder, 0);
+    if let Err(error) = copy_to(from.take(2 * bytes_max), &copy) {
+        // No room: what there is of older files stays, and the log cannot grow.
+        drop(fs::remove_file(&copy));
+        return Err(error);
+    }
+    for number in (0..KEPT).rev() {
         match fs::rename(older(folder, number), older(folder, number + 1)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    let mut from = File::open(&current)?;
-    from.seek(SeekFrom::Start(length - bytes_max))?;
-    let mut options = OpenOptions::new();
-    let mut to =
-        options.write(true).create(true).truncate(true).mode(0o600).open(older(folder, 1))?;
-    // Whatever is written while this copies comes along, up to a bound.
-    io::copy(&mut from.take(2 * bytes_max), &mut to)?;
     OpenOptions::new().write(true).open(&current)?.set_len(0)?;
     Ok(true)
+}
+
+fn copy_to(mut from: impl Read, path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut to = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    io::copy(&mut from, &mut to).map(drop)
 }
 
 /// Like [`tail`], but begins with a whole line, unless the last one alone is longer than that.
@@ -117,13 +137,20 @@ pub(crate) fn read_on(folder: &Path, position: u64, bytes: u64) -> io::Result<(V
     Ok((more, position + read))
 }
 
-/// Returns the last lines the newest incarnation wrote, made safe to show.
-pub(crate) fn last_words(folder: &Path) -> String {
-    let (end, _) = tail(folder, LAST_BYTES).unwrap_or_default();
+/// Returns the end of what the newest incarnation wrote.
+pub(crate) fn own_end(folder: &Path) -> String {
+    let (end, _) = tail(folder, END_BYTES).unwrap_or_default();
     let text = String::from_utf8_lossy(&end);
     let lines: Vec<&str> = text.lines().collect();
     let own = lines.iter().rposition(|line| line.starts_with(MARK)).map_or(0, |mark| mark + 1);
-    let first = own.max(lines.len().saturating_sub(LAST_LINES));
+    lines[own..].join("\n")
+}
+
+/// Returns the last lines of a text, made safe to show.
+pub(crate) fn last_words(text: &str) -> String {
+    let from = text.floor_char_boundary(text.len().saturating_sub(LAST_BYTES));
+    let lines: Vec<&str> = text[from..].lines().collect();
+    let first = lines.len().saturating_sub(LAST_LINES);
     let shown: Vec<String> = lines[first..].iter().map(|line| harmless(line)).collect();
     shown.join("\n")
 }
@@ -142,13 +169,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         writeln!(open(folder.path(), "epoch 1.0").unwrap(), "of an older one").unwrap();
         let mut log = open(folder.path(), "epoch 1.1").unwrap();
-        assert_eq!(last_words(folder.path()), "", "it has said nothing yet");
+        assert_eq!(last_words(&own_end(folder.path())), "", "it has said nothing yet");
         writeln!(log, "cannot open \u{1b}[31mfile").unwrap();
-        assert_eq!(last_words(folder.path()), "cannot open \u{fffd}[31mfile");
+        assert_eq!(last_words(&own_end(folder.path())), "cannot open \u{fffd}[31mfile");
         for number in 0..50 {
             writeln!(log, "line {number}").unwrap();
         }
-        let words = last_words(folder.path());
+        let words = last_words(&own_end(folder.path()));
         assert_eq!(words.lines().count(), LAST_LINES, "{words}");
         assert!(words.ends_with("line 49"), "{words}");
     }

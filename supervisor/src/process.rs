@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
+use rustix::process::PidfdFlags;
 
 use crate::engine::Epoch;
 
@@ -45,6 +45,15 @@ impl Process {
         stat(self.pid).is_some_and(|stat| !stat.zombie && stat.start_time == self.start_time)
     }
 
+    /// Opens what the kernel makes readable when it ends; none if it has ended, or there is no such
+    /// thing (before Linux 5.3).
+    pub(crate) fn pidfd(self) -> Option<OwnedFd> {
+        let pid = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw)?;
+        let opened = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        // Now that the pid cannot pass on unnoticed: it is still the same process.
+        self.lives().then_some(opened)
+    }
+
     /// Tells whether a signal has stopped it, so that it does nothing at all.
     pub(crate) fn is_stopped(self) -> bool {
         stat(self.pid).is_some_and(|stat| stat.stopped && stat.start_time == self.start_time)
@@ -72,18 +81,6 @@ fn signal_group(group: u32, signal: Signal) {
 
 fn id(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).unwrap_or(0))
-}
-
-/// Says in words how a process ended.
-pub(crate) fn describe_exit(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit code {code}"),
-        (None, Some(number)) => match Signal::try_from(number) {
-            Ok(signal) => format!("killed by signal {number} ({signal})"),
-            Err(_) => format!("killed by signal {number}"),
-        },
-        (None, None) => "ended".to_owned(),
-    }
 }
 
 /// A process that carries the token of a worker in its environment.
@@ -188,18 +185,5 @@ mod tests {
         assert!(own.lives(), "this very process");
         let earlier = Process { start_time: own.start_time.saturating_sub(1).max(1), ..own };
         assert!(!earlier.lives(), "the pid belonged to another process then");
-    }
-
-    #[test]
-    fn exits_are_described_for_people() {
-        for (raw, text) in [
-            (0, "exit code 0"),
-            (65 << 8, "exit code 65"),
-            (9, "killed by signal 9 (SIGKILL)"),
-            (15, "killed by signal 15 (SIGTERM)"),
-            (6 | 0x80, "killed by signal 6 (SIGABRT)"),
-        ] {
-            assert_eq!(describe_exit(ExitStatus::from_raw(raw)), text);
-        }
     }
 }

@@ -3,13 +3,14 @@
 //! A test says what it claims in these words and nothing else: [`Cluster`] starts the `squall`
 //! binary as a user would, [`Etcd`] is a store of its own, [`Audit`] reads what the `audit`
 //! topology wrote, [`ledger`] is a topology that writes down when everything happened.
-//! [`SecureCluster`] has TLS, on the machines of a [`Network`]. Everything listens on loopback or in
+//! [`SecureCluster`] has TLS, on the machines of a [`Network`]; a [`Disk`] can be full or read-only. Everything listens on loopback or in
 //! namespaces of its own, lives in a temporary folder, and ends with the
 //! value that started it, by process id.
 
 mod audit;
 mod cluster;
 mod command;
+mod disk;
 mod etcd;
 mod folder;
 mod http;
@@ -26,6 +27,7 @@ mod wait;
 pub use audit::{Audit, Number, Passage};
 pub use cluster::Cluster;
 pub use command::{Outcome, program, squall};
+pub use disk::Disk;
 pub use etcd::Etcd;
 pub use http::{get, get_over_tls, post};
 pub use network::{Machine, Network};

@@ -8,6 +8,7 @@ mod poison;
 mod stall;
 
 use std::collections::{BTreeSet, HashSet};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -42,11 +43,16 @@ enum Trouble {
     SpoutPanics,
     /// The spout panics when it is told that a tenth number is acked.
     AckPanics,
+    /// The bolt takes memory without end at the tenth number.
+    Eats,
+    /// The bolt writes 256 MiB of lines to its standard output at the tenth number, and one at each tenth
+    /// after that.
+    Chatters,
     /// The bolt never comes back from the tenth number, unless the file `--once=FILE` is there.
     Loops,
 }
 
-const TROUBLES: [(&str, Trouble); 13] = [
+const TROUBLES: [(&str, Trouble); 15] = [
     ("panics", Trouble::Panics),
     ("errors", Trouble::Errors),
     ("never-acks", Trouble::NeverAcks),
@@ -59,6 +65,8 @@ const TROUBLES: [(&str, Trouble); 13] = [
     ("spout-errors", Trouble::SpoutErrors),
     ("spout-panics", Trouble::SpoutPanics),
     ("ack-panics", Trouble::AckPanics),
+    ("eats", Trouble::Eats),
+    ("chatters", Trouble::Chatters),
     ("loops", Trouble::Loops),
 ];
 
@@ -144,6 +152,19 @@ impl Bolt for Troubled {
                 loop {
                     std::hint::spin_loop();
                 }
+            }
+            // Bounded, for the machine's sake, should nobody stop it.
+            Trouble::Eats if n == 10 => {
+                let blocks: Vec<Vec<u8>> = (0..4_000).map(|_| vec![1; 1 << 20]).collect();
+                return Err(format!("took {} MiB and lives", blocks.len()).into());
+            }
+            Trouble::Chatters if n == 10 && first => {
+                let lines = [&[b'x'; 1_023][..], b"\n"].concat().repeat(64);
+                let mut log = std::io::stdout().lock();
+                (0..4_096).try_for_each(|_| log.write_all(&lines))?;
+            }
+            Trouble::Chatters if n > 10 && n.is_multiple_of(10) => {
+                writeln!(std::io::stdout().lock(), "and another ten numbers are done: {n}")?;
             }
             Trouble::Slow => std::thread::sleep(Duration::from_millis(20)),
             Trouble::Floods if n == 0 && first => {

@@ -10,143 +10,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::names::did_you_mean;
-use crate::units::{format_duration, format_size, parse_duration, parse_size};
+use crate::units::{parse_duration, parse_size};
 
-/// What a setting's text must be.
-///
-/// ```
-/// use topology_api::{ConfigKind, config_keys};
-///
-/// let acking = config_keys().iter().find(|key| key.name == "acking").unwrap();
-/// assert_eq!(acking.kind, ConfigKind::Switch);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConfigKind {
-    /// A whole number from `min` to `max`.
-    Count {
-        /// The least that is allowed.
-        min: u64,
-        /// The most that is allowed.
-        max: u64,
-    },
-    /// `true` or `false`.
-    Switch,
-    /// A duration such as `30s`, from `min` to `max`.
-    Time {
-        /// The least that is allowed.
-        min: Duration,
-        /// The most that is allowed.
-        max: Duration,
-    },
-    /// A size such as `64MiB`, from `min` to `max` bytes.
-    Size {
-        /// The least that is allowed.
-        min: u64,
-        /// The most that is allowed.
-        max: u64,
-    },
-}
+mod keys;
 
-/// One setting that a topology has.
-///
-/// ```
-/// for key in topology_api::config_keys() {
-///     println!("{} = {}: {}", key.name, key.default, key.meaning);
-/// }
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct ConfigKey {
-    /// What it is called.
-    pub name: &'static str,
-    /// What its text must be.
-    pub kind: ConfigKind,
-    /// What it is when nobody sets it.
-    pub default: &'static str,
-    /// What it does, in one sentence.
-    pub meaning: &'static str,
-}
-
-const HOUR: Duration = Duration::from_secs(3_600);
-const DAY: Duration = Duration::from_secs(86_400);
-
-static KEYS: [ConfigKey; 11] = [
-    ConfigKey {
-        name: "max_pending",
-        kind: ConfigKind::Count { min: 1, max: 1 << 20 },
-        default: "10000",
-        meaning: "Open tuple trees a spout task may have before `next` is no longer called.",
-    },
-    ConfigKey {
-        name: "message_timeout",
-        kind: ConfigKind::Time { min: Duration::from_millis(100), max: DAY },
-        default: "30s",
-        meaning: "How long a tuple tree may stay open when nothing explains why; time spent in \
-                  queues does not count.",
-    },
-    ConfigKey {
-        name: "acking",
-        kind: ConfigKind::Switch,
-        default: "true",
-        meaning: "Whether tuple trees are tracked: without it tuples are processed at most once.",
-    },
-    ConfigKey {
-        name: "fusion",
-        kind: ConfigKind::Switch,
-        default: "true",
-        meaning: "Whether bolts that follow each other one to one share a core and are called \
-                  directly, without a mailbox. Without it executors are spread over all cores.",
-    },
-    ConfigKey {
-        name: "worker.cores",
-        kind: ConfigKind::Count { min: 0, max: 1_024 },
-        default: "0",
-        meaning: "Loops a worker runs its executors on; 0 takes the machine's cores divided by its \
-                  supervisor's slots.",
-    },
-    ConfigKey {
-        name: "stuck_after",
-        kind: ConfigKind::Time { min: Duration::from_millis(100), max: HOUR },
-        default: "30s",
-        meaning: "How long a single call into a component may take before it is reported as stuck.",
-    },
-    ConfigKey {
-        name: "kill_after",
-        kind: ConfigKind::Time { min: Duration::ZERO, max: DAY },
-        default: "2m",
-        meaning: "How long a call may take before its worker is replaced; 0s waits for ever.",
-    },
-    ConfigKey {
-        name: "worker.memory",
-        kind: ConfigKind::Size { min: 32 << 20, max: 1 << 50 },
-        default: "512MiB",
-        meaning: "What the runtime may hold in queues, frames and trees in one worker, without the \
-                  memory of the components.",
-    },
-    ConfigKey {
-        name: "tuple.max_bytes",
-        kind: ConfigKind::Size { min: 1 << 10, max: 64 << 20 },
-        default: "16MiB",
-        meaning: "The largest encoded tuple; a larger one fails at its sender with `too-large`.",
-    },
-    ConfigKey {
-        name: "output.budget",
-        kind: ConfigKind::Size { min: 64 << 10, max: 1 << 40 },
-        default: "16MiB",
-        meaning: "What one call may emit before its tuple fails with `too-much-output`.",
-    },
-    ConfigKey {
-        name: "dead_letters.max_bytes",
-        kind: ConfigKind::Size { min: 64 << 10, max: 1 << 40 },
-        default: "64MiB",
-        meaning: "Dead letters that each supervisor keeps of the topology, where no bolt reads \
-                  them; when it is full, they wait with their spouts.",
-    },
-];
-
-/// Every setting a topology has, in the order of the reference.
-pub fn config_keys() -> &'static [ConfigKey] {
-    &KEYS
-}
+pub use keys::{ConfigKey, ConfigKind, config_keys};
+use keys::{KEYS, NONE, find, parse_cores};
 
 /// Why a setting was refused.
 ///
@@ -278,9 +147,27 @@ impl TopologyConfig {
         Some(self.time("kill_after")).filter(|limit| !limit.is_zero())
     }
 
-    /// Bytes the runtime of one worker may hold (`worker.memory`).
+    /// Bytes the runtime of one worker may hold: `worker.memory`, and no more than half of
+    /// `worker.memory.limit`, so that its queues alone do not end the worker.
     pub fn worker_memory(&self) -> u64 {
-        self.size("worker.memory")
+        let half = self.worker_memory_limit().map_or(u64::MAX, |limit| limit / 2);
+        self.size("worker.memory").min(half)
+    }
+
+    /// Bytes that a whole worker may use (`worker.memory.limit`); `None`: what the machine has.
+    pub fn worker_memory_limit(&self) -> Option<u64> {
+        self.size_limit("worker.memory.limit")
+    }
+
+    /// Thousandths of a core that a worker may use (`worker.cpu.limit`); `None`: what is free.
+    pub fn worker_cpu_limit(&self) -> Option<u32> {
+        let text = Some(self.text("worker.cpu.limit")).filter(|text| *text != NONE)?;
+        Some(parse_cores(text).expect("`set` takes nothing but cores for a limit of cores"))
+    }
+
+    /// Bytes a second that a worker may log in the long run (`worker.log.rate`); `None`: all.
+    pub fn worker_log_rate(&self) -> Option<u64> {
+        self.size_limit("worker.log.rate")
     }
 
     /// Bytes of the largest encoded tuple (`tuple.max_bytes`).
@@ -314,6 +201,10 @@ impl TopologyConfig {
     fn size(&self, key: &'static str) -> u64 {
         parse_size(self.text(key)).expect("`set` takes nothing but sizes for a size")
     }
+
+    fn size_limit(&self, key: &'static str) -> Option<u64> {
+        (self.text(key) != NONE).then(|| self.size(key))
+    }
 }
 
 impl TryFrom<BTreeMap<String, String>> for TopologyConfig {
@@ -327,36 +218,6 @@ impl TryFrom<BTreeMap<String, String>> for TopologyConfig {
 impl From<TopologyConfig> for BTreeMap<String, String> {
     fn from(config: TopologyConfig) -> Self {
         config.set
-    }
-}
-
-fn find(name: &str) -> Option<&'static ConfigKey> {
-    KEYS.iter().find(|key| key.name == name)
-}
-
-impl ConfigKey {
-    /// Says what is wrong with `value`, and what is allowed.
-    fn check(&self, value: &str) -> Result<(), String> {
-        let (inside, range) = match self.kind {
-            ConfigKind::Switch if matches!(value, "true" | "false") => return Ok(()),
-            ConfigKind::Switch => return Err("write true or false".to_owned()),
-            ConfigKind::Count { min, max } => {
-                let range = format!("a whole number from {min} to {max}");
-                let count: u64 = value.parse().map_err(|_| format!("write {range}"))?;
-                ((min..=max).contains(&count), range)
-            }
-            ConfigKind::Time { min, max } => {
-                let time = parse_duration(value).map_err(|error| error.to_string())?;
-                let range = format!("{} to {}", format_duration(min), format_duration(max));
-                ((min..=max).contains(&time), range)
-            }
-            ConfigKind::Size { min, max } => {
-                let size = parse_size(value).map_err(|error| error.to_string())?;
-                let range = format!("{} to {}", format_size(min), format_size(max));
-                ((min..=max).contains(&size), range)
-            }
-        };
-        if inside { Ok(()) } else { Err(format!("it is outside of {range}")) }
     }
 }
 

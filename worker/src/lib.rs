@@ -19,6 +19,7 @@ pub mod executor;
 mod launch;
 mod letters;
 mod local;
+mod log;
 mod remote;
 mod report;
 pub mod transport;

@@ -29,6 +29,7 @@ use crate::executor::routes::Routes;
 use crate::launch::Launch;
 use crate::letters::Letters;
 use crate::local::{Loops, cores, until};
+use crate::log::{Dropped, Log};
 use crate::report::{Facts, report};
 use crate::transport::{Config, FrameWriter, Listen, Receiver, Transport};
 use moves::Moves;
@@ -68,12 +69,17 @@ const AROUND_TUPLE_BYTES: usize = 1 << 20;
 
 /// Runs a worker until its supervisor, or a signal, tells it to stop.
 pub(crate) fn run(launch: Launch, topology: Topology, arguments: Args) -> Result<(), Error> {
+    let log = Log::start(topology.config().worker_log_rate(), Clock::system())?;
     daemon::logging::init_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(launch, topology, arguments))
+    runtime.block_on(serve(launch, (topology, arguments), log.dropped()))
 }
 
-async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<(), Error> {
+async fn serve(
+    launch: Launch,
+    (topology, arguments): (Topology, Args),
+    dropped: Arc<Dropped>,
+) -> Result<(), Error> {
     let clock = Clock::system();
     let shutdown = Shutdown::new();
     let loops = cores(launch.cores, &topology);
@@ -124,6 +130,7 @@ async fn serve(launch: Launch, topology: Topology, arguments: Args) -> Result<()
         desired: Desired::Inactive,
         sequence: 0,
         told_waiting: false,
+        dropped,
         security,
         launch,
     };
@@ -150,6 +157,8 @@ struct Worker {
     sequence: u64,
     /// The others were told that tuples wait here.
     told_waiting: bool,
+    /// What of its log was dropped.
+    dropped: Arc<Dropped>,
     security: Security,
 }
 
@@ -309,6 +318,7 @@ impl Worker {
             released: self.moves.released(),
             tls_refused: self.security.tls().map(Tls::refusals).unwrap_or_default(),
             efforts: self.board.efforts.efforts(self.clock.now(), executor_of),
+            log_dropped: self.dropped.by_reason(),
         };
         let report = report(&loops.plan, &self.board.snapshot(), &self.transport, &facts);
         control.report.send_replace(report);

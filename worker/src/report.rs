@@ -28,6 +28,7 @@ pub(crate) struct Facts {
     pub(crate) tls_refused: BTreeMap<String, u64>,
     /// What its executors did with their time.
     pub(crate) efforts: Vec<ExecutorEffort>,
+    pub(crate) log_dropped: BTreeMap<String, u64>,
 }
 
 /// Makes a report.
@@ -91,6 +92,7 @@ pub(crate) fn report(
         tls_refused: facts.tls_refused.clone(),
         executors: facts.efforts.iter().map(executor_report).collect(),
         flows: flows(plan),
+        log_dropped: facts.log_dropped.clone(),
     }
 }
 

@@ -266,6 +266,16 @@ fn workers(text: &mut String, workers: &[WorkerStatus]) {
     section(text, &headings, workers.iter().map(row).collect());
     let by = |it: &WorkerStatus| (format!("worker {}", it.worker), it.turned_away.clone());
     turned_away(text, workers.iter().map(by).collect());
+    for worker in workers.iter().filter(|worker| !worker.unheld.is_empty()) {
+        text.push_str(&format!("\n\nworker {}: {}", worker.worker, escape(&worker.unheld)));
+    }
+    for worker in workers.iter().filter(|worker| !worker.log_dropped.is_empty()) {
+        let dropped = worker.log_dropped.iter();
+        let dropped: Vec<_> =
+            dropped.map(|(why, count)| format!("{} ({why})", output::bytes(*count))).collect();
+        text.push_str(&format!("\n\nworker {}: of its log were dropped ", worker.worker));
+        text.push_str(&escape(&dropped.join(", ")));
+    }
     for worker in workers.iter().filter(|worker| !worker.last_words.is_empty()) {
         text.push_str(&format!("\n\nlast words of worker {}:", worker.worker));
         for line in worker.last_words.lines() {

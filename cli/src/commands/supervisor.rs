@@ -47,6 +47,9 @@ pub(crate) struct Supervisor {
     #[arg(long, value_name = "FIRST-LAST", env = "SQUALL_SUPERVISOR_WORKER_PORTS", hide_env_values = true,
         value_parser = ports)]
     worker_ports: Option<(u16, u16)>,
+    /// The cgroup, of version 2, to divide among its workers [default: see operating]
+    #[arg(long, value_name = "CGROUP", env = "SQUALL_SUPERVISOR_CGROUP", hide_env_values = true)]
+    cgroup: Option<PathBuf>,
     /// How much room binaries that no topology uses now may take [default: 2GiB]
     #[arg(long, value_name = "SIZE", env = "SQUALL_SUPERVISOR_BINARIES_MAX", hide_env_values = true, value_parser = size)]
     binaries_max: Option<u64>,
@@ -96,6 +99,7 @@ fn config(supervisor: &Supervisor, globals: &Globals) -> Result<supervisor::Conf
         security: globals.security(supervisor.store.insecure(file))?,
         cores_per_worker: supervisor.cores_per_worker.or(section.cores_per_worker),
         worker_ports: supervisor.worker_ports.or(ports_in_file),
+        cgroup: supervisor.cgroup.clone().or(section.cgroup.clone()),
         binaries_bytes_max: binaries_max.unwrap_or(defaults.binaries_bytes_max),
         remember_store: true,
         ..defaults

@@ -93,6 +93,7 @@ pub(super) fn value(name: &str, long: &str) -> &'static str {
         ("FIRST-LAST", _) => "`first-last`, or one port",
         ("HOST", _) => "a name or an IP address, without a port",
         ("URLS", _) => "`http://host:port`, several separated by commas (in the file a list)",
+        ("CGROUP", _) => "a folder below the place where cgroup2 is mounted",
         ("DIR", _) => "a folder; it is made if it is not there",
         ("FILE", _) => "a file",
         ("DAYS", _) => "a number of days, 1 or more",
@@ -161,6 +162,9 @@ pub(super) fn reason(of: &str, setting: &str) -> &'static str {
         ("supervisor", "worker_ports") => {
             "needed only where a firewall must know them; give as many as slots and some to spare"
         }
+        ("supervisor", "cgroup") => {
+            "the parent of the supervisor's own, if that is called `supervisor`; see [operating](operating.md#limits-of-a-worker)"
+        }
         ("supervisor", "binaries_max") => {
             "a restart need not fetch again; what runs is never removed"
         }
@@ -185,6 +189,12 @@ fn topology_reason(key: &str) -> &'static str {
         }
         "worker.memory" => {
             "spouts wait from three quarters of it on; see [operating](operating.md#the-memory-of-a-worker)"
+        }
+        "worker.memory.limit" | "worker.cpu.limit" => {
+            "machines differ, and so do components; see [operating](operating.md#limits-of-a-worker)"
+        }
+        "worker.log.rate" => {
+            "86 GB a day, of which 64 MiB are kept; see [operating](operating.md#limits-of-a-worker)"
         }
         "tuple.max_bytes" => {
             "a receiver must be able to hold what arrives; larger data belongs beside the stream"

@@ -94,12 +94,13 @@ fn not_kept(name: &str, error: BinaryError) -> Refusal {
     let name: String = name.chars().take(128).collect();
     let what = format!("failed to submit `{name}`");
     let kind = match &error {
-        BinaryError::TooLarge { .. } => RefusalKind::Exhausted,
+        // A disk does not heal while a client tries again and again to send its binary.
+        BinaryError::TooLarge { .. } | BinaryError::Disk { .. } => RefusalKind::Exhausted,
         BinaryError::Damaged(_) | BinaryError::Foreign(_) | BinaryError::NotADigest(_) => {
             RefusalKind::Invalid
         }
         BinaryError::Missing(_) => RefusalKind::NotFound,
-        BinaryError::Disk { .. } | BinaryError::InUse(_) => RefusalKind::Unavailable,
+        BinaryError::InUse(_) => RefusalKind::Unavailable,
     };
     let fix = match &error {
         BinaryError::Disk { .. } => "make room on the nimbus's disk, then submit again",

@@ -24,8 +24,8 @@ use super::topology::{reason, status_word};
 pub use super::turned::Turned;
 use super::turned::reported;
 
-/// Reasons of refused connections that are shown of a supervisor.
-const REFUSAL_REASONS_MAX: usize = 16;
+/// Reasons that are shown of what one process counts by reason.
+const REASONS_MAX: usize = 16;
 
 /// A supervisor.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -181,6 +181,11 @@ pub struct Worker {
     pub waiting_ms: u64,
     /// It reports to nimbus itself: its supervisor is away.
     pub direct: bool,
+    /// Bytes of its log that were dropped since it started, by reason: `rate` (more than
+    /// `worker.log.rate`), `disk` (no room, or read-only).
+    pub log_dropped: BTreeMap<String, u64>,
+    /// Which limits of its topology nobody holds it to, and why; empty if all are held.
+    pub unheld: String,
     /// Whom it turned away since it started.
     pub turned_away: Vec<Turned>,
     /// The indices of its executors.
@@ -295,9 +300,14 @@ pub fn supervisors(engine: &Engine, now: Now) -> Vec<Supervisor> {
     engine.supervisors().iter().map(describe).collect()
 }
 
-/// What a supervisor says of refused connections; there are few reasons, and no more are believed.
+/// What a supervisor says of refused connections.
 fn refusals(report: &SupervisorReport) -> BTreeMap<String, u64> {
-    let reasons = report.tls_refused.iter().take(REFUSAL_REASONS_MAX);
+    few(&report.tls_refused)
+}
+
+/// Counts by reason, as somebody else tells them; there are few reasons, and no more are believed.
+pub(super) fn few(told: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let reasons = told.iter().take(REASONS_MAX);
     reasons.map(|(reason, count)| (reason.chars().take(32).collect(), *count)).collect()
 }
 

@@ -134,6 +134,12 @@ impl Page {
             "How much may wait in the worker.",
             workers().map(|(labels, worker)| (labels, worker.held_bytes_limit)),
         );
+        let dropped = workers().flat_map(|(labels, worker)| {
+            let dropped = worker.log_dropped.iter();
+            dropped.map(move |(reason, bytes)| (with(&labels, "reason", reason), *bytes))
+        });
+        let help = "What was dropped of the log of the worker.";
+        self.counter("squall_worker_log_dropped_bytes_total", help, dropped);
     }
 
     /// Whoever turned somebody away, in one family: it should stand still.

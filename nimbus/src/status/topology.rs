@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use proto::store::{AssignmentRecord, ComponentSpec, TaskResult, TopologyRecord};
-use proto::supervisor::TaskReport;
+use proto::supervisor::{SlotReport, TaskReport};
 use serde::Serialize;
 
 use super::cluster::standby;
 use super::letters;
-use super::model::{Component, Topology, Totals, Worker, uptime_ms};
+use super::model::{Component, Topology, Totals, Worker, few, uptime_ms};
 use super::pace::{Pace, edges};
 use super::turned::reported;
 use crate::engine::Engine;
@@ -134,13 +134,31 @@ pub(super) fn reason(engine: &Engine, record: &TopologyRecord) -> String {
     if let Some(why) = engine.moving(&record.id) {
         return why;
     }
-    let ending = engine.view().in_force(&record.id).find_map(|held| {
-        let (supervisor, worker) = (&held.record.supervisor, held.record.worker);
-        let slot = engine.reports().slot(supervisor, &record.id, worker)?;
-        (slot.state == "backing-off")
-            .then(|| format!("worker {worker} keeps ending: {}", slot.last_exit))
-    });
-    ending.unwrap_or_else(|| record.reason.clone())
+    let slots = || {
+        engine.view().in_force(&record.id).filter_map(|held| {
+            let (supervisor, worker) = (&held.record.supervisor, held.record.worker);
+            Some((worker, engine.reports().slot(supervisor, &record.id, worker)?))
+        })
+    };
+    let ending = slots().find_map(|(worker, slot)| trouble(worker, slot));
+    let unheld = || slots().find(|(_, slot)| !slot.unheld.is_empty());
+    let unheld = || unheld().map(|(worker, slot)| format!("worker {worker}: {}", slot.unheld));
+    ending.or_else(unheld).unwrap_or_else(|| record.reason.clone())
+}
+
+/// Says why a worker does not run, if it does not and its supervisor knows.
+fn trouble(worker: u32, slot: &SlotReport) -> Option<String> {
+    let exit = &slot.last_exit;
+    match slot.state.as_str() {
+        "backing-off" if exit.starts_with("could not start") => {
+            Some(format!("worker {worker} {exit}"))
+        }
+        "backing-off" => Some(format!("worker {worker} keeps ending: {exit}")),
+        "fetching" if exit.starts_with("waiting for the binary") => {
+            Some(format!("worker {worker} is {exit}"))
+        }
+        _ => None,
+    }
 }
 
 fn worker(engine: &Engine, held: &Versioned<AssignmentRecord>) -> Worker {
@@ -148,12 +166,12 @@ fn worker(engine: &Engine, held: &Versioned<AssignmentRecord>) -> Worker {
     let told = engine.reports().slot(supervisor, topology, *worker).cloned();
     let stored = engine.view().workers.get(&(topology.clone(), *worker));
     let state = if told.is_some() { "" } else { "assigned" };
-    let told = told.unwrap_or_else(|| proto::supervisor::SlotReport {
+    let told = told.unwrap_or_else(|| SlotReport {
         state: state.to_owned(),
         epoch: stored.and_then(|stored| stored.epoch),
         pid: stored.map_or(0, |stored| stored.pid),
         address: stored.map(|stored| stored.address.clone()).unwrap_or_default(),
-        ..proto::supervisor::SlotReport::default()
+        ..SlotReport::default()
     });
     let (revision, restarts) =
         told.epoch.map_or((epoch_revision(held), 0), |epoch| (epoch.revision, epoch.restarts));
@@ -174,6 +192,8 @@ fn worker(engine: &Engine, held: &Versioned<AssignmentRecord>) -> Worker {
         held_bytes: live.map_or(0, |live| live.report.held_bytes),
         held_bytes_limit: live.map_or(0, |live| live.report.held_bytes_limit),
         waiting_ms: live.map_or(0, |live| live.report.waiting_ms),
+        log_dropped: live.map_or_else(BTreeMap::new, |live| few(&live.report.log_dropped)),
+        unheld: told.unheld,
         direct: live.is_some_and(|live| live.direct),
         turned_away: live.map_or_else(Vec::new, |live| reported(&live.report.turned_away)),
         executors: held.record.executors.iter().map(|executor| executor.index).collect(),

@@ -1,17 +1,16 @@
 //! Does what the engine says. Whatever takes time is spawned and answers with a message.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::signal::Signal as UnixSignal;
 use proto::store::WorkerRecord;
 use tokio::sync::mpsc;
 
+use super::exits::Alive;
 use super::{Daemon, Incarnation, Message};
 use crate::engine::{Command, Epoch, Event, Exit, Instructions, Placement, Signal, SlotEvent};
 use crate::launcher::{self, Launched};
 use crate::process::Process;
-use crate::{log_file, process};
 
 /// What a worker started may still write while its folder is removed.
 const CLEAN_TRIES: u32 = 5;
@@ -79,6 +78,7 @@ impl Daemon {
         let token = launcher::new_token();
         let instructions = self.instructions.get(&slot).cloned();
         let incarnation = Incarnation::new(epoch, token.clone(), instructions);
+        let outlet = incarnation.outlet.clone();
         self.incarnations.insert(slot, incarnation);
         let (launcher, messages) = (self.launcher.clone(), self.messages.clone());
         self.parts.spawn(async move {
@@ -94,18 +94,17 @@ impl Daemon {
                     return say(&messages, slot, SlotEvent::Exited { epoch, exit }).await;
                 }
             };
-            let Launched { mut child, process, started_ms, folder } = launched;
+            let Launched { child, process, started_ms, folder, bounds } = launched;
             tracing::info!(%topology, worker, %epoch, pid = process.pid, "worker started");
-            let news = Message::Launched { slot, epoch, process, started_ms };
+            let unheld = bounds.unheld.clone();
+            if !unheld.is_empty() {
+                tracing::warn!(%topology, worker, %unheld, "a worker runs without a limit it should have");
+            }
+            let news = Message::Launched { slot, epoch, process, started_ms, unheld };
             drop(messages.send(news).await);
-            let reason = match child.wait().await {
-                Ok(status) => process::describe_exit(status),
-                Err(error) => format!("ended, but how is not known: {error}"),
-            };
-            tracing::info!(%topology, worker, %epoch, %reason, "worker ended");
-            let at_ms = launcher.clock.wall_ms();
-            let exit = Exit { reason, last_words: String::new(), at_ms };
-            report_exit(&messages, (slot, epoch), exit, process.pid, Some(folder)).await;
+            let (worker, folder) = ((topology, worker), Some(folder));
+            let alive = Alive { slot, worker, epoch, process, folder, bounds, outlet };
+            alive.reap(child, &launcher.clock, &messages).await;
         });
     }
 
@@ -166,23 +165,7 @@ impl Daemon {
     }
 }
 
-/// Ends what the worker left running, reads its last words, and tells the loop.
-pub(super) async fn report_exit(
-    messages: &mpsc::Sender<Message>,
-    (slot, epoch): (u32, Epoch),
-    mut exit: Exit,
-    group: u32,
-    folder: Option<PathBuf>,
-) {
-    process::kill_rest(group);
-    if let Some(folder) = folder {
-        let read = tokio::task::spawn_blocking(move || log_file::last_words(&folder)).await;
-        exit.last_words = read.unwrap_or_default();
-    }
-    say(messages, slot, SlotEvent::Exited { epoch, exit }).await;
-}
-
 /// Tells the loop; if it has ended there is nobody to care.
-async fn say(messages: &mpsc::Sender<Message>, slot: u32, event: SlotEvent) {
+pub(super) async fn say(messages: &mpsc::Sender<Message>, slot: u32, event: SlotEvent) {
     drop(messages.send(Message::Engine(Event::Slot(slot, event))).await);
 }

@@ -88,6 +88,7 @@ impl Daemon {
             last_exit_ms: exit.at_ms,
             last_words: exit.last_words.clone(),
             started_ms: slot.started_ms(),
+            unheld: incarnation.map(|it| it.unheld.clone()).unwrap_or_default(),
             report: incarnation
                 .filter(|incarnation| running && incarnation.epoch == slot.epoch())
                 .and_then(|incarnation| incarnation.report.clone()),

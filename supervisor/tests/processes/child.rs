@@ -31,8 +31,20 @@ fn runs_as_a_worker() {
         say("cannot find the file");
         std::process::exit(65);
     }
+    if variable("SQUALL_CONFIG").contains("panic") {
+        panic!("on purpose\nand more");
+    }
+    if variable("SQUALL_CONFIG").contains("eat") {
+        eat();
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     std::process::exit(runtime.block_on(work()));
+}
+
+/// Takes memory without end; the machine of a test that failed has other uses for it.
+fn eat() {
+    let blocks: Vec<Vec<u8>> = (0..4_000).map(|_| vec![1; 1 << 20]).collect();
+    say(&format!("took {} MiB and lives", blocks.len()));
 }
 
 fn variable(name: &str) -> String {

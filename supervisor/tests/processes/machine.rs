@@ -1,5 +1,6 @@
 //! One machine: a store, a nimbus, a data folder, and supervisors that come and go.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -61,7 +62,7 @@ pub(crate) struct Machine {
     pub(crate) store: MemoryStore,
     pub(crate) keys: Keys,
     pub(crate) nimbus: Nimbus,
-    config: Mutex<String>,
+    config: Mutex<BTreeMap<String, String>>,
     folder: tempfile::TempDir,
     shutdown: Shutdown,
 }
@@ -111,7 +112,12 @@ impl Machine {
 
     /// How the next worker behaves.
     pub(crate) fn configure(&self, behaviour: &str) {
-        behaviour.clone_into(&mut self.config.lock().unwrap());
+        self.set("behave", behaviour);
+    }
+
+    /// A setting of the next worker.
+    pub(crate) fn set(&self, key: &str, value: &str) {
+        self.config.lock().unwrap().insert(key.to_owned(), value.to_owned());
     }
 
     async fn commit(&self, operations: Vec<Operation>) {
@@ -163,8 +169,7 @@ impl Machine {
     }
 
     pub(crate) async fn set_status(&self, status: TopologyStatus) {
-        let behaviour = self.config.lock().unwrap().clone();
-        let config = [("behave".to_owned(), behaviour)].into();
+        let config = self.config.lock().unwrap().clone().into_iter().collect();
         let record = TopologyRecord {
             id: TOPOLOGY.to_owned(),
             name: "word-count".to_owned(),

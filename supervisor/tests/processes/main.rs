@@ -14,6 +14,7 @@ mod nimbus;
 use coordination::Store;
 use machine::{Machine, TOPOLOGY, until};
 use proto::store::TopologyStatus;
+use proto::supervisor::SlotReport;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_is_fetched_started_told_what_to_do_and_reported() {
@@ -234,6 +235,43 @@ async fn a_worker_that_exits_at_once_backs_off_and_its_last_words_are_shown() {
     let slot = machine.reported(|slot| slot.state == "backing-off").await;
     assert_eq!(slot.last_exit, "exit code 65", "{slot:?}");
     assert!(slot.last_words.contains("cannot find the file"), "{slot:?}");
+    supervisor.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_a_worker_ended_is_said_in_plain_words() {
+    let machine = Machine::new().await;
+    let mut supervisor = machine.supervise().await;
+    machine.configure("panic");
+    machine.assign(1, 0).await;
+    let slot = machine.reported(|slot| slot.state == "backing-off").await;
+    assert!(slot.last_exit.starts_with("panic: on purpose (supervisor/tests/"), "{slot:?}");
+    assert!(slot.last_exit.ends_with("; exit code 101"), "{slot:?}");
+    supervisor.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_beyond_its_memory_ends_and_a_limit_that_nobody_holds_is_told() {
+    let machine = Machine::new().await;
+    let supervisor = machine.supervise().await;
+    machine.configure("eat");
+    machine.set("worker.memory.limit", "256MiB");
+    machine.set("worker.cpu.limit", "0.5");
+    machine.assign(1, 0).await;
+    let slot = machine.reported(|slot| slot.state == "backing-off").await;
+    assert!(slot.last_exit.starts_with("out of memory: memory allocation of"), "{slot:?}");
+    assert!(slot.last_exit.contains("(worker.memory.limit=256MiB); killed by"), "{slot:?}");
+    machine.configure("behave");
+    machine.assign(2, 0).await;
+    // It may say hello before its start is known.
+    let told = |slot: &SlotReport| slot.state == "running" && slot.started_ms > 0;
+    let running = machine.reported(told).await;
+    assert!(running.unheld.starts_with("worker.cpu.limit is not enforced: "), "{running:?}");
+    supervisor.die();
+    let mut history = machine.follow_worker().await;
+    let mut supervisor = machine.supervise().await;
+    assert_eq!(history.next().await.pid, running.pid, "it was adopted");
+    machine.reported(|slot| slot.state == "running" && slot.unheld == running.unheld).await;
     supervisor.stop().await;
 }
 

@@ -3,13 +3,6 @@
 use super::*;
 
 #[test]
-fn every_default_is_allowed_by_its_own_key() {
-    for key in config_keys() {
-        assert_eq!(key.check(key.default), Ok(()), "{}", key.name);
-    }
-}
-
-#[test]
 fn the_defaults_are_what_the_reference_says() {
     let config = TopologyConfig::default();
     assert_eq!((config.max_pending(), config.worker_cores()), (10_000, 0));
@@ -18,7 +11,6 @@ fn the_defaults_are_what_the_reference_says() {
     assert!(config.acking() && config.fusion(), "both are on unless turned off");
     let sizes = [config.worker_memory(), config.tuple_max_bytes(), config.output_budget()];
     assert_eq!(sizes, [512 << 20, 16 << 20, 16 << 20]);
-    assert_eq!(config.dead_letters_max_bytes(), 64 << 20);
 }
 
 #[test]
@@ -31,12 +23,33 @@ fn a_value_out_of_range_is_refused_with_the_range() {
         ("message_timeout", "30", "no unit"),
         ("acking", "yes", "true or false"),
         ("tuple.max_bytes", "3TiB", "1KiB to 64MiB"),
+        ("worker.memory.limit", "1KiB", "none, or 64MiB to 1024TiB"),
+        ("worker.memory.limit", "much", "or none"),
+        ("worker.cpu.limit", "0", "none, or 0.01 to 1024"),
+        ("worker.cpu.limit", "1.5 cores", "such as 0.5 or 2"),
     ];
     for (key, value, part) in refused {
         let error = config.set(key, value).expect_err(value).to_string();
         assert!(error.contains(part), "{error:?} should say {part:?}");
     }
     assert_eq!(config, TopologyConfig::default(), "a refused value changes nothing");
+}
+
+#[test]
+fn a_limit_is_none_until_it_is_set_and_halves_what_the_runtime_may_hold() {
+    let mut config = TopologyConfig::default();
+    assert_eq!((config.worker_memory_limit(), config.worker_cpu_limit()), (None, None));
+    assert_eq!(config.worker_log_rate(), Some(1 << 20));
+    for (key, value) in [("worker.memory.limit", "256MiB"), ("worker.cpu.limit", "1.5")] {
+        config.set(key, value).expect(key);
+    }
+    let limits = (config.worker_memory_limit(), config.worker_cpu_limit());
+    assert_eq!(limits, (Some(256 << 20), Some(1_500)));
+    assert_eq!(config.worker_memory(), 128 << 20, "half of what there is");
+    config.set("worker.memory", "64MiB").expect("less is allowed");
+    assert_eq!(config.worker_memory(), 64 << 20, "less was asked for");
+    config.set("worker.log.rate", "none").expect("a limit need not be");
+    assert_eq!(config.worker_log_rate(), None);
 }
 
 #[test]

@@ -8,10 +8,12 @@
 //! * [`routing`]: groupings, key groups and the table that says who has which task;
 //! * [`placement`]: which loop of a worker runs which executor;
 //! * [`links`]: which frames a peer has, which are still owed to it, which are lost;
-//! * [`flow`]: how much may be under way to a task of another worker.
+//! * [`flow`]: how much may be under way to a task of another worker;
+//! * `lines`: which lines of its log pass.
 
 pub mod acking;
 pub mod flow;
+pub(crate) mod lines;
 pub mod links;
 pub mod placement;
 pub mod routing;
