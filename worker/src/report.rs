@@ -91,6 +91,7 @@ pub(crate) fn report(
         tls_refused: facts.tls_refused.clone(),
         executors: facts.efforts.iter().map(executor_report).collect(),
         flows: flows(plan),
+        tasks_left_out: false,
     }
 }
 
