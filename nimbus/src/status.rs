@@ -7,6 +7,7 @@ mod cluster;
 pub mod component;
 mod connections;
 mod documents;
+pub mod events;
 pub mod findings;
 pub mod history;
 mod letters;
@@ -15,6 +16,8 @@ pub mod pace;
 mod prometheus;
 mod query;
 mod rest;
+#[cfg(test)]
+mod size;
 mod topology;
 mod turned;
 

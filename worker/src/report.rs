@@ -93,6 +93,7 @@ pub(crate) fn report(
         executors: facts.efforts.iter().map(executor_report).collect(),
         flows: flows(plan),
         log_dropped: facts.log_dropped.clone(),
+        tasks_left_out: false,
     }
 }
 

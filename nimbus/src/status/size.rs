@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use proto::store::{ComponentSpec, Epoch, InputSpec, StreamSpec, TopologySpec};
 use proto::supervisor::{ExecutorReport, Latency, SlotReport, TaskReport, WorkerReport};
 
-use super::super::event::{Event, Submission, Verb};
-use super::super::view::epoch_revision;
-use super::world::World;
+use crate::engine::event::{Event, Submission, Verb};
+use crate::engine::tests::world::World;
+use crate::engine::view::epoch_revision;
 use crate::status::Query;
 use crate::status::component::component;
 use crate::status::history::history;
