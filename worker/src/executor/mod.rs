@@ -13,6 +13,7 @@ pub mod counters;
 pub mod exits;
 pub mod inbox;
 pub mod mailbox;
+pub mod moves;
 pub mod outbox;
 pub mod plan;
 pub mod routes;
