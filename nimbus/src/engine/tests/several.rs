@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use coordination::{Key, Watermark};
-use proto::store::{AssignedRecord, AssignmentRecord, LeaderRecord, NimbusRecord};
+use proto::store::{
+    AssignedRecord, AssignmentRecord, LeaderRecord, NimbusRecord, SupervisorRecord,
+};
 
 use super::super::command::RefusalKind;
 use super::super::event::{Event, Health, Record, Stale, Verb, WriteFailure};
@@ -136,6 +138,25 @@ fn who_drops_a_generation_has_what_would_still_put_it_in_force_refused() {
     let tidied = world.plans.len();
     world.pass(12 * SECOND, &["a"]);
     assert_eq!(world.plans.len(), tidied, "once is enough");
+}
+
+#[test]
+fn a_supervisor_of_another_major_version_gets_nothing_and_one_of_another_minor_does() {
+    let mut world = World::new(&[]);
+    let register = |world: &mut World, version: &str| {
+        let (id, version) = (named("a"), version.to_owned());
+        let record = SupervisorRecord { id, version, slots: 1, ..SupervisorRecord::default() };
+        world.change(Key::Supervisor { id: named("a") }, Some(Record::Supervisor(record)));
+        world.pass(SECOND, &["a"]);
+    };
+    let id = world.submit("clicks", 1);
+    register(&mut world, "7000.1.0");
+    assert_eq!(world.placed(&id), [""; 0]);
+    let why = world.engine.unplaced(&id).unwrap_or_default().to_owned();
+    assert!(why.contains("not of our version") && why.contains("a (7000.1.0)"), "{why}");
+    let (major, _) = crate::VERSION.split_once('.').unwrap();
+    register(&mut world, &format!("{major}.7000.0"));
+    assert_eq!(world.placed(&id).len(), 1, "it understands us");
 }
 
 #[test]
