@@ -57,7 +57,12 @@ impl World {
             }
             Fault::StoreFull => self.env.etcd.full_until = until,
             Fault::StoreSlow => self.env.etcd.slow_until = until,
-            Fault::Compact => self.env.etcd.compact(),
+            Fault::Compact => {
+                // Leases that are due end with the next call, and the witness sees that too.
+                drop(self.env.etcd.list("-"));
+                self.env.show(None);
+                self.env.etcd.compact();
+            }
             Fault::WatchCut => {
                 let open: Vec<usize> = self.env.etcd.watches().map(|(at, _)| at).collect();
                 if let Some(at) = self.env.pick(&open) {
