@@ -16,6 +16,7 @@ mod fencing;
 mod high_availability;
 mod hostile;
 mod input_files;
+mod insight;
 mod kills;
 mod memory;
 mod moves;
