@@ -195,6 +195,18 @@ impl Page {
         self.gauge("squall_dead_letters", "Dead letters that supervisors keep.", letters);
         let fill = each(topologies).map(|(labels, component)| (labels, component.queue_fill));
         self.gauge("squall_queue_fill", "How full the fullest mailbox is, 0 to 1.", fill);
+        let time = each(topologies).filter_map(|(labels, component)| {
+            let time = component.pace.time?;
+            let parts = [
+                ("busy", time.busy),
+                ("back-pressured", time.back_pressured),
+                ("throttled", time.throttled),
+                ("idle", time.idle),
+            ];
+            Some(parts.map(|(state, ms)| (with(&labels, "state", state), ms / 1_000.0)))
+        });
+        let help = "What share of the last ten seconds executors were in each state, 0 to 1.";
+        self.gauge("squall_time_ratio", help, time.flatten());
         self.gauge(
             "squall_execute_latency_seconds",
             "Time in execute.",
