@@ -12,6 +12,7 @@ pub mod findings;
 pub mod history;
 mod letters;
 pub mod model;
+mod own;
 pub mod pace;
 mod prometheus;
 mod query;
