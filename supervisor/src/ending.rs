@@ -65,7 +65,8 @@ fn because(status: Option<ExitStatus>, clues: &Clues) -> Option<String> {
         _ => {}
     }
     let aborted = is(Signal::SIGABRT);
-    if let Some(refused) = refused_allocation(&clues.words).filter(|_| aborted || status.is_none())
+    if let Some(refused) =
+        refused_allocation(&clues.words, aborted).filter(|_| aborted || status.is_none())
     {
         let limit = limit.map(|limit| format!(" ({limit})")).unwrap_or_default();
         return Some(format!("out of memory: {refused}{limit}"));
@@ -77,10 +78,13 @@ fn because(status: Option<ExitStatus>, clues: &Clues) -> Option<String> {
     panic(&clues.words).filter(|_| panicked)
 }
 
-/// The line in which a Rust program says that it got no memory, if it was the last but a few.
-fn refused_allocation(words: &str) -> Option<&str> {
-    let says = |line: &&str| line.starts_with("memory allocation of ") && line.ends_with(" failed");
-    words.lines().rev().take(4).find(says)
+/// The line in which a Rust program says that it got no memory, if it was the last but a few. One that
+/// aborted may have been cut off in it.
+fn refused_allocation(words: &str, aborted: bool) -> Option<&str> {
+    let begins = |line: &&str| line.starts_with("memory allocation of");
+    let whole = |line: &&str| begins(line) && line.ends_with(" failed");
+    let cut = || words.lines().last().filter(|line| aborted && begins(line));
+    words.lines().rev().take(4).find(whole).or_else(cut)
 }
 
 /// The last panic: the first line of its message, and where it was.
@@ -172,6 +176,9 @@ mod tests {
         );
         assert!(describe(None, &refused).starts_with("out of memory: memory allocation"));
         assert_eq!(ended(3 << 8, &refused), "exit code 3", "it went on after that");
+        let cut = words("memory allocation of 409");
+        assert!(ended(6, &cut).starts_with("out of memory: memory allocation of 409;"), "cut off");
+        assert!(!describe(None, &cut).contains("out of memory"), "that may be anything");
         let killed = |witness, limit: Option<&str>| {
             let limit = limit.map(str::to_owned);
             ended(9, &Clues { short_of_memory: Some(witness), limit, words: String::new() })

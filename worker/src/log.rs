@@ -28,6 +28,10 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// What was dropped is told of after so long a silence, in milliseconds.
 const SILENCE_MS: u16 = 1_000;
 
+/// What comes after a silence stays in the pipe for so long, in milliseconds: a process that says why
+/// it ends, piece by piece, and ends, takes nothing with it that this thread has in hand.
+const SETTLE_MS: u16 = 5;
+
 /// How long the last lines may take to reach the file when the worker ends.
 const END: Duration = Duration::from_secs(1);
 
@@ -118,13 +122,20 @@ struct Pump {
 impl Pump {
     fn run(&mut self) {
         let mut chunk = vec![0; CHUNK_BYTES];
+        let mut is_flood = false;
         loop {
-            if self.gate.is_behind() && self.is_silent() {
+            if self.gate.is_behind() && self.is_silent(SILENCE_MS) {
                 self.tell();
+            }
+            if !is_flood {
+                self.settle();
             }
             match self.pipe.read(&mut chunk) {
                 Ok(0) => break,
-                Ok(bytes) => self.take(&chunk[..bytes]),
+                Ok(bytes) => {
+                    is_flood = bytes > CHUNK_BYTES / 4;
+                    self.take(&chunk[..bytes]);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
@@ -132,10 +143,17 @@ impl Pump {
         self.tell();
     }
 
-    /// Waits for a while, or until there is something to read.
-    fn is_silent(&self) -> bool {
+    /// Waits for so many milliseconds, or until there is something to read.
+    fn is_silent(&self, most: impl Into<PollTimeout>) -> bool {
         let mut pipe = [PollFd::new(self.pipe.as_fd(), PollFlags::POLLIN)];
-        poll(&mut pipe, PollTimeout::from(SILENCE_MS)) == Ok(0)
+        poll(&mut pipe, most) == Ok(0)
+    }
+
+    /// Waits until there is something to read, and a moment more.
+    fn settle(&self) {
+        if !self.is_silent(PollTimeout::NONE) {
+            poll(&mut [], SETTLE_MS).ok();
+        }
     }
 
     fn take(&mut self, text: &[u8]) {
