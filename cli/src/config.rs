@@ -99,6 +99,8 @@ pub(crate) struct NimbusSection {
     pub(crate) http: Option<SocketAddr>,
     /// Whether who shows no certificate may read the status.
     pub(crate) http_open_read: Option<bool>,
+    /// More names by which browsers may reach its status endpoint.
+    pub(crate) http_host: Vec<String>,
     /// The name others reach it under.
     pub(crate) advertise: Option<String>,
     /// The largest binary that may be submitted: "512MiB".

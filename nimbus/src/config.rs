@@ -33,6 +33,9 @@ pub struct Config {
     pub security: Security,
     /// With TLS: whether who shows no certificate may read the status.
     pub http_open_read: bool,
+    /// Names by which browsers may reach the status endpoint, beside `advertise`, `localhost` and
+    /// every address.
+    pub http_hosts: Vec<String>,
     /// The largest binary that may be submitted, in bytes.
     pub binary_bytes_max: u64,
     /// How many nimbuses have to hold a binary before its submission is acknowledged, itself
@@ -60,6 +63,7 @@ impl Config {
             advertise: None,
             security: Security::Loopback,
             http_open_read: false,
+            http_hosts: Vec::new(),
             binary_bytes_max: 512 << 20,
             replication: 1,
             remember_store: false,

@@ -30,6 +30,7 @@ mod leadership;
 pub mod observe;
 mod platform;
 mod replicate;
+mod rest;
 mod rpc;
 pub mod status;
 
@@ -122,13 +123,16 @@ pub async fn start(
         ttl,
     };
     leadership::start(candidate, handle.clone(), &shutdown);
-    let api = status::Router::new(handle.clone());
+    let hosts: Vec<String> = config.http_hosts.iter().chain(&config.advertise).cloned().collect();
+    let guard = rest::Guard::new(security, &hosts);
+    let api = status::Router::new(handle.clone(), &shutdown, guard);
     let http = Protocol::Http1 { open: config.http_open_read };
     let connections = accept::connections(http_listener, http, security, &shutdown);
     let connections = status::Connections::new(connections, http_address);
     let asked = shutdown.clone();
     shutdown.spawn(async move {
-        let server = axum::serve(connections, api.routes());
+        let routes = api.routes().into_make_service_with_connect_info::<rest::Peer>();
+        let server = axum::serve(connections, routes);
         let served = server.with_graceful_shutdown(async move { asked.asked().await }).await;
         if let Err(error) = served {
             error!(%error, "status endpoint failed");

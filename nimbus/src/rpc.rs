@@ -4,7 +4,7 @@
 //! turned back.
 
 mod binaries;
-mod letters;
+pub(crate) mod letters;
 mod logs;
 mod recover;
 mod reports;

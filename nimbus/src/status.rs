@@ -22,7 +22,8 @@ mod size;
 mod topology;
 mod turned;
 
+pub use model::{Topology, Worker};
 pub use query::Query;
 
 pub(crate) use connections::Connections;
-pub(crate) use rest::{Document, Router, document};
+pub(crate) use rest::{Document, Router, document, look};

@@ -101,8 +101,12 @@ impl Nimbus {
     }
 
     async fn http(&self, method: &str, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.running.http_address).await.expect("it listens");
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let address = self.running.http_address;
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+                 Content-Type: application/json\r\n\r\n"
+        );
         stream.write_all(head.as_bytes()).await.expect("it takes the request");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("it answers");
@@ -299,6 +303,10 @@ async fn one_of_two_leads_the_other_answers_sends_writers_there_and_takes_over()
     let leader = first.running.address.to_string();
     let cluster = second.json("/api/v1/cluster").await;
     assert_eq!(cluster["standby"]["leader"], leader.as_str(), "it answers and says so");
+    let (status, body) = second.http("POST", "/api/v1/topologies/clicks/activate").await;
+    let refused: Value = serde_json::from_str(&body).expect("errors are JSON");
+    assert_eq!((status, &refused["error"]["code"]), (503, &json!("not-leader")), "{body}");
+    assert_eq!(refused["error"]["leader"], format!("http://{}", first.running.http_address));
     let refused = second.submit("", "clicks", &program()).await.expect_err("it does not lead");
     assert_eq!(refused.code(), Code::FailedPrecondition);
     let leader = refused.metadata().get("squall-leader").expect("it says who leads");

@@ -25,6 +25,7 @@ mod memory;
 mod moves;
 mod outages;
 mod outputs;
+mod rest;
 mod store_trouble;
 mod tls;
 mod trouble;

@@ -206,6 +206,11 @@ impl Cluster {
         self.nimbus.kill();
     }
 
+    /// Asks the nimbus to end, and returns its exit code.
+    pub fn stop_nimbus(&mut self) -> Option<i32> {
+        self.nimbus.terminate()
+    }
+
     /// Starts the nimbus again, at its old addresses.
     pub fn restart_nimbus(&mut self) {
         let addresses = [self.address.as_str(), &self.http];

@@ -75,6 +75,36 @@ pub fn get_over_tls(
     ask_on(StreamOwned::new(connection, connect(address)?), &request)
 }
 
+/// Sends a request as it is written here, head and body, and returns status code, head and body of
+/// the answer.
+///
+/// # Errors
+///
+/// As [`get`].
+pub fn exchange(address: &str, request: &str) -> io::Result<(u16, String, String)> {
+    whole(connect(address)?, request)
+}
+
+/// Sends a request and reads the answer until its text holds so many of `mark`, then hangs up.
+///
+/// # Errors
+///
+/// As [`get`], and if it ends before.
+pub fn read_until(address: &str, request: &str, mark: &str, count: usize) -> io::Result<String> {
+    let mut stream = connect(address)?;
+    stream.write_all(request.as_bytes())?;
+    let (mut text, mut bytes) = (String::new(), [0; 64 << 10]);
+    while text.matches(mark).count() < count {
+        let length = stream.read(&mut bytes)?;
+        if length == 0 {
+            let why = format!("it ended: {text}");
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+        }
+        text += &String::from_utf8_lossy(&bytes[..length]);
+    }
+    Ok(text)
+}
+
 fn connect(address: &str) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -85,7 +115,11 @@ fn ask(address: &str, request: &str) -> io::Result<(u16, String)> {
     ask_on(connect(address)?, request)
 }
 
-fn ask_on(mut stream: impl Read + Write, request: &str) -> io::Result<(u16, String)> {
+fn ask_on(stream: impl Read + Write, request: &str) -> io::Result<(u16, String)> {
+    whole(stream, request).map(|(status, _, body)| (status, body))
+}
+
+fn whole(mut stream: impl Read + Write, request: &str) -> io::Result<(u16, String, String)> {
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
@@ -94,7 +128,8 @@ fn ask_on(mut stream: impl Read + Write, request: &str) -> io::Result<(u16, Stri
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(wrong)?;
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(wrong)?;
     let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    Ok((status, if chunked { joined(body) } else { body.to_owned() }))
+    let body = if chunked { joined(body) } else { body.to_owned() };
+    Ok((status, head.to_ascii_lowercase(), body))
 }
 
 /// Takes the lengths out of a body that came in chunks.

@@ -43,6 +43,15 @@ pub(crate) struct Nimbus {
     /// With TLS: let everybody read the status, also without a certificate
     #[arg(long, env = "SQUALL_NIMBUS_HTTP_OPEN_READ", hide_env_values = true)]
     http_open_read: bool,
+    /// More names by which browsers may reach its status endpoint, joined by commas
+    #[arg(
+        long,
+        value_name = "HOST",
+        env = "SQUALL_NIMBUS_HTTP_HOST",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    http_host: Vec<String>,
     /// The name others reach it under [default: the listen address]
     #[arg(long, value_name = "HOST", env = "SQUALL_NIMBUS_ADVERTISE", hide_env_values = true)]
     advertise: Option<String>,
@@ -106,6 +115,7 @@ fn config(nimbus: &Nimbus, globals: &Globals) -> Result<::nimbus::Config, Failur
         advertise: nimbus.advertise.clone().or(section.advertise.clone()),
         security: globals.security(nimbus.store.insecure(file))?,
         http_open_read: nimbus.http_open_read || section.http_open_read.unwrap_or(false),
+        http_hosts: [&nimbus.http_host[..], &section.http_host].concat(),
         binary_bytes_max: binary_max.unwrap_or(defaults.binary_bytes_max),
         replication,
         remember_store: true,

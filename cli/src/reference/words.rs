@@ -140,6 +140,10 @@ pub(super) fn reason(of: &str, setting: &str) -> &'static str {
         }
         (_, "etcd_ca" | "etcd_cert" | "etcd_key") => "none: whoever runs etcd says what it wants",
         ("nimbus", "http_open_read") => "who may see what runs is who may change it",
+        ("nimbus", "http_host") => {
+            "none but `--advertise`, `localhost` and addresses: a name that anybody can point here \
+             would let pages of other sites in"
+        }
         ("nimbus", "id") => "must be the same after a restart and different from the others'",
         (_, "data_dir") => "no default, because what lies there must outlive the process",
         ("nimbus", "listen") => "Storm's port, on loopback: see `--tls-cert`",

@@ -42,6 +42,15 @@ impl Connection {
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
+
+    /// Returns whether it is known who dialled: it showed a certificate, or none is wanted here.
+    #[must_use]
+    pub fn is_identified(&self) -> bool {
+        match &self.io {
+            Io::Plain(_) => true,
+            Io::Tls(stream) => stream.get_ref().1.peer_certificates().is_some(),
+        }
+    }
 }
 
 impl AsyncRead for Connection {

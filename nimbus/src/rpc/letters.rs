@@ -47,7 +47,7 @@ struct Question {
 }
 
 /// Asks the supervisors of the cluster for the letters of a topology.
-pub(super) async fn dead_letters(
+pub(crate) async fn dead_letters(
     handle: &Handle,
     request: DeadLettersRequest,
 ) -> Result<DeadLettersReply, Refusal> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use daemon::listen::Security;
 use daemon::tls::Tls;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::findings;
 use super::turned::{self, Turned};
@@ -14,7 +15,7 @@ use crate::engine::findings::Finding;
 use crate::engine::liveness::Verdict;
 
 /// The cluster as a whole.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Cluster {
     /// Its name.
     pub cluster: String,
@@ -53,7 +54,7 @@ pub struct Cluster {
 }
 
 /// A nimbus that is up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Nimbus {
     /// Its id.
     pub id: String,
@@ -70,7 +71,7 @@ pub struct Nimbus {
 }
 
 /// What a nimbus that does not lead says beside its answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Standby {
     /// Its id.
     pub id: String,
@@ -81,7 +82,7 @@ pub struct Standby {
 }
 
 /// The nimbus that leads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Leader {
     /// Its id.
     pub id: String,

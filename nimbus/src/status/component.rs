@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::history::{known_component, short};
 use super::pace::{Pace, PerSecond, Time};
@@ -19,7 +20,7 @@ const LIMIT: u64 = 100;
 const LIMIT_MAX: u64 = 1_000;
 
 /// A component in full.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ComponentDetail {
     /// The topology's name.
     pub topology: String,
@@ -51,7 +52,7 @@ pub struct ComponentDetail {
 }
 
 /// A stream that it reads.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Read {
     /// Who emits it.
     pub component: String,
@@ -64,7 +65,7 @@ pub struct Read {
 }
 
 /// A stream of its own.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Emitted {
     /// Its name.
     pub stream: String,
@@ -73,7 +74,7 @@ pub struct Emitted {
 }
 
 /// Something that went wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ComponentError {
     /// How long ago.
     pub ago_ms: u64,
@@ -88,7 +89,7 @@ pub struct ComponentError {
 }
 
 /// A task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Task {
     /// Its number.
     pub task: u32,

@@ -1,6 +1,7 @@
 //! What a topology did over time: columns of numbers, `null` where nothing is known.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::query::Query;
 use crate::engine::Engine;
@@ -15,7 +16,7 @@ const POINTS_MAX: u64 = 3_600;
 const POINTS: u64 = 600;
 
 /// What a topology or a component did over time: one number a step in each column, `null` in gaps.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct History {
     /// The topology's name.
     pub topology: String,

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use proto::supervisor::LettersReport;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::engine::Engine;
 
 /// The dead letters of a topology that supervisors keep.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DeadLetters {
     /// How many there are.
     pub kept: u64,

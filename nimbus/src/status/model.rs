@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use proto::store::TopologyRecord;
 use proto::supervisor::SupervisorReport;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::engine::Engine;
 use crate::engine::event::Now;
@@ -29,7 +30,7 @@ use super::turned::reported;
 const REASONS_MAX: usize = 16;
 
 /// A supervisor.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Supervisor {
     /// Its id.
     pub id: String,
@@ -65,7 +66,7 @@ pub struct Supervisor {
 }
 
 /// What is in a slot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SlotUse {
     /// The topology's name (its id, if it is gone already).
     pub topology: String,
@@ -82,7 +83,7 @@ pub struct SlotUse {
 }
 
 /// A topology in the list of all.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Summary {
     /// Its id.
     pub id: String,
@@ -107,7 +108,7 @@ pub struct Summary {
 }
 
 /// A topology in full.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Topology {
     /// Its id.
     pub id: String,
@@ -148,7 +149,7 @@ pub struct Topology {
 }
 
 /// A worker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Worker {
     /// Its number.
     pub worker: u32,
@@ -194,7 +195,7 @@ pub struct Worker {
 }
 
 /// A component.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Component {
     /// Its name.
     pub name: String,
@@ -248,7 +249,7 @@ pub struct Component {
 }
 
 /// All components together; acked, failed and pending are tuple trees, as the spouts count them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Totals {
     /// Tuples emitted.
     pub emitted: u64,

@@ -1,12 +1,13 @@
 //! How fast components and tasks are, and what they do with their time.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::history::short;
 use crate::engine::figures::{Component, Figures, Rates, Shares};
 
 /// Tuples a second; acked and failed of a spout are tuple trees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct PerSecond {
     /// Emitted.
     pub emitted: f64,
@@ -31,7 +32,7 @@ impl From<Rates> for PerSecond {
 
 /// Where the time of executors went over the last ten seconds, in ms of each second: the four add up
 /// to 1000.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Time {
     /// They were busy: in a call, or with something to do while their loop was at others.
     pub busy: f64,
@@ -53,7 +54,7 @@ impl From<Shares> for Time {
 }
 
 /// How fast a component is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Pace {
     /// Over the last ten seconds.
     pub rates_10s: PerSecond,
@@ -86,7 +87,7 @@ impl Pace {
 }
 
 /// A way from a stream to a component that reads it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Edge {
     /// Who emits.
     pub from: String,

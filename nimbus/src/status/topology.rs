@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proto::store::{AssignmentRecord, ComponentSpec, TaskResult, TopologyRecord};
 use proto::supervisor::{SlotReport, TaskReport};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::cluster::standby;
 use super::model::{Component, Topology, Totals, Worker, few, uptime_ms};
@@ -21,7 +22,7 @@ use crate::engine::view::{self, Versioned, epoch_revision};
 use crate::engine::{counters, findings, lifecycle, parallelism};
 
 /// A stream that a component reads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Input {
     /// The component that emits it.
     pub component: String,
@@ -32,7 +33,7 @@ pub struct Input {
 }
 
 /// A stream that a component emits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Output {
     /// The stream.
     pub stream: String,
@@ -43,7 +44,7 @@ pub struct Output {
 }
 
 /// Something that went wrong in a task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TaskError {
     /// When.
     pub at_ms: u64,
@@ -60,7 +61,7 @@ pub struct TaskError {
 }
 
 /// What a task left.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct TaskValue {
     /// The task.
     pub task: u32,

@@ -1,11 +1,12 @@
 //! Who was turned away by whom: fencing, as people see it.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::engine::Engine;
 
 /// Who was turned away by somebody, and how often.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Turned {
     /// Who: `worker 3`, `supervisor machine-1`, `a stranger`.
     pub who: String,

@@ -23,6 +23,7 @@ mod workers;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::figures::Figures;
 
@@ -30,7 +31,7 @@ use super::figures::Figures;
 const FINDINGS_MAX: usize = 20;
 
 /// How grave a finding is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Something does not work.
@@ -52,7 +53,7 @@ pub enum Severity {
 ///     .next("raise `message_timeout`");
 /// assert_eq!((finding.code, finding.component.as_deref()), ("timeouts", Some("count")));
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Finding {
     /// What kind it is: a word that does not change.
     pub code: &'static str,
