@@ -14,7 +14,7 @@ use axum::{Json, Router as Routes};
 use proto::nimbus::Standby;
 use serde_json::{Value, json};
 
-use super::{documents, prometheus};
+use super::{dashboard, documents, prometheus};
 use crate::daemon::Handle;
 use crate::engine::command::{Refusal, RefusalKind};
 
@@ -35,9 +35,10 @@ impl Router {
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
             .route("/api/v1/{*path}", get(api))
+            .merge(dashboard::routes())
             .fallback(async || {
                 let fix = format!(
-                    "there are /metrics, /healthz, /readyz and, below /api/v1: {}",
+                    "there are /ui/, /metrics, /healthz, /readyz and, below /api/v1: {}",
                     documents::DOCUMENTS
                 );
                 failed(StatusCode::NOT_FOUND, "failed to answer", "there is no such page", &fix)
