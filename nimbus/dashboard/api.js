@@ -24,10 +24,11 @@ async function ask(path, options) {
     });
   }
   let body = null;
-  try {
-    body = await response.json();
-  } catch {
-    // Said below.
+  if (response.headers.get("content-type")?.includes("json")) {
+    body = await response.json().catch(() => null);
+  } else {
+    // A stream would never end.
+    await response.body?.cancel();
   }
   if (response.ok && body !== null) {
     const standby = response.headers.get("squall-standby");
@@ -50,7 +51,21 @@ export function address(parts, query = {}) {
 }
 
 /** Gets a document. */
-export const get = (parts, query) => ask(address(parts, query), {});
+export const get = (parts, query) => ask(address(parts, query), { headers: { accept: "application/json" } });
+
+// Kinds of documents that this nimbus has not got: it is not asked for them again.
+const absent = new Map();
+
+/** Gets a document that not every nimbus has: the document, or why there is none. */
+export async function perhaps(kind, parts, query) {
+  if (absent.has(kind)) return absent.get(kind);
+  try {
+    return (await get(parts, query)).body;
+  } catch (error) {
+    if ([200, 404, 406].includes(error.status)) absent.set(kind, error);
+    return error;
+  }
+}
 
 /** Asks for a change; `key` makes that it is done once, however often it is sent. */
 export function post(parts, body, key) {

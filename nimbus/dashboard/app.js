@@ -128,7 +128,7 @@ function trail(route) {
   const here = route.page.title(route);
   const list = route.page === cluster ? [] : links;
   const one = ([parts, text]) => h("li", {}, h("a", { href: to(parts) }, text));
-  const crumbs = h("ol", {}, list.map(one), list.length > 0 && h("li", { "aria-current": "page" }, route.component ?? here));
+  const crumbs = h("ol", {}, list.map(one), list.length > 0 && h("li", { "aria-current": "page" }, route.component ?? route.page.here ?? here));
   document.getElementById("crumbs").replaceChildren(crumbs);
 }
 

@@ -1,6 +1,6 @@
 // The cluster: what is wrong, its topologies, machines and nimbuses, and what happened.
 
-import { get } from "./api.js";
+import { get, perhaps } from "./api.js";
 import { h } from "./dom.js";
 import { count, lasting } from "./format.js";
 import { command, facts, findings, link, meter, pill, section, table } from "./parts.js";
@@ -10,13 +10,11 @@ export const title = () => "Cluster";
 export const crumbs = () => [];
 
 export async function load() {
-  const wanted = ["cluster", "supervisors", "topologies", "events"].map((name) => get([name]));
-  const [cluster, supervisors, topologies, events] = await Promise.all(wanted);
-  return { cluster: cluster.body, supervisors: supervisors.body, topologies: listOf(topologies.body), events: events.body, standby: cluster.standby };
+  const wanted = ["cluster", "supervisors", "topologies"].map((name) => get([name]));
+  const happened = perhaps("events", ["events"]);
+  const [cluster, supervisors, topologies] = await Promise.all(wanted);
+  return { cluster: cluster.body, supervisors: supervisors.body, topologies: topologies.body, events: await happened, standby: cluster.standby };
 }
-
-/** A list, be it the document or a part of it. */
-const listOf = (document) => (Array.isArray(document) ? document : document.topologies ?? document.items ?? []);
 
 const topologyColumns = [
   { head: "Topology", cell: (it) => link(["t", it.name], it.name) },
@@ -56,16 +54,16 @@ export function view({ cluster, supervisors, topologies, events }) {
   const refused = refusals(cluster);
   return h("div", { class: "page" },
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, `Cluster ${cluster.cluster}`),
-      pill(cluster.store === "ok" ? "ok" : "store", cluster.store === "ok" ? "good" : "bad")),
+      pill(cluster.store === "ok" ? "store ok" : "store in trouble", cluster.store === "ok" ? "good" : "bad")),
     command("squall list", "squall describe"),
+    cluster.store !== "ok" && h("p", { class: "card pad problem" }, `The coordination store: ${cluster.store}`),
+    findings(cluster.findings, undefined, "Nothing is wrong with the cluster or any topology."),
     facts([
       ["Topologies", count(cluster.topologies)], ["Workers", count(cluster.workers)],
       ["Slots used", count(cluster.slots_used), `of ${count(cluster.slots)}`],
       ["Supervisors", count(cluster.supervisors)], ["Nimbuses", count(cluster.nimbuses.length)],
       ["Listens", cluster.security], ["Version", cluster.version],
     ]),
-    cluster.store !== "ok" && h("p", { class: "card pad problem" }, `The coordination store: ${cluster.store}`),
-    findings(cluster.findings, undefined, "Nothing is wrong with the cluster or any topology."),
     section("Topologies", table({
       caption: "Topologies", columns: topologyColumns, rows: topologies, key: (it) => it.id,
       empty: ["None yet. ", h("code", {}, "squall submit BINARY"), " gives the cluster one."],
@@ -73,5 +71,5 @@ export function view({ cluster, supervisors, topologies, events }) {
     section("Supervisors", table({ caption: "Supervisors", columns: supervisorColumns, rows: supervisors, key: (it) => it.id, empty: "None has registered. Start `squall supervisor` on a machine." })),
     section("Nimbuses", table({ caption: "Nimbuses", columns: nimbusColumns, rows: cluster.nimbuses, key: (it) => it.id, empty: "None is registered." })),
     refused.length > 0 && section("Refused as out of date", h("p", { class: "card pad" }, refused.join(", "))),
-    section("What happened", timeline(events.events.slice(0, 30))));
+    events.events && section("What happened", timeline(events.events.slice(0, 30))));
 }

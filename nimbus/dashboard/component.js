@@ -37,6 +37,7 @@ function columns(detail, { name, component, query }) {
   const latencies = (it) => (spout ? it.complete_us : it.execute_us);
   return [
     { head: "Task", sort: sort("task"), cell: (it) => String(it.task) },
+    { head: "Worker", cell: (it) => workerOf(it, name) },
     { head: "Where its time goes", sort: sort("busy"), cell: (it) => timeBar(it.time) },
     { head: "Busy", num: true, cell: (it) => (it.time ? percent(it.time.busy / 1000) : "–") },
     { head: "Capacity", num: true, cell: (it) => (it.capacity === null ? "–" : it.capacity.toFixed(2)) },
@@ -52,7 +53,6 @@ function columns(detail, { name, component, query }) {
     { head: "Pending", num: true, cell: (it) => count(it.pending) },
     ...["p50", "p95", "p99"].map((head, at) => ({ head, num: true, cell: (it) => latency(latencies(it)?.[at]) })),
     { head: "Executor", num: true, cell: (it) => String(it.executor) },
-    { head: "Worker", cell: (it) => workerOf(it, name) },
     { head: "Host", cell: (it) => it.host || it.supervisor || "–" },
   ].filter(Boolean);
 }
@@ -64,7 +64,7 @@ function tasks(detail, route) {
   const words = detail.kind === "spout" ? "from emit to ack" : "in execute";
   return section("Tasks", [
     h("p", { class: "muted" }, `Skew: a task's part of the tuples times the number of tasks; 1 is even (the mark). Percentiles ${words}, since the worker started. Times of the last 10 s are of the task's executor.`),
-    table({ caption: "Tasks", columns: columns(detail, route), rows: detail.tasks, key: (it) => it.task, empty: "No task is heard of yet." }),
+    table({ caption: "Tasks", columns: columns(detail, route), rows: detail.tasks, key: (it) => it.task, empty: "No task is heard of yet.", tall: true }),
     h("div", { class: "bar" }, timeLegend())], pages);
 }
 

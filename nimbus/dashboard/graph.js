@@ -5,7 +5,7 @@
 
 import { h, s } from "./dom.js";
 import { latency, percent, rate } from "./format.js";
-import { stateOf, timeLegend, timeWords, to } from "./parts.js";
+import { stateOf, timeLegend, to } from "./parts.js";
 
 const WIDTH = 212;
 const HEIGHT = 84;
@@ -166,7 +166,6 @@ function box(component, node, topology, found) {
     pace: `${rate(pace)} ${spout ? "out" : "in"}`,
     late: `p99 ${latency(p99)}`,
   };
-  const words = `${Object.values(lines).filter(Boolean).join(" ")}${found ? `; ${found.severity}: ${found.text}` : ""}`;
   const top = node.middle - HEIGHT / 2;
   const at = (x, y) => ({ x: node.left + x, y: top + y });
   const bar = WIDTH - 24;
@@ -178,8 +177,7 @@ function box(component, node, topology, found) {
     x += wide;
     return s("rect", { class: `t-${kind}`, ...at(12 + x - wide, 66), width: wide.toFixed(1), height: 8 });
   });
-  return s("a", { href: to(["t", topology, "c", component.name]), "aria-label": words, "data-key": component.name },
-    s("title", {}, `${component.name}: ${timeWords(time)}`),
+  return s("a", { href: to(["t", topology, "c", component.name]), "data-key": component.name },
     s("rect", { class: "box", "data-state": state, ...at(0, 0), width: WIDTH, height: HEIGHT, rx: spout ? 18 : 6 }),
     s("text", { class: "name", ...at(12, 22) }, lines.name),
     lines.mark && s("text", { class: "mark", ...at(WIDTH - 24, 22) }, lines.mark),

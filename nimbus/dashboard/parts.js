@@ -54,6 +54,9 @@ export function facts(list) {
   return h("dl", { class: "facts card" }, list.filter(Boolean).map(one));
 }
 
+/** A sentence whose `names` stand in backticks. */
+export const sentence = (text) => text.split("`").map((part, at) => (at % 2 ? h("code", {}, part) : part));
+
 const evidenceOf = ([name, value]) =>
   h("span", {}, `${name.replaceAll("_", " ")} `, h("b", {}, Number.isInteger(value) ? count(value) : value));
 
@@ -66,8 +69,8 @@ function finding(it, here) {
   if (it.supervisor) at.push(h("span", {}, `supervisor ${it.supervisor}`));
   return h("li", { "data-severity": it.severity, "data-key": keyOf(it) },
     h("span", {}, pill(it.severity, { critical: "bad", warning: "warn" }[it.severity])),
-    h("p", { class: "what" }, it.text),
-    it.next && h("p", { class: "next" }, h("b", {}, "Next:"), it.next),
+    h("p", { class: "what" }, sentence(it.text)),
+    it.next && h("p", { class: "next" }, h("b", {}, "Next:"), sentence(it.next)),
     h("p", { class: "evidence" }, at, Object.entries(it.evidence ?? {}).map(evidenceOf)));
 }
 
@@ -135,7 +138,7 @@ export const when = (ms) =>
   h("time", { datetime: new Date(ms).toISOString(), title: `${lasting(Math.max(0, Date.now() - ms))} ago` }, moment(ms));
 
 /** A table. A column is `{ head, cell, num, wrap, sort }`; `sort` is `{ href, now }`. */
-export function table({ caption, columns, rows, key, empty }) {
+export function table({ caption, columns, rows, key, empty, tall }) {
   if (!rows.length) return h("div", { class: "card empty" }, empty);
   const kind = ({ num, wrap }) => (num ? "num" : wrap ? "wrap" : undefined);
   const head = (column) =>
@@ -143,7 +146,7 @@ export function table({ caption, columns, rows, key, empty }) {
       column.sort ? h("a", { class: "sort", href: column.sort.href }, column.head) : column.head);
   const row = (it) => h("tr", { "data-key": key?.(it) }, columns.map((column, at) =>
     h(at ? "td" : "th", { scope: at ? undefined : "row", class: kind(column) }, column.cell(it))));
-  return h("div", { class: "card scroll", tabindex: 0, role: "group", "aria-label": `${caption}, table` },
+  return h("div", { class: tall ? "card scroll tall" : "card scroll", tabindex: 0, role: "group", "aria-label": `${caption}, table` },
     h("table", {}, h("caption", { class: "unseen" }, caption),
       h("thead", {}, h("tr", {}, columns.map(head))), h("tbody", {}, rows.map(row))));
 }

@@ -1,9 +1,10 @@
 // What a topology leaves behind: errors, dead letters, log lines, events; and its configuration.
 
-import { get } from "./api.js";
+import { dialog } from "./actions.js";
+import { get, perhaps } from "./api.js";
 import { h } from "./dom.js";
 import { bytes, count } from "./format.js";
-import { facts, link, section, table, to, when } from "./parts.js";
+import { facts, link, section, sentence, table, to, when } from "./parts.js";
 import { head } from "./topology.js";
 
 const crumbs = ({ name }) => [[["t", name], name]];
@@ -12,11 +13,11 @@ const crumbs = ({ name }) => [[["t", name], name]];
 function page({ label, tab, more, shell, content }) {
   return {
     title: ({ name }) => `${label} of ${name}`,
+    here: label,
     crumbs,
     async load(route) {
-      const other = more ? more(route).then(({ body }) => body, (error) => error) : null;
       const { body, standby } = await get(["topologies", route.name]);
-      return { topology: body, other: await other, standby };
+      return { topology: body, other: await more?.(route), standby };
     },
     view: ({ topology, other }, route) => h("div", { class: "page" },
       head(topology, tab, shell(route)), content({ topology, other, ...route })),
@@ -43,18 +44,35 @@ export const errors = page({
   }), h("span", { class: "muted" }, "newest first; a flood of equal ones is thinned out")),
 });
 
+/** Replays or drops some letters, or all of them. */
+function settle(name, verb, id) {
+  const title = verb === "replay" ? "Replay" : "Drop";
+  const what = id ? `letter ${id}` : "all letters";
+  dialog({
+    title: `${title} ${what} of ${name}?`, verb: title, path: ["topologies", name, "dead-letters", verb],
+    body: () => (id ? { ids: [id] } : { all: true }), typed: verb === "drop" && !id ? name : undefined,
+    text: verb === "replay" ? "Their tuples are emitted again; a letter goes when its tuple has been processed." : "They are gone for good.",
+    shell: `squall dead-letters ${name} ${verb} ${id ?? "--all"}`, done: `${name}: asked to ${verb} ${what}.`,
+  });
+}
+
+const settling = (name, id, suffix = "") => h("span", { class: "form" }, ["replay", "drop"].map((verb) =>
+  h("button", { type: "button", class: verb === "drop" && "danger", onclick: () => settle(name, verb, id), "aria-label": id && `${verb} ${id}` },
+    `${verb === "replay" ? "Replay" : "Drop"}${suffix}`)));
+
 const letterColumns = (name) => [
-  { head: "Letter", cell: (it) => it.id ?? `${it.supervisor}.${it.number}` },
+  { head: "Letter", cell: (it) => it.id },
   { head: "Component", cell: (it) => link(["t", name, "c", it.component], it.component) },
   { head: "Task", num: true, cell: (it) => String(it.task) }, { head: "Reason", cell: (it) => it.reason },
   { head: "Attempts", num: true, cell: (it) => count(it.attempts) },
   { head: "Last failed", cell: (it) => when(it.last_failed_ms) },
-  { head: "Tuple", wrap: true, cell: (it) => h("code", {}, typeof it.text === "string" ? it.text : JSON.stringify(it.tuple ?? it.text)) },
+  { head: "Tuple", wrap: true, cell: (it) => h("code", {}, it.text) },
+  { head: "What to do", cell: (it) => (it.replaying ? "is being replayed" : settling(name, it.id)) },
 ];
 
 export const letters = page({
   label: "Dead letters", tab: "letters",
-  more: ({ name }) => get(["topologies", name, "dead-letters"], { limit: 100 }),
+  more: ({ name }) => perhaps("letters", ["topologies", name, "dead-letters"], { limit: 100 }),
   shell: ({ name }) => [`squall dead-letters ${name}`, `squall dead-letters ${name} replay --all`],
   content: ({ topology, other, name }) => {
     const { kept, replaying, bytes: size, refused } = topology.dead_letters;
@@ -66,7 +84,7 @@ export const letters = page({
         caption: "By component", rows: by, key: (it) => it.name, empty: "",
         columns: [{ head: "Component", cell: (it) => link(["t", name, "c", it.name], it.name) }, { head: "Dead letters", num: true, cell: (it) => count(it.dead_letters) }],
       })),
-      list && section("Newest", table({ caption: "Newest", rows: list, columns: letterColumns(name), key: (it) => `${it.supervisor}.${it.number}`, empty: "None: no tuple failed too often." })),
+      list && section("Newest", table({ caption: "Newest", rows: list, columns: letterColumns(name), key: (it) => it.id, empty: "None: no tuple failed too often." }), list.length > 0 && settling(name, undefined, " all…")),
       !list && kept === 0 && h("div", { class: "card empty" }, "None: no tuple failed too often."),
       !list && kept > 0 && h("p", { class: "card pad note" }, "What is in them the command above shows."),
     ];
@@ -96,7 +114,7 @@ function logLines({ lines, cut }) {
 
 export const logs = page({
   label: "Logs", tab: "logs",
-  more: ({ name, query }) => get(["topologies", name, "logs"], { component: query.component, grep: query.grep }),
+  more: ({ name, query }) => perhaps("logs", ["topologies", name, "logs"], { component: query.component, grep: query.grep }),
   shell: ({ name, query }) => [`squall logs ${name} -f${query.component ? ` --component ${query.component}` : ""}`],
   content: ({ topology, other, name, query }) => section("Newest lines", [
     logForm({ topology, name, query }), other instanceof Error ? absent(other) : logLines(other)],
@@ -106,13 +124,13 @@ export const logs = page({
 /** What happened, as a list. */
 export function timeline(list) {
   if (!list.length) return h("div", { class: "card empty" }, "Nothing has happened since this nimbus leads.");
-  const one = (it) => h("li", { "data-key": it.number }, when(it.at_ms), h("b", {}, it.kind), h("span", {}, it.text));
+  const one = (it) => h("li", { "data-key": it.number }, when(it.at_ms), h("b", {}, it.kind), h("span", {}, sentence(it.text)));
   return h("ol", { class: "timeline card" }, list.map(one));
 }
 
 export const events = page({
   label: "Events", tab: "events",
-  more: ({ name }) => get(["topologies", name, "events"]),
+  more: ({ name }) => perhaps("events of topologies", ["topologies", name, "events"]),
   shell: ({ name }) => [`squall describe ${name}`],
   content: ({ other }) => section("What happened", other instanceof Error ? absent(other) : timeline(other.events),
     h("span", { class: "muted" }, "newest first, 200 of them")),
@@ -120,7 +138,7 @@ export const events = page({
 
 export const config = page({
   label: "Configuration", tab: "config",
-  more: ({ name }) => get(["topologies", name, "config"]),
+  more: ({ name }) => perhaps("config", ["topologies", name, "config"]),
   shell: ({ name }) => [`squall describe ${name} -o json`],
   content: ({ other }) => section("Configuration", other instanceof Error ? absent(other) : table({
     caption: "Configuration", rows: other.settings, key: (it) => it.name, empty: "It has none.",

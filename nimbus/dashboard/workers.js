@@ -9,6 +9,7 @@ import { head } from "./topology.js";
 const LIMIT = 100;
 
 export const title = ({ name }) => `Workers of ${name}`;
+export const here = "Workers";
 export const crumbs = ({ name }) => [[["t", name], name]];
 
 export async function load({ name }) {
