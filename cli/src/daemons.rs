@@ -99,10 +99,11 @@ pub(crate) async fn run(
         signal = &mut signal => return Err(Failure::early_end(signal)),
     };
     let shutdown = Shutdown::new();
+    store.follow_files(&shutdown);
     if let Some(tls) = security.tls() {
         tls.follow(&shutdown);
     }
-    start(store, Clock::system(), shutdown.clone()).await?;
+    start(Arc::new(store), Clock::system(), shutdown.clone()).await?;
     signal.await;
     output::note(&format!("{who} stops"));
     shutdown.ask();
@@ -112,10 +113,10 @@ pub(crate) async fn run(
         .map_err(|error| Failure::internal(format!("{who} did not stop in time"), error))
 }
 
-async fn connect(etcd: &EtcdAt) -> Result<Arc<dyn Store>, Failure> {
+async fn connect(etcd: &EtcdAt) -> Result<EtcdStore, Failure> {
     let what = "cannot reach the coordination store";
     match EtcdStore::connect_with(&etcd.urls, &etcd.tls).await {
-        Ok(store) => Ok(Arc::new(store)),
+        Ok(store) => Ok(store),
         Err(error @ coordination::Error::Refused(_)) => {
             let fix = "write --etcd as http://host:port, or https://host:port with --etcd-ca";
             Err(Failure::new(Exit::Config, what, error, fix))

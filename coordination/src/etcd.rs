@@ -6,15 +6,16 @@
 
 mod causes;
 mod connection;
+mod files;
 
 use std::error::Error as _;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use etcd_client::{
-    Client, Compare, CompareOp, DeleteOptions, Event, EventType, GetOptions, KeyValue, KvClient,
+    Compare, CompareOp, DeleteOptions, Event, EventType, GetOptions, KeyValue, KvClient,
     LeaseClient, MaintenanceClient, PutOptions, Txn, TxnOp, WatchClient, WatchOptions,
     WatchResponse, WatchStream,
 };
@@ -23,6 +24,7 @@ use tonic::ConnectError;
 
 use self::causes::{Verdict, alarm, root_cause, verdict};
 pub use self::connection::EtcdTls;
+use self::connection::{Site, members};
 use crate::failover::{Failed, Members, Rules};
 use crate::store::{
     Change, Entry, Error, Guard, LeaseId, Listing, Operation, Revision, Store, Transaction, Watch,
@@ -56,7 +58,9 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// ```
 #[derive(Clone)]
 pub struct EtcdStore {
-    members: Arc<Members<Member>>,
+    site: Arc<Site>,
+    /// Who is asked from now on: others when the files of TLS have changed.
+    members: Arc<RwLock<Arc<Members<Member>>>>,
 }
 
 /// One member of the etcd cluster.
@@ -92,27 +96,15 @@ impl EtcdStore {
     ///
     /// As there, and [`Error::Refused`] if a file cannot be read.
     pub async fn connect_with(urls: &[String], tls: &EtcdTls) -> Result<Self, Error> {
-        let options = connection::options(urls, tls)?;
-        let mut members = Vec::new();
-        for url in urls {
-            let client = Client::connect([url], Some(options.clone())).await;
-            let client = client.map_err(|error| {
-                Error::Refused(format!("{url} is not an address of etcd: {error}"))
-            })?;
-            members.push(Member {
-                kv: client.kv_client().max_decoding_message_size(ANSWER_BYTES_MAX),
-                watch: client.watch_client().max_decoding_message_size(ANSWER_BYTES_MAX),
-                lease: client.lease_client(),
-                maintenance: client.maintenance_client(),
-            });
-        }
-        if members.is_empty() {
-            return Err(Error::Refused("no address of etcd was given".to_owned()));
-        }
-        let members = Members::new(members, format!("etcd at {}", urls.join(", ")));
-        let store = Self { members: Arc::new(members) };
+        let site = Site { urls: urls.to_vec(), tls: tls.clone() };
+        let members = Arc::new(RwLock::new(Arc::new(members(&site).await?)));
+        let store = Self { site: Arc::new(site), members };
         store.get("/").await?;
         Ok(store)
+    }
+
+    fn members(&self) -> Arc<Members<Member>> {
+        Arc::clone(&self.members.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Calls a member; `lease` is the one the call is about.
@@ -134,7 +126,7 @@ impl EtcdStore {
                 })
             }
         };
-        self.members.ask(rules, ask).await
+        self.members().ask(rules, ask).await
     }
 
     /// Names an error of etcd by what the caller can do.
@@ -145,10 +137,10 @@ impl EtcdStore {
                 (Verdict::NotFound | Verdict::Refused, _) => {
                     Error::Refused(status.message().to_owned())
                 }
-                (Verdict::Unavailable, _) => self.members.unavailable(root_cause(&status)),
+                (Verdict::Unavailable, _) => self.members().unavailable(root_cause(&status)),
             },
             (etcd_client::Error::LeaseKeepAliveError(_), Some(lease)) => Error::LeaseLost(lease),
-            (error, _) => self.members.unavailable(error),
+            (error, _) => self.members().unavailable(error),
         }
     }
 
@@ -158,12 +150,12 @@ impl EtcdStore {
         response: Option<&WatchResponse>,
         next: Revision,
     ) -> Result<Vec<Change>, Error> {
-        let response = response.ok_or_else(|| self.members.unavailable("the watch ended"))?;
+        let response = response.ok_or_else(|| self.members().unavailable("the watch ended"))?;
         // After this message the stream stays open and silent for ever.
         if response.canceled() {
             let reason = response.cancel_reason();
             return Err(match response.compact_revision() {
-                0 => self.members.unavailable(format!("the watch was cancelled: {reason}")),
+                0 => self.members().unavailable(format!("the watch was cancelled: {reason}")),
                 _ => Error::Compacted(next),
             });
         }
@@ -363,6 +355,8 @@ fn unsigned(number: i64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use etcd_client::Client;
+
     use super::*;
 
     #[tokio::test]

@@ -14,10 +14,13 @@ pub mod findings;
 pub mod history;
 mod letters;
 pub mod model;
+mod own;
 pub mod pace;
 mod prometheus;
 mod query;
 mod rest;
+#[cfg(test)]
+mod size;
 mod topology;
 mod turned;
 

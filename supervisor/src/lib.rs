@@ -189,13 +189,14 @@ pub async fn start(
         engine.retire(&topology, worker, epoch);
     }
     let binaries = Binaries::open(data.binaries(), config.binaries_bytes_max, security.clone());
+    let time = clock.clone();
     let launcher = Launcher { config: Arc::new(config), data, binaries, groups, clock };
     let mut daemon = Daemon::new((engine, letters), launcher, registrar, messages, parts.clone());
     daemon.adopt(found);
     daemon.report();
     let (reports, leader) = (daemon.reports.subscribe(), daemon.leader.subscribe());
     let stale_leaders = Arc::clone(&daemon.stale_leaders);
-    Reporter { reports, leader, security, stale_leaders }.start(&parts);
+    Reporter { reports, leader, security, stale_leaders, clock: time }.start(&parts);
     let asked = shutdown.clone();
     shutdown.spawn(daemon.run(received, asked));
     Ok(Running { id, address })

@@ -4,16 +4,20 @@
 //! Only the newest report counts: while nobody takes reports, none pile up. A nimbus that was elected
 //! before the leader the store shows is not reported to: it may not know yet that it leads no more.
 
+mod thin;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use daemon::listen::Security;
-use daemon::{Backoff, Shutdown};
+use daemon::{Backoff, Clock, Shutdown};
 use proto::nimbus::reports_client::ReportsClient;
 use proto::supervisor::SupervisorReport;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
+
+use thin::Thin;
 
 /// A nimbus that takes no report for so long is dialled anew.
 const SEND_MAX: Duration = Duration::from_secs(2);
@@ -37,6 +41,8 @@ pub(crate) struct Reporter {
     pub(crate) security: Security,
     /// How often a nimbus answered that leads no more.
     pub(crate) stale_leaders: Arc<AtomicU64>,
+    /// What tells the time.
+    pub(crate) clock: Clock,
 }
 
 impl Reporter {
@@ -69,7 +75,8 @@ impl Reporter {
         let channel = crate::channel::dial(&leader.address, &self.security).await?;
         let (sender, stream) = mpsc::channel(1);
         // In the stream before it is opened: a server may want to see one before it answers.
-        let first = self.newest(leader);
+        let mut thin = Thin::default();
+        let first = self.newest(leader, &mut thin);
         sender.send(first).await.map_err(|_| "the stream is closed")?;
         let mut client = ReportsClient::new(channel);
         let opened = client.report(ReceiverStream::new(stream));
@@ -95,7 +102,7 @@ impl Reporter {
                 }
                 changed = self.reports.changed() => {
                     changed.map_err(|_| "the supervisor stopped")?;
-                    let report = self.newest(leader);
+                    let report = self.newest(leader, &mut thin);
                     let sent = tokio::time::timeout(SEND_MAX, sender.send(report)).await;
                     sent.map_err(|_| "it takes no reports")?.map_err(|_| "the stream broke")?;
                 }
@@ -103,9 +110,11 @@ impl Reporter {
         }
     }
 
-    /// Returns the newest report, with the election that the supervisor knows of.
-    fn newest(&mut self, leader: &Leader) -> SupervisorReport {
-        let report = self.reports.borrow_and_update().as_ref().clone();
+    /// Returns the newest report, with the election that the supervisor knows of, and without what need
+    /// not be told again.
+    fn newest(&mut self, leader: &Leader, thin: &mut Thin) -> SupervisorReport {
+        let mut report = self.reports.borrow_and_update().as_ref().clone();
+        thin.thin(&mut report, self.clock.now());
         SupervisorReport { leader_term: leader.term, ..report }
     }
 }

@@ -18,6 +18,7 @@ mod fencing;
 mod high_availability;
 mod hostile;
 mod input_files;
+mod insight;
 mod kills;
 mod limits;
 mod memory;

@@ -1,7 +1,7 @@
 //! An etcd in trouble: topologies run on at their pace, changes are refused with the reason, and
 //! everything goes on by itself when it is well again.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use daemon::Clock;
 use tests::{Audit, Cluster, Several, Shape, get, until};
@@ -40,6 +40,18 @@ impl<'a> Flow<'a> {
     fn assert_kept_up(&self, seconds: usize) {
         let wanted = self.acked + 2 * PACE * seconds;
         until("tuples flow without a well etcd", || self.audit.acked().len() >= wanted);
+        self.assert_flowed();
+    }
+
+    /// Waits until so much time has passed, and asserts the same of what flowed in it.
+    fn assert_kept_up_for(&self, time: Duration) {
+        while self.clock.now().saturating_duration_since(self.since) < time {
+            until_flowing(self.audit, "tuples flow without a well etcd");
+        }
+        self.assert_flowed();
+    }
+
+    fn assert_flowed(&self) {
         let passed = self.clock.now().saturating_duration_since(self.since).as_millis();
         let offered = usize::try_from(passed).unwrap_or(usize::MAX) * 2 * PACE / 1_000;
         let flowed = self.audit.acked().len() - self.acked;
@@ -79,7 +91,7 @@ fn is_ready(cluster: &Several, number: usize) -> bool {
 }
 
 #[test]
-fn members_may_die_or_hang_and_without_a_quorum_topologies_run_on() {
+fn members_may_die_or_hang_and_without_a_quorum_topologies_run_on_for_a_minute() {
     let shape = Shape { members: 3, slots: 3, ..Shape::default() };
     let mut cluster = Several::start(shape);
     let audit = submit_audit(&cluster);
@@ -106,7 +118,8 @@ fn members_may_die_or_hang_and_without_a_quorum_topologies_run_on() {
     assert_refused(&cluster, &["etcd"]);
     let list = cluster.does(&["list"]);
     assert!(list.contains("audit"), "questions are answered from memory: {list}");
-    flow.assert_kept_up(12);
+    flow.assert_kept_up_for(Duration::from_secs(60));
+    assert_refused(&cluster, &["etcd"]);
     for number in [0, 1] {
         cluster.etcd.restart_member(number);
     }
@@ -198,6 +211,55 @@ fn an_etcd_that_was_wiped_is_not_acted_on_until_people_accept_it() {
         cluster.document(cluster.leader(), "/api/v1/cluster")["slots"] == 3
     });
     assert_works(&cluster);
+}
+
+#[test]
+fn an_etcd_restored_to_an_older_backup_stops_nothing_until_people_accept_it() {
+    let mut cluster = Several::start(Shape { slots: 3, ..Shape::default() });
+    let audit = submit_audit(&cluster);
+    let backup = cluster.scratch("backup");
+    cluster.etcd.back_up(&backup);
+    until("all are ready again", || (0..2).all(|number| is_ready(&cluster, number)));
+    cluster.does(&["submit", &path("misbehave"), "--name", "later", "--wait"]);
+    let workers = cluster.scratch("..").join("s0").join("workers");
+    let running = || {
+        let mut running = tests::processes_below(&workers);
+        running.sort_unstable();
+        running
+    };
+    let before = running();
+    assert_eq!(before.len(), 3, "two workers of one topology and one of the other");
+
+    let flow = Flow::begin(&audit);
+    // Nobody who decides is there to see it.
+    cluster.kill_nimbus(0);
+    cluster.kill_nimbus(1);
+    cluster.etcd.restore(&backup);
+    cluster.restart_nimbus(0);
+    cluster.restart_nimbus(1);
+    for number in 0..2 {
+        until("each nimbus says what happened", || {
+            let ready = get(cluster.addresses(number)[1], "/readyz");
+            ready.is_ok_and(|(code, text)| code == 503 && text.contains("went back"))
+        });
+    }
+    assert_refused(&cluster, &["went back", "squall recover"]);
+    flow.assert_kept_up(6);
+    assert_eq!(running(), before, "nothing that ran was stopped or started again");
+
+    cluster.does(&["recover"]);
+    until("all follow the restored store", || (0..2).all(|number| is_ready(&cluster, number)));
+    until("what was decided before runs anew, and nothing else", || {
+        let now = running();
+        now.len() == 2 && now.iter().all(|process| !before.contains(process))
+    });
+    until_flowing(&audit, "what was decided before goes on");
+    let list = cluster.does(&["list"]);
+    assert!(list.contains("audit") && !list.contains("later"), "{list}");
+    assert_works(&cluster);
+    audit.let_end();
+    until("it is finished", || cluster.status("audit")["status"] == "finished");
+    audit.assert_nothing_lost(2);
 }
 
 #[test]

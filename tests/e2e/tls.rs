@@ -130,35 +130,58 @@ fn workers_report_by_themselves(cluster: &SecureCluster) {
     until("their supervisors report for them again", || direct(false));
 }
 
+/// Gives every machine other files, and waits until everybody has read them, etcd's clients too.
+fn exchange(
+    what: &str,
+    (cluster, audit): (&SecureCluster, &Audit),
+    exchange: impl Fn(&SecureCluster, &str, &str),
+) {
+    let read = || -> Vec<[usize; 2]> {
+        let texts = ["TLS files read again", "TLS files for etcd read again"];
+        let count = |log: &String| texts.map(|text| log.matches(text).count());
+        cluster.logs().iter().map(count).collect()
+    };
+    let (before, daemons) = (read(), 1 + cluster.supervisor_processes().len());
+    for (number, machine) in cluster.network().machines().iter().enumerate() {
+        exchange(cluster, &format!("m{number}"), &machine.address);
+    }
+    until(what, || {
+        let now = read();
+        let newer = |at: usize, of: usize| now[at][of] > before[at][of];
+        now.len() == before.len()
+            && (0..now.len()).all(|at| newer(at, 0) && (at >= daemons || newer(at, 1)))
+    });
+    until_flowing(audit, what);
+}
+
 #[test]
 fn certificates_and_their_authority_are_exchanged_under_load_and_nothing_is_lost() {
-    let cluster = SecureCluster::start(Network::loopback(3));
+    let mut cluster = SecureCluster::start(Network::loopback(3));
     let audit = submit(&cluster);
     let workers = cluster.workers("audit");
     cluster.new_authority("next");
-    let machines = cluster.network().machines().to_vec();
-    let names: Vec<String> = (0..machines.len()).map(|number| format!("m{number}")).collect();
-    let exchange = |what: &str, exchange: &dyn Fn(&str, &str)| {
-        let read = |log: &String| log.matches("TLS files read again").count();
-        let before: Vec<usize> = cluster.logs().iter().map(read).collect();
-        for (name, machine) in names.iter().zip(&machines) {
-            exchange(name, &machine.address);
-        }
-        until(what, || {
-            let now: Vec<usize> = cluster.logs().iter().map(read).collect();
-            now.len() == before.len() && now.iter().zip(&before).all(|(now, before)| now > before)
-        });
-        until_flowing(&audit, what);
-    };
-    exchange("all trust both authorities", &|name, _| cluster.trust(name, &["ca", "next"]));
-    exchange("all have certificates of the new one", &|name, address| {
-        cluster.issue("next", name, &[address]);
+    exchange("all trust both authorities", (&cluster, &audit), |cluster, name, _| {
+        cluster.trust(name, &["ca", "next"]);
+    });
+    // An etcd reads whom it trusts at its start.
+    cluster.restart_etcd();
+    exchange("all have certificates of the new one", (&cluster, &audit), |cluster, name, at| {
+        cluster.issue("next", name, &[at]);
     });
     cluster.trust("client", &["ca", "next"]);
-    exchange("all trust the new one alone", &|name, _| cluster.trust(name, &["next"]));
+    exchange("all trust the new one alone", (&cluster, &audit), |cluster, name, _| {
+        cluster.trust(name, &["next"]);
+    });
     assert_eq!(cluster.workers("audit").len(), 0, "the old certificate of the client is refused");
     cluster.issue("next", "client", &[]);
     assert_eq!(cluster.workers("audit"), workers, "no worker was restarted");
+    cluster.restart_etcd();
+    for verb in ["deactivate", "activate"] {
+        until("changes are written over connections of the new certificates", || {
+            cluster.squall_as("client", &[verb, "audit"]).code == 0
+        });
+    }
+    until_flowing(&audit, "tuples flow");
 
     // What is dialled from now on has the new certificates alone.
     assert!(signal(workers[0].0, Signal::SIGKILL), "the worker was there");

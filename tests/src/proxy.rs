@@ -281,7 +281,9 @@ mod tests {
     use crate::until;
 
     /// A proxy, and both ends of a connection through it.
-    fn connected() -> (Proxy, net::TcpStream, net::TcpStream) {
+    /// A proxy, the ends of a connection through it, and where it leads: while that listens, others
+    /// get through.
+    fn connected() -> (Proxy, net::TcpStream, net::TcpStream, net::TcpListener) {
         let target = net::TcpListener::bind("127.0.0.1:0").unwrap();
         let any = "127.0.0.1:0".parse().unwrap();
         let proxy = Proxy::start(any, target.local_addr().unwrap()).unwrap();
@@ -290,7 +292,7 @@ mod tests {
         for end in [&near, &far] {
             end.set_nonblocking(true).unwrap();
         }
-        (proxy, near, far)
+        (proxy, near, far, target)
     }
 
     /// What can be read now.
@@ -302,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_silent_direction_holds_everything_back_until_it_is_loud_again() {
-        let (proxy, mut near, mut far) = connected();
+        let (proxy, mut near, mut far, _target) = connected();
         proxy.set(Way::There, Weather { silent: true, ..Weather::default() });
         near.write_all(b"held").unwrap();
         far.write_all(b"passes").unwrap();
@@ -314,7 +316,7 @@ mod tests {
 
     #[test]
     fn what_is_delayed_comes_late_and_in_order() {
-        let (proxy, mut near, mut far) = connected();
+        let (proxy, mut near, mut far, _target) = connected();
         let slow = Weather {
             delay: Duration::from_millis(50),
             jitter: Duration::from_millis(20),
@@ -336,7 +338,7 @@ mod tests {
 
     #[test]
     fn a_proxy_that_is_cut_or_down_breaks_connections_and_heals() {
-        let (proxy, mut near, _far) = connected();
+        let (proxy, mut near, _far, _target) = connected();
         until("it is counted", || proxy.connections() == 1);
         proxy.take_down();
         let mut byte = [0];

@@ -18,6 +18,8 @@ use crate::{Machine, Network, Outcome, Process, alone, processes_below, program,
 #[derive(Debug)]
 pub struct SecureCluster {
     etcd: Process,
+    /// Where clients and other members reach the etcd.
+    etcd_at: [String; 2],
     nimbus: Process,
     supervisors: Vec<Process>,
     /// Where clients reach the nimbus.
@@ -46,7 +48,9 @@ impl SecureCluster {
         }
         issue(folder.path(), "ca", "client", &[]);
         let machines = network.machines();
-        let (etcd, store) = start_etcd(&machines[0], folder.path());
+        let etcd_at = free_ports().map(|port| format!("{}:{port}", machines[0].address));
+        let etcd = start_etcd(&machines[0], folder.path(), &etcd_at);
+        let store = etcd_flags(folder.path(), &etcd_at);
         let mut nimbus = start_daemon(&machines[0], folder.path(), (0, "nimbus"), &store);
         let line = nimbus.line("nimbus listens on ");
         let (address, http) =
@@ -59,8 +63,17 @@ impl SecureCluster {
         for supervisor in &mut supervisors {
             supervisor.line("supervisor ");
         }
-        let cluster =
-            Self { etcd, nimbus, supervisors, address, http, folder, network, _alone: alone };
+        let cluster = Self {
+            etcd,
+            etcd_at,
+            nimbus,
+            supervisors,
+            address,
+            http,
+            folder,
+            network,
+            _alone: alone,
+        };
         until("nimbus knows every slot", || {
             cluster.describe()["cluster"]["slots"] == cluster.supervisors.len()
         });
@@ -175,6 +188,13 @@ impl SecureCluster {
         trust(self.folder.path(), who, authorities);
     }
 
+    /// Ends the etcd and starts it again, with what it held: it reads whom it trusts at its start.
+    pub fn restart_etcd(&mut self) {
+        self.etcd.kill();
+        let machine = &self.network.machines()[0];
+        self.etcd = start_etcd(machine, self.folder.path(), &self.etcd_at);
+    }
+
     /// A folder of this cluster for the test's own files.
     ///
     /// # Panics
@@ -244,10 +264,9 @@ fn trust(folder: &Path, who: &str, authorities: &[&str]) {
     written.and_then(|()| fs::rename(part, ca)).expect("the file can be replaced");
 }
 
-/// Starts an etcd that wants certificates too; returns it with what daemons need to reach it.
-fn start_etcd(machine: &Machine, folder: &Path) -> (Process, [String; 8]) {
+/// Starts an etcd that wants certificates too.
+fn start_etcd(machine: &Machine, folder: &Path, [client, peer]: &[String; 2]) -> Process {
     let binary = etcd_bin_vendored::etcd_bin_path().expect("there is an etcd for this system");
-    let [client, peer] = free_ports().map(|port| format!("{}:{port}", machine.address));
     let (client_url, peer_url) = (format!("https://{client}"), format!("http://{peer}"));
     let [cert, key, ca] = files(folder, "m0");
     let mut command = machine.command(binary);
@@ -265,11 +284,17 @@ fn start_etcd(machine: &Machine, folder: &Path) -> (Process, [String; 8]) {
         .arg(&key)
         .arg("--trusted-ca-file")
         .arg(&ca);
-    let etcd = Process::start(command, &folder.join("etcd.log"));
-    until("etcd listens", || TcpStream::connect(&client).is_ok());
-    let [cert, key, ca] = [cert, key, ca].map(|path| path.display().to_string());
-    let flags = ["--etcd", &client_url, "--etcd-ca", &ca, "--etcd-cert", &cert, "--etcd-key", &key];
-    (etcd, flags.map(str::to_owned))
+    let etcd = Process::start(command, &new_log(folder, "etcd"));
+    until("etcd listens", || TcpStream::connect(client).is_ok());
+    etcd
+}
+
+/// What daemons need to reach the etcd.
+fn etcd_flags(folder: &Path, [client, _]: &[String; 2]) -> [String; 8] {
+    let [cert, key, ca] = files(folder, "m0").map(|path| path.display().to_string());
+    let url = format!("https://{client}");
+    let flags = ["--etcd", &url, "--etcd-ca", &ca, "--etcd-cert", &cert, "--etcd-key", &key];
+    flags.map(str::to_owned)
 }
 
 /// Starts a nimbus or a supervisor on a machine.

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::keeping::Keeper;
+use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 use crate::output::find_port;
 use crate::{Error, Port, TopologyConfig, Tuple};
 
@@ -78,6 +79,8 @@ pub trait Reporter: Send + Sync {
     fn result(&self, task: u32, json: String);
     /// Adds to a counter of the task.
     fn count(&self, task: u32, counter: &'static str, by: u64);
+    /// The metrics of the task: the same each time.
+    fn metrics(&self, task: u32) -> Arc<Metrics>;
     /// Shows an error of the task.
     fn error(&self, task: u32, text: String);
     /// Makes what sees the calls of a thread, if anybody wants to.
@@ -269,7 +272,26 @@ impl Context {
         }
     }
 
-    /// Adds to a counter of the task, shown in the status.
+    /// A counter of the task, shown in the status and to Prometheus. Keep it: asking takes a lock.
+    #[must_use]
+    pub fn counter(&self, name: &'static str) -> Counter {
+        self.facts.reporter.metrics(self.facts.task).counter(name)
+    }
+
+    /// A gauge of the task, shown as [`counter`](Self::counter).
+    #[must_use]
+    pub fn gauge(&self, name: &'static str) -> Gauge {
+        self.facts.reporter.metrics(self.facts.task).gauge(name)
+    }
+
+    /// A histogram of the task, shown as [`counter`](Self::counter).
+    #[must_use]
+    pub fn histogram(&self, name: &'static str) -> Histogram {
+        self.facts.reporter.metrics(self.facts.task).histogram(name)
+    }
+
+    /// Adds to a counter of the task, shown in the status. Takes a lock: for what happens often, keep a
+    /// [`counter`](Self::counter).
     pub fn count(&self, counter: &'static str, by: u64) {
         self.facts.reporter.count(self.facts.task, counter, by);
     }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::context::{Args, Context, OutputName, Reporter, TaskFacts};
 use crate::keeping::Keeper;
+use crate::metrics::Metrics;
 use crate::names::did_you_mean;
 use crate::output::{MakeLane, make_lane};
 use crate::topology::OutputStream;
@@ -202,6 +203,7 @@ impl Wake for Woken {
 struct Told {
     result: Option<String>,
     counters: BTreeMap<&'static str, u64>,
+    metrics: Arc<Metrics>,
     errors: Vec<String>,
 }
 
@@ -217,7 +219,9 @@ impl Reports {
     }
 
     fn counter(&self, name: &str) -> u64 {
-        self.told().counters.get(name).copied().unwrap_or(0)
+        let told = self.told();
+        let kept = told.metrics.values().counters.into_iter().find(|(known, _)| *known == name);
+        told.counters.get(name).copied().unwrap_or(0) + kept.map_or(0, |(_, count)| count)
     }
 
     fn errors(&self) -> Vec<String> {
@@ -232,6 +236,10 @@ impl Reporter for Reports {
 
     fn count(&self, _task: u32, counter: &'static str, by: u64) {
         *self.told().counters.entry(counter).or_default() += by;
+    }
+
+    fn metrics(&self, _task: u32) -> Arc<Metrics> {
+        Arc::clone(&self.told().metrics)
     }
 
     fn error(&self, _task: u32, text: String) {

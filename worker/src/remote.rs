@@ -1,9 +1,6 @@
 //! A worker of a cluster: listens for its peers, attaches to its supervisor, and runs the executors
 //! it is assigned until it is told to stop.
 
-mod moves;
-mod table;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,15 +21,15 @@ use crate::engine::flow::Budget;
 use crate::engine::routing::Table;
 use crate::executor::counters::{Board, Snapshot};
 use crate::executor::inbox::{Desired, Message};
+use crate::executor::moves::Moves;
 use crate::executor::plan::Plan;
 use crate::executor::routes::Routes;
 use crate::launch::Launch;
 use crate::letters::Letters;
-use crate::local::{Loops, cores, until};
+use crate::local::{Loops, cores, counters_of, until};
 use crate::log::{Dropped, Log};
 use crate::report::{Facts, report};
 use crate::transport::{Config, FrameWriter, Listen, Receiver, Transport};
-use moves::Moves;
 
 /// How often the worker reports when nothing changes.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
@@ -237,7 +234,7 @@ impl Worker {
     /// Adopts a routing table; false if this incarnation is retired in it.
     fn adopt(&mut self, wire: &RoutingTable) -> bool {
         let own = (self.launch.worker, self.launch.epoch);
-        let table = table::of(wire, own);
+        let table = Table::read(wire, own);
         if table.version() < self.table.version() {
             return true;
         }
@@ -253,8 +250,10 @@ impl Worker {
     /// Tells the loops and the door who has which tasks, and which of them are here.
     fn tell_routes(&mut self) {
         let Some(loops) = &self.loops else { return };
-        self.moves.adopt(&self.table, (self.launch.worker, self.launch.epoch), &loops.plan);
-        self.moves.show(&loops.plan);
+        let own = (self.launch.worker, self.launch.epoch);
+        let (topology, limit) = (&loops.plan.topology, self.budget.limit());
+        self.moves.adopt(&self.table, own, topology, limit);
+        self.show_own(&loops.plan);
         let seating = self.moves.seating();
         let links: BTreeMap<_, _> = self
             .table
@@ -273,9 +272,19 @@ impl Worker {
     fn settle_moves(&mut self) {
         let Some(loops) = &self.loops else { return };
         let now = self.clock.now();
-        if self.moves.settle(now, &self.board, &self.transport) {
-            self.moves.show(&loops.plan);
+        let gone = self.board.take_let_go();
+        let is_pending_since = |left| self.transport.is_pending_since(left);
+        if self.moves.settle(now, &gone, is_pending_since) {
+            self.show_own(&loops.plan);
         }
+    }
+
+    /// Shows on the board which tasks are this worker's.
+    fn show_own(&self, plan: &Plan) {
+        let seating = self.moves.seating();
+        let seats = || seating.seats().filter(|seat| seat.leaves);
+        let leaves = |task: u32| seats().any(|seat| seat.executor.tasks.contains(&task));
+        plan.board.own(&counters_of(plan, &seating), leaves);
     }
 
     fn desire(&mut self, state: DesiredState) {

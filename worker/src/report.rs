@@ -6,7 +6,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use proto::store::{Released, TaskResult};
 use proto::supervisor::{
-    ErrorReport, ExecutorReport, FlowReport, Latency, LinkReport, TaskReport, Turned, WorkerReport,
+    ErrorReport, ExecutorReport, FlowReport, Latency, LinkReport, Spread, TaskReport, Turned,
+    WorkerReport,
 };
 
 use crate::executor::counters::{Snapshot, TaskCounters};
@@ -93,6 +94,7 @@ pub(crate) fn report(
         executors: facts.efforts.iter().map(executor_report).collect(),
         flows: flows(plan),
         log_dropped: facts.log_dropped.clone(),
+        tasks_left_out: false,
     }
 }
 
@@ -140,6 +142,15 @@ fn task_report(task: &TaskCounters) -> TaskReport {
         acked: task.acked,
         failed: named(&task.failed),
         counters: named(&task.counters),
+        gauges: task.gauges.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+        histograms: task
+            .histograms
+            .iter()
+            .map(|(name, buckets)| {
+                let (bounds, counts) = buckets.iter().copied().unzip();
+                ((*name).to_owned(), Spread { bounds, counts })
+            })
+            .collect(),
         pending: task.pending,
         execute: Some(latency(&task.execute)),
         complete: Some(latency(&task.complete)),

@@ -138,9 +138,7 @@ pub(super) fn reason(of: &str, setting: &str) -> &'static str {
         ("squall", "tls_cert" | "tls_key" | "tls_ca") => {
             "none: nothing but loopback is listened on; see [security](security.md)"
         }
-        (_, "etcd_ca" | "etcd_cert" | "etcd_key") => {
-            "none: whoever runs etcd says what it wants; read once, at the start"
-        }
+        (_, "etcd_ca" | "etcd_cert" | "etcd_key") => "none: whoever runs etcd says what it wants",
         ("nimbus", "http_open_read") => "who may see what runs is who may change it",
         ("nimbus", "id") => "must be the same after a restart and different from the others'",
         (_, "data_dir") => "no default, because what lies there must outlive the process",

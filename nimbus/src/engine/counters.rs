@@ -14,18 +14,21 @@ pub struct Histogram {
 impl Histogram {
     /// Adds what a task reported.
     pub fn add(&mut self, latency: &Latency) {
-        for (bound, count) in latency.bounds_ns.iter().zip(&latency.counts) {
-            let total = self.counts.entry(*bound).or_default();
-            *total = total.saturating_add(*count);
+        let buckets = latency.bounds_ns.iter().copied().zip(latency.counts.iter().copied());
+        self.add_buckets(buckets);
+    }
+
+    /// Adds buckets: upper bound and count.
+    pub fn add_buckets(&mut self, buckets: impl Iterator<Item = (u64, u64)>) {
+        for (bound, count) in buckets {
+            let total = self.counts.entry(bound).or_default();
+            *total = total.saturating_add(count);
         }
     }
 
     /// Adds another histogram.
     pub fn merge(&mut self, other: &Self) {
-        for (bound, count) in &other.counts {
-            let total = self.counts.entry(*bound).or_default();
-            *total = total.saturating_add(*count);
-        }
+        self.add_buckets(other.buckets());
     }
 
     /// Lists the buckets: upper bound in nanoseconds, and count.
@@ -38,6 +41,18 @@ impl Histogram {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a latency of 2^53 ns is three months")]
     pub fn percentile_us(&self, percent: u64) -> Option<f64> {
+        self.percentile(percent).map(|bound| bound as f64 / 1_000.0)
+    }
+
+    /// Returns how many values there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// Returns the bound that the `percent`th percentile does not pass; `None` if there is no value.
+    #[must_use]
+    pub fn percentile(&self, percent: u64) -> Option<u64> {
         let total: u128 = self.counts.values().map(|count| u128::from(*count)).sum();
         let rank = (total * u128::from(percent)).div_ceil(100).max(1);
         let mut below = 0;
@@ -47,7 +62,7 @@ impl Histogram {
                 below += u128::from(**count);
                 below >= rank
             })
-            .map(|(bound, _)| *bound as f64 / 1_000.0)
+            .map(|(bound, _)| *bound)
     }
 }
 
@@ -64,6 +79,8 @@ pub struct Totals {
     pub failed: BTreeMap<String, u64>,
     /// Everything else that was counted.
     pub counters: BTreeMap<String, u64>,
+    /// How values of the author's own are spread, by name.
+    pub histograms: BTreeMap<String, Histogram>,
     /// Time in `execute`.
     pub execute: Histogram,
     /// Time from emit to ack.
@@ -78,6 +95,10 @@ impl Totals {
         self.acked = self.acked.saturating_add(task.acked);
         add_up(&mut self.failed, &task.failed);
         add_up(&mut self.counters, &task.counters);
+        for (name, spread) in &task.histograms {
+            let buckets = spread.bounds.iter().copied().zip(spread.counts.iter().copied());
+            self.histograms.entry(name.clone()).or_default().add_buckets(buckets);
+        }
         if let Some(latency) = &task.execute {
             self.execute.add(latency);
         }
@@ -93,6 +114,9 @@ impl Totals {
         self.acked = self.acked.saturating_add(other.acked);
         add_up(&mut self.failed, &other.failed);
         add_up(&mut self.counters, &other.counters);
+        for (name, spread) in &other.histograms {
+            self.histograms.entry(name.clone()).or_default().merge(spread);
+        }
         self.execute.merge(&other.execute);
         self.complete.merge(&other.complete);
     }
@@ -115,6 +139,8 @@ fn add_up(totals: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {
 
 #[cfg(test)]
 mod tests {
+    use proto::supervisor::Spread;
+
     use super::*;
 
     fn latency(buckets: &[(u64, u64)]) -> Latency {
@@ -139,13 +165,16 @@ mod tests {
             emitted: 1,
             acked: 2,
             failed: [("error".to_owned(), 3), ("timeout".to_owned(), 4)].into(),
+            histograms: [("size".to_owned(), Spread { bounds: vec![8], counts: vec![2] })].into(),
             ..TaskReport::default()
         };
         let mut totals = Totals::default();
         totals.add(&task);
+        assert_eq!(totals.histograms["size"].percentile(50), Some(8));
         let mut twice = totals.clone();
         twice.merge(&totals);
         assert_eq!((twice.emitted, twice.acked, twice.failed_total()), (2, 4, 14));
         assert_eq!(twice.failed["timeout"], 8);
+        assert_eq!(twice.histograms["size"].count(), 4);
     }
 }

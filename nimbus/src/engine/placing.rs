@@ -136,10 +136,17 @@ impl Engine {
     /// Says which supervisors are held back, as the end of a sentence.
     fn held_back(&self, now: Now) -> String {
         let held: Vec<&str> = self.flapping(now).into_iter().map(String::as_str).collect();
-        match held.as_slice() {
+        let mut text = match held.as_slice() {
             [] => String::new(),
             held => format!("; held back for a while, since they come and go: {}", held.join(", ")),
+        };
+        let foreign = self.supervisors.values().filter(|it| !speaks_ours(&it.version));
+        let foreign: Vec<_> = foreign.map(|it| format!("{} ({})", it.id, it.version)).collect();
+        if !foreign.is_empty() {
+            let (ours, foreign) = (crate::VERSION, foreign.join(", "));
+            text += &format!("; not of our version {ours}, so they get nothing: {foreign}");
         }
+        text
     }
 
     /// Lists the supervisors that take new workers, and their slots that are free.
@@ -160,6 +167,7 @@ impl Engine {
         self.supervisors
             .iter()
             .filter(|(id, _)| self.verdict(id, now) == Verdict::Alive && !flapping.contains(id))
+            .filter(|(_, record)| speaks_ours(&record.version))
             .map(|(id, record)| {
                 let used = used.get(id.as_str());
                 let is_free = |slot: &u32| used.is_none_or(|used| !used.contains(slot));
@@ -197,4 +205,10 @@ impl Engine {
         };
         before.iter().map(known).collect()
     }
+}
+
+/// Tells whether daemons of this version understand ours: only the first number must be the same.
+fn speaks_ours(version: &str) -> bool {
+    let major = |version: &str| version.split('.').next().map(str::to_owned);
+    version.is_empty() || major(version) == major(crate::VERSION)
 }

@@ -124,7 +124,11 @@ impl Engine {
         let stale = self.view.stale_generations(&topology.record.id);
         let late = now.at.saturating_duration_since(phase.since) >= STALE_AFTER;
         (late && !stale.is_empty()).then(|| {
-            let decide = stale.into_iter().map(Write::DropGeneration).take(100).collect();
+            let mut decide: Vec<_> =
+                stale.into_iter().map(Write::DropGeneration).take(100).collect();
+            // The record changes its revision: what was to put one of them in force, got no answer,
+            // and may still be on its way is refused from now on.
+            decide.push(Write::Topology(Box::new(topology.record.clone())));
             Plan { decide, ..plan("tidy up", topology) }
         })
     }

@@ -4,8 +4,7 @@ mod detection;
 mod insight;
 mod moves;
 mod several;
-mod size;
-mod world;
+pub(crate) mod world;
 
 use std::time::Duration;
 

@@ -18,6 +18,7 @@ use crate::engine::parallelism;
 pub use super::cluster::{Cluster, Leader, Nimbus, Standby, cluster};
 use super::letters;
 pub use super::letters::DeadLetters;
+pub use super::own::{GaugeValues, HistogramValues};
 pub use super::pace::{Edge, Pace};
 pub use super::topology::{Input, Output, TaskError, TaskValue, topology};
 use super::topology::{reason, status_word};
@@ -217,6 +218,10 @@ pub struct Component {
     pub pending: u64,
     /// Everything else that is counted.
     pub counters: BTreeMap<String, u64>,
+    /// Gauges of the author's own, over its tasks.
+    pub gauges: BTreeMap<String, GaugeValues>,
+    /// Histograms of the author's own, its tasks together, in the author's unit.
+    pub histograms: BTreeMap<String, HistogramValues>,
     /// Time in `execute`: half of the calls took less.
     pub execute_p50_us: Option<f64>,
     /// Time in `execute`: 99 of 100 calls took less.

@@ -189,12 +189,40 @@ impl Page {
             counters.map(move |(name, count)| (with(&labels, "counter", name), *count))
         });
         self.counter("squall_task_counter_total", "What else tasks count.", counters);
+        let gauges = each(topologies).flat_map(|(labels, component)| {
+            component.gauges.iter().flat_map(move |(name, it)| {
+                let labels = with(&labels, "gauge", name);
+                let values = [("min", it.min), ("max", it.max), ("sum", it.sum)];
+                values.map(|(of, value)| (with(&labels, "of", of), value))
+            })
+        });
+        self.gauge("squall_task_gauge", "Gauges of the author's own, over tasks.", gauges);
+        let spread = each(topologies).flat_map(|(labels, component)| {
+            component.histograms.iter().flat_map(move |(name, it)| {
+                let labels = with(&labels, "histogram", name);
+                let values = [("0.5", it.p50), ("0.95", it.p95), ("0.99", it.p99), ("1", it.max)];
+                values.map(|(quantile, value)| (with(&labels, "quantile", quantile), value))
+            })
+        });
+        self.gauge("squall_task_histogram", "Histograms of the author's own.", spread);
         let pending = all(|component| component.pending);
         self.gauge("squall_pending", "Open tuple trees, or tuples held.", pending);
         let letters = all(|component| component.dead_letters);
         self.gauge("squall_dead_letters", "Dead letters that supervisors keep.", letters);
         let fill = each(topologies).map(|(labels, component)| (labels, component.queue_fill));
         self.gauge("squall_queue_fill", "How full the fullest mailbox is, 0 to 1.", fill);
+        let time = each(topologies).filter_map(|(labels, component)| {
+            let time = component.pace.time?;
+            let parts = [
+                ("busy", time.busy),
+                ("back-pressured", time.back_pressured),
+                ("throttled", time.throttled),
+                ("idle", time.idle),
+            ];
+            Some(parts.map(|(state, ms)| (with(&labels, "state", state), ms / 1_000.0)))
+        });
+        let help = "What share of the last ten seconds executors were in each state, 0 to 1.";
+        self.gauge("squall_time_ratio", help, time.flatten());
         self.gauge(
             "squall_execute_latency_seconds",
             "Time in execute.",

@@ -7,10 +7,10 @@ use proto::supervisor::{SlotReport, TaskReport};
 use serde::Serialize;
 
 use super::cluster::standby;
-use super::letters;
 use super::model::{Component, Topology, Totals, Worker, few, uptime_ms};
 use super::pace::{Pace, edges};
 use super::turned::reported;
+use super::{letters, own};
 use crate::engine::Engine;
 use crate::engine::command::Refusal;
 use crate::engine::event::Now;
@@ -253,6 +253,8 @@ fn component(
         failed_total: totals.failed_total(),
         failed: totals.failed,
         pending: live.iter().map(|task| task.pending).sum(),
+        gauges: own::gauges(live),
+        histograms: own::histograms(&totals.histograms),
         counters: totals.counters,
         execute_p50_us: totals.execute.percentile_us(50),
         execute_p99_us: totals.execute.percentile_us(99),

@@ -148,7 +148,9 @@ impl Client {
 fn verb(env: &mut Env) -> (Option<Verb>, &'static str) {
     let name = NAMES[env.below(0..NAMES.len() as u64) as usize];
     let named = name.to_owned();
-    let verb = match env.below(0..20) {
+    // Where clients are restless, most of them want what there is to move.
+    let most = if env.plan.restless { 40 } else { 20 };
+    let verb = match env.below(0..most) {
         0..8 => submission(name, env),
         8..11 => {
             let wait = [0, 1_000, 5_000][env.below(0..3) as usize];
@@ -156,7 +158,7 @@ fn verb(env: &mut Env) -> (Option<Verb>, &'static str) {
         }
         11 => Verb::Activate(named),
         12..14 => Verb::Deactivate(named),
-        14..17 => {
+        14..17 | 20.. => {
             let workers = env.below(0..4) as u32;
             let count = env.below(1..4) as u32;
             let executors =

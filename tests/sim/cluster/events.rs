@@ -3,7 +3,9 @@
 use coordination::{Entry, Error, LeaseId, Listing, Revision, Transaction};
 use nimbus::engine::command::{Refusal, Reply};
 use nimbus::engine::event::Request;
-use proto::supervisor::SupervisorReport;
+use proto::nimbus::WorkerNews;
+use proto::store::Released;
+use proto::supervisor::{SupervisorReport, WorkerReport};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use supervisor::engine::{Command, Instructions, SlotEvent};
@@ -94,8 +96,9 @@ pub(super) enum What {
 /// What a worker says to its supervisor.
 #[derive(Clone, Debug)]
 pub(super) enum Said {
-    Hello,
-    Report,
+    /// It is here, and has let go of this much.
+    Hello(Option<Released>),
+    Report(Box<WorkerReport>),
 }
 
 /// Something that is due.
@@ -115,6 +118,8 @@ pub(super) enum Event {
     Timer(Life, Timer),
     /// A report arrives at a nimbus.
     Report { to: usize, report: Box<SupervisorReport> },
+    /// A worker without a supervisor reports to a nimbus.
+    News { to: usize, process: usize, news: Box<WorkerNews> },
     /// A request arrives at a nimbus; `None` asks for a list.
     Request { to: usize, client: usize, number: (u32, u32), request: Option<Request> },
     /// An answer arrives at a client.
@@ -156,6 +161,12 @@ pub(super) enum ProcessEvent {
     Orders { instructions: Option<Instructions>, stop: bool },
     /// SIGTERM.
     Terminate,
-    /// It ends.
+    /// It looks whether executors that leave have left.
+    Turn,
+    /// It was stopped and goes on.
+    Wake,
+    /// It ends by itself.
+    Exit,
+    /// It is killed.
     End,
 }

@@ -37,7 +37,17 @@ impl World {
                     process.alive &= process.machine != machine;
                 }
             }
-            Fault::WorkerCrash | Fault::WorkerHang => self.worker(fault),
+            Fault::MachineFreeze => {
+                self.supervisors[machine].paused_until = until;
+                for process in 0..self.env.processes.len() {
+                    if self.env.processes[process].machine == machine {
+                        self.env.stop(process, until);
+                    }
+                }
+            }
+            Fault::WorkerCrash | Fault::WorkerHang | Fault::WorkerStop | Fault::WorkerSlow => {
+                self.worker(fault, until);
+            }
             Fault::Partition => self.env.partition(until),
             Fault::StoreAway => {
                 self.env.show(None);
@@ -47,7 +57,12 @@ impl World {
             }
             Fault::StoreFull => self.env.etcd.full_until = until,
             Fault::StoreSlow => self.env.etcd.slow_until = until,
-            Fault::Compact => self.env.etcd.compact(),
+            Fault::Compact => {
+                // Leases that are due end with the next call, and the witness sees that too.
+                drop(self.env.etcd.list("-"));
+                self.env.show(None);
+                self.env.etcd.compact();
+            }
             Fault::WatchCut => {
                 let open: Vec<usize> = self.env.etcd.watches().map(|(at, _)| at).collect();
                 if let Some(at) = self.env.pick(&open) {
@@ -74,18 +89,40 @@ impl World {
         leader.filter(|_| self.env.chance(0.7)).unwrap_or(any)
     }
 
-    fn worker(&mut self, fault: Fault) {
+    fn worker(&mut self, fault: Fault, until: u64) {
         let living = self.env.processes.iter().enumerate().filter(|(_, it)| it.alive);
         let living: Vec<usize> = living.map(|(at, _)| at).collect();
         let Some(process) = self.env.pick(&living) else { return };
         match fault {
             Fault::WorkerHang => self.env.processes[process].hung = true,
+            Fault::WorkerSlow => self.env.processes[process].slow_until = until,
+            Fault::WorkerStop => {
+                let until = match self.env.below(0..3) {
+                    0 => self.env.now + self.env.below(0..SECOND),
+                    1 => until,
+                    _ => u64::MAX,
+                };
+                self.env.stop(process, until);
+            }
             _ => self.env.process(process, ProcessEvent::End),
         }
     }
 }
 
 impl Env {
+    /// A process is stopped, and goes on at `until` if it still can.
+    fn stop(&mut self, process: usize, until: u64) {
+        let now = self.now;
+        let it = &mut self.processes[process];
+        if it.alive && !it.is_stopped(now) {
+            it.stopped = (now, until);
+            if until < u64::MAX {
+                let what = ProcessEvent::Wake;
+                self.schedule(until, Event::Process { process, what });
+            }
+        }
+    }
+
     /// Nothing passes between two nodes, or between one and all others, one way or both.
     fn partition(&mut self, until: u64) {
         let mut nodes = vec![Node::Store];

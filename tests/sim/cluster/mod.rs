@@ -2,12 +2,15 @@
 //!
 //! What decides is what ships: the engines of `nimbus` and `supervisor`, the transactions that
 //! plans become, and the store in memory, which the contract suite holds against a real etcd. The
-//! loops around them are stood in for, as thinly as can be; so are the processes of workers.
+//! loops around them are stood in for, as thinly as can be; so are the processes of workers, save for
+//! their routing tables and what they say of executors that come and go.
 
 mod client;
+mod direct;
 mod disk;
 mod env;
 mod events;
+mod executors;
 mod faults;
 mod following;
 mod history;
@@ -18,6 +21,7 @@ mod registrar;
 mod reporting;
 mod rest;
 pub(super) mod sabotage;
+mod standing;
 mod store;
 mod supervisor;
 mod witness;
@@ -28,22 +32,29 @@ use sabotage::Sabotage;
 use world::World;
 
 /// What must have happened in a thousand seeds: a simulation in which it does not is void.
-pub(super) const MUST_HAPPEN: [&str; 15] = [
+pub(super) const MUST_HAPPEN: [&str; 22] = [
     "adopted",
     "answered",
     "asked",
     "binaries freed",
     "compacted",
     "conflicts",
+    "cut short",
+    "direct",
     "elections",
     "given up",
     "leases lost",
+    "let go",
+    "lives on",
     "moves",
     "out of space",
     "processes",
     "repeated",
+    "retired by a nimbus",
+    "stopped and killed",
     "stops",
     "strays",
+    "woken",
 ];
 
 /// Lives through the cluster of a seed.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use coordination::{Error, Guard, MirrorEvent, Operation, Revision, Transaction, put};
 use nimbus::engine::Engine;
-use nimbus::engine::command::{Command, Plan};
+use nimbus::engine::command::{Command, Plan, Write};
 use nimbus::engine::event::{Event, Now, Request, WriteFailure};
 use nimbus::engine::liveness::Patience;
 use nimbus::observe::observe;
@@ -16,6 +16,7 @@ use super::events::{Answered, Ask, By, Event as Due, Got, Heard, Timer, What, Wh
 use super::following::{Mirror, Session, alarm};
 use super::plan::{MS, SECOND};
 use super::sabotage::Sabotage;
+use super::witness::Machine;
 
 /// How often the engine is told that time has passed.
 const TICK: Duration = Duration::from_millis(200);
@@ -52,6 +53,8 @@ pub(super) struct Nimbus {
     writing: Option<Writing>,
     /// When each supervisor was last heard of.
     heard: BTreeMap<String, u64>,
+    /// When a worker last reported by itself.
+    pub(super) direct: BTreeMap<Machine, u64>,
     /// How far its wall clock is ahead.
     pub(super) ahead_ms: u64,
 }
@@ -81,6 +84,7 @@ impl Nimbus {
             plans: VecDeque::new(),
             writing: None,
             heard: BTreeMap::new(),
+            direct: BTreeMap::new(),
             ahead_ms,
         };
         Mirror::begin(life, env);
@@ -250,8 +254,8 @@ impl Nimbus {
         for command in self.engine.handle(event, self.now(env)) {
             match command {
                 Command::Write(plan) => {
-                    let (silence, elected) = (&self.heard, self.since);
-                    env.witness.judge_moves(&plan, self.engine.view(), (silence, elected), env.now);
+                    let heard = (&self.heard, &self.direct, self.since);
+                    env.witness.judge_moves(&plan, self.engine.view(), heard, env.now);
                     env.note(|| {
                         format!("{:?} wants: {} {}", self.life, plan.purpose, plan.topology)
                     });
@@ -291,6 +295,13 @@ impl Nimbus {
         let mut plan = writing.plan.clone();
         if env.does_wrong(Sabotage::ForgetRequest) {
             plan.request = None;
+        }
+        if env.does_wrong(Sabotage::ForgetFormers) {
+            for write in &mut plan.prepare {
+                if let Write::Assignment(record) = write {
+                    record.executors.iter_mut().for_each(|executor| executor.formers.clear());
+                }
+            }
         }
         let mut transactions = plan.transactions(&env.keys, &leader, lease);
         if transactions.len() == 1 && !plan.prepare.is_empty() && env.chance(0.3) {

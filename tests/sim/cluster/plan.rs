@@ -27,8 +27,14 @@ pub(super) enum Fault {
     MachineLoss,
     /// A worker dies.
     WorkerCrash,
+    /// A machine stands still, with all that runs there.
+    MachineFreeze,
     /// A worker says nothing any more.
     WorkerHang,
+    /// A worker is stopped, for a while or for ever.
+    WorkerStop,
+    /// A worker gets little time on a busy machine.
+    WorkerSlow,
     /// Nothing passes between two, one way or both.
     Partition,
     /// The store has no quorum.
@@ -67,6 +73,8 @@ pub(super) struct Plan {
     pub(super) clients: usize,
     /// Requests of each client.
     pub(super) requests: u32,
+    /// Clients want rebalances above all.
+    pub(super) restless: bool,
     /// The longest that messages usually take.
     pub(super) delay: u64,
     pub(super) weather: Weather,
@@ -90,6 +98,7 @@ impl Plan {
             machines: (0..machines).map(|_| rng.random_range(1..=3)).collect(),
             clients: rng.random_range(1..=3),
             requests: rng.random_range(2..=6),
+            restless: rng.random_bool(0.4),
             delay: DELAYS[rng.random_range(0..DELAYS.len())],
             weather,
             faults: faults(&mut rng, weather, faults_end),
@@ -100,8 +109,9 @@ impl Plan {
 
 fn faults(rng: &mut StdRng, weather: Weather, end: u64) -> Vec<(u64, Fault)> {
     use Fault::{
-        ClockJump, Compact, LeaseLoss, MachineLoss, NimbusCrash, NimbusPause, Partition, StoreAway,
-        StoreFull, StoreSlow, SupervisorCrash, SupervisorPause, WatchCut, WorkerCrash, WorkerHang,
+        ClockJump, Compact, LeaseLoss, MachineFreeze, MachineLoss, NimbusCrash, NimbusPause,
+        Partition, StoreAway, StoreFull, StoreSlow, SupervisorCrash, SupervisorPause, WatchCut,
+        WorkerCrash, WorkerHang, WorkerSlow, WorkerStop,
     };
     let kinds: &[Fault] = match weather {
         Weather::Calm => &[],
@@ -114,9 +124,13 @@ fn faults(rng: &mut StdRng, weather: Weather, end: u64) -> Vec<(u64, Fault)> {
             SupervisorCrash,
             SupervisorPause,
             MachineLoss,
+            MachineFreeze,
             WorkerCrash,
             WorkerCrash,
             WorkerHang,
+            WorkerStop,
+            WorkerStop,
+            WorkerSlow,
             Partition,
             Partition,
             Partition,

@@ -3,13 +3,34 @@
 
 use std::collections::BTreeSet;
 
-use proto::store::TopologyStatus;
+use proto::store::{AssignmentRecord, TopologyStatus};
 use proto::supervisor::desired_state::State as DesiredState;
 use supervisor::engine::Epoch;
 
 use super::process::Process;
 use super::witness::{Witness, epoch_of};
 use super::world::World;
+
+/// What a worker still has to do until it runs what its record says, and nothing else.
+fn still_moving(process: &Process, record: &AssignmentRecord) -> Option<String> {
+    let wanted: BTreeSet<_> = record
+        .executors
+        .iter()
+        .map(|it| (it.index, it.first_task, it.end_task, it.ownership))
+        .collect();
+    let running = process
+        .executors
+        .running()
+        .map(|(_, it)| (u32::from(it.index), it.tasks.start, it.tasks.end, it.ownership));
+    let running: BTreeSet<_> = running.collect();
+    if running != wanted {
+        return Some(format!("runs executors {running:?} instead of {wanted:?}"));
+    }
+    if wanted.is_empty() || record.executors.iter().any(|it| !it.formers.is_empty()) {
+        return Some("has executors that count as moving".to_owned());
+    }
+    process.executors.is_leaving().then(|| "has executors that leave".to_owned())
+}
 
 impl World {
     /// Why this world has not come to rest yet.
@@ -78,7 +99,8 @@ impl World {
                 if process.attached != Some(life) || process.state != Some(state) {
                     return Some(format!("{name} does not know what to do: {:?}", process.state));
                 }
-                if let Some(problem) = self.misled(process) {
+                let problem = self.misled(process).or_else(|| still_moving(process, record));
+                if let Some(problem) = problem {
                     return Some(format!("{name} {problem}"));
                 }
             }

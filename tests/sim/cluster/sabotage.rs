@@ -30,20 +30,44 @@ pub(in crate::sim) enum Sabotage {
     ForgetRetired,
     /// A worker's record is written over whatever is there.
     OverwriteEpoch,
+    /// A worker starts executors that others may still have tasks of.
+    StartBeforeRelease,
+    /// A worker says that it has let go of what it still ends.
+    ReleaseEarly,
+    /// A worker never says that it has let go of anything.
+    NeverRelease,
+    /// A nimbus does not write down who may still have the tasks of an executor.
+    ForgetFormers,
+    /// A supervisor takes a worker that it adopts for one that has nothing of before.
+    AdoptedHasNothing,
+    /// The system never says that a process is stopped.
+    BlindLook,
+    /// The system says of every process that it is stopped.
+    HastyLook,
+    /// A nimbus does not listen to workers that have lost their supervisor.
+    IgnoreDirect,
 }
 
 /// Each deliberate fault: its name, what it breaks, and a seed near one that shows it.
-pub(in crate::sim) const ALL: [(Sabotage, &str, &str, u64); 12] = [
+pub(in crate::sim) const ALL: [(Sabotage, &str, &str, u64); 20] = [
     (Sabotage::NoLeaderGuard, "no-leader-guard", "a leader that was replaced writes", 0),
-    (Sabotage::NoRecordGuard, "no-record-guard", "a late write undoes a newer one", 0),
-    (Sabotage::MissCompaction, "miss-compaction", "changes are missed and nobody lists", 50),
+    (Sabotage::NoRecordGuard, "no-record-guard", "a late write undoes a newer one", 50),
+    (Sabotage::MissCompaction, "miss-compaction", "changes are missed and nobody lists", 85),
     (Sabotage::ActBeforeFlip, "act-before-flip", "a new owner starts before the old is retired", 0),
-    (Sabotage::StartBeforeEnd, "start-before-end", "a new owner starts before the old is gone", 0),
-    (Sabotage::LeaseIsDeath, "lease-is-death", "an expired lease is taken for a death", 10),
+    (Sabotage::StartBeforeEnd, "start-before-end", "a new owner starts before the old is gone", 85),
+    (Sabotage::LeaseIsDeath, "lease-is-death", "an expired lease is taken for a death", 60),
     (Sabotage::NoPatience, "no-patience", "no evidence is taken for evidence", 0),
-    (Sabotage::ForgetRepetition, "forget-repetition", "a repeated request is a new one", 40),
-    (Sabotage::ForgetRequest, "forget-request", "a request does not know its answer", 0),
-    (Sabotage::BelieveSilence, "believe-silence", "what was not written is acknowledged", 30),
-    (Sabotage::ForgetRetired, "forget-retired", "an epoch is given to two processes", 0),
-    (Sabotage::OverwriteEpoch, "overwrite-epoch", "an old incarnation is announced again", 60),
+    (Sabotage::ForgetRepetition, "forget-repetition", "a repeated request is a new one", 45),
+    (Sabotage::ForgetRequest, "forget-request", "a request does not know its answer", 8),
+    (Sabotage::BelieveSilence, "believe-silence", "what was not written is acknowledged", 50),
+    (Sabotage::ForgetRetired, "forget-retired", "an epoch is given to two processes", 12),
+    (Sabotage::OverwriteEpoch, "overwrite-epoch", "an old incarnation is announced again", 70),
+    (Sabotage::StartBeforeRelease, "start-before-release", "a new owner starts too early", 0),
+    (Sabotage::ReleaseEarly, "release-early", "what is not let go of is said to be", 0),
+    (Sabotage::NeverRelease, "never-release", "a move never ends", 0),
+    (Sabotage::ForgetFormers, "forget-formers", "a new owner does not wait for the old", 0),
+    (Sabotage::AdoptedHasNothing, "adopted-has-nothing", "an adopted owner is forgotten", 485),
+    (Sabotage::BlindLook, "blind-look", "a stopped worker is not replaced", 0),
+    (Sabotage::HastyLook, "hasty-look", "a slow worker is taken for a stopped one", 0),
+    (Sabotage::IgnoreDirect, "ignore-direct", "what lives without its supervisor is moved", 0),
 ];

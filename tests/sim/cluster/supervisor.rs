@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use proto::store::{SupervisorRecord, WorkerRecord};
+use proto::store::{Released, SupervisorRecord, WorkerRecord};
 use proto::supervisor::WorkerReport;
 use rand::RngExt;
 use supervisor::engine::{
@@ -99,6 +99,7 @@ impl Supervisor {
             Timer::Tick => {
                 self.decide(Event::Tick, env);
                 self.report(env);
+                self.assert_stopped_are_found(env);
                 let due = self.engine.deadline().map_or(BEAT, |at| {
                     at.saturating_duration_since(env.instant()).max(Duration::from_millis(20))
                 });
@@ -192,14 +193,17 @@ impl Supervisor {
                 self.tell(slot, env);
             }
             Command::Signal { slot, pid, signal } => self.signal(slot, pid, signal, env),
-            // A process that hangs here is not stopped by a signal.
-            Command::Look { .. } | Command::Warn { .. } | Command::Report => {}
+            Command::Look { slot, pid } => self.look(slot, pid, env),
+            Command::Warn { .. } | Command::Report => {}
         }
     }
 
     fn signal(&self, slot: u32, pid_meant: u32, signal: Signal, env: &mut Env) {
         let process = self.incarnations.get(&slot).and_then(|it| it.process);
         let Some(process) = process.filter(|process| pid(*process) == pid_meant) else { return };
+        if signal == Signal::Kill {
+            self.judge_kill(slot, process, env);
+        }
         let what = match signal {
             Signal::Terminate => ProcessEvent::Terminate,
             Signal::Kill => ProcessEvent::End,
@@ -296,9 +300,10 @@ impl Supervisor {
             let what = ProcessEvent::Orders { instructions: None, stop: true };
             return env.soon(5 * MS, Due::Process { process, what });
         };
+        env.processes[process].heard = env.now;
         match said {
-            Said::Report if env.processes[process].attached == Some(self.life.number) => {
-                let report = env.processes[process].report(env);
+            Said::Report(report) if env.processes[process].attached == Some(self.life.number) => {
+                let report = *report;
                 let (drained, released) = (report.drained, report.released.clone());
                 let before = incarnation.report.replace(report);
                 self.on(slot, SlotEvent::Heard { drained, released }, env);
@@ -306,11 +311,21 @@ impl Supervisor {
                     self.report(env);
                 }
             }
-            _ => {
+            said => {
+                let released = match said {
+                    Said::Hello(released) => released,
+                    Said::Report(report) => report.released,
+                };
                 incarnation.process = Some(process);
                 env.processes[process].attached = Some(self.life.number);
                 let address = format!("m{}:{process}", self.machine);
-                let released = env.processes[process].released();
+                let released = match self.engine.slot(slot).and_then(Slot::placement) {
+                    Some(placement) if env.does_wrong(Sabotage::AdoptedHasNothing) => {
+                        let generation = placement.assignment.generation;
+                        Some(Released { generation, holding: Vec::new() })
+                    }
+                    _ => released,
+                };
                 let attached = SlotEvent::Attached { pid: pid(process), address, released };
                 self.on(slot, attached, env);
                 self.tell(slot, env);

@@ -11,8 +11,10 @@ use proto::store::{
 };
 use proto::supervisor::RoutingTable;
 use supervisor::engine::Epoch;
+use worker::executor::seating::OwnExecutor;
 
 use super::events::By;
+use super::executors::overlap;
 use super::history::{History, is_legal};
 use super::plan::MS;
 use super::process::Process;
@@ -21,6 +23,12 @@ use super::store::{Etcd, poll_next};
 /// A silence that is less than this proves nothing, and so does one in so short a term.
 const SILENT: u64 = 1_400 * MS;
 const TERM: u64 = 2_900 * MS;
+
+/// Nor does one that is less than this while a worker of that machine reports itself.
+const AWAY: u64 = 29_900 * MS;
+
+/// A supervisor, and a topology that has a worker there.
+pub(super) type Machine = (String, String);
 
 /// A worker's assignment, and the revision of its record.
 type Assigned = (AssignmentRecord, Revision);
@@ -251,7 +259,7 @@ impl Witness {
         &mut self,
         plan: &Plan,
         view: &View,
-        (heard, elected): (&BTreeMap<String, u64>, u64),
+        (heard, direct, elected): (&BTreeMap<String, u64>, &BTreeMap<Machine, u64>, u64),
         now: u64,
     ) {
         let asked = view.topologies.get(&plan.topology).map(|it| it.record.status());
@@ -277,7 +285,12 @@ impl Witness {
             let supervisor = &old.supervisor;
             let at = |times: &BTreeMap<String, u64>| times.get(supervisor).copied().unwrap_or(0);
             let silence = now - at(heard).max(at(&self.talks)).max(elected);
-            let evidence = silence >= SILENT && now - elected >= TERM;
+            let lives = direct.iter().any(|((of, topology), at)| {
+                let recent = *at >= elected && now - at < SILENT;
+                recent && of == supervisor && view.assigned.contains_key(topology)
+            });
+            let least = if lives { AWAY } else { SILENT };
+            let evidence = silence >= least && now - elected >= TERM;
             let (worker, ms) = (old.worker, silence / MS);
             assert!(evidence, "w{worker} was moved from {supervisor}, which was heard {ms} ms ago");
         }
@@ -311,6 +324,45 @@ impl Witness {
                 "I4: incarnation {incarnation} of executor {index} of {id} is used twice"
             );
         }
+    }
+
+    /// An executor starts: nobody else processes tuples of its tasks, save for workers that were
+    /// replaced and do not know it yet: whoever meets them refuses them.
+    pub(super) fn runs(
+        &self,
+        (process, place): (usize, (usize, usize)),
+        executor: &OwnExecutor,
+        all: &[Process],
+    ) {
+        if self.is_retired(&all[process]) {
+            return;
+        }
+        let id = &all[process].placement.topology;
+        for (at, other) in all.iter().enumerate() {
+            if !other.alive || other.placement.topology != *id || self.is_retired(other) {
+                continue;
+            }
+            let mut running = other.executors.running();
+            let twin = running.find(|(there, it)| {
+                (at, *there) != (process, place) && overlap(&it.tasks, &executor.tasks)
+            });
+            let (tasks, ownership) = (&executor.tasks, executor.ownership);
+            assert!(
+                twin.is_none(),
+                "I4: p{process} processes tasks {tasks:?} of {id} (ownership {ownership}) while p{at} does"
+            );
+        }
+    }
+
+    /// Tells whether the store says that a process is not the incarnation any more that it was.
+    fn is_retired(&self, process: &Process) -> bool {
+        let Process { placement, epoch, .. } = process;
+        let Some(assigned) = self.assigned.get(&placement.topology) else { return true };
+        let key = (placement.topology.clone(), assigned.generation, placement.worker);
+        let in_force = self.assignments.get(&key).map(epoch_of);
+        let known = self.workers.get(&(placement.topology.clone(), placement.worker));
+        let known = known.and_then(|it| it.epoch).map(Epoch::from);
+        in_force != Some(epoch.revision) || known.is_some_and(|known| known > *epoch)
     }
 
     /// A process gets a routing table.

@@ -5,7 +5,7 @@ use proto::supervisor::SupervisorReport;
 use super::client::Client;
 use super::disk::Disk;
 use super::env::{Env, Life, Node};
-use super::events::{Answered, Event};
+use super::events::{Answered, Event, ProcessEvent};
 use super::nimbus::Nimbus;
 use super::plan::{SECOND, Weather};
 use super::sabotage::Sabotage;
@@ -74,7 +74,9 @@ impl World {
             Event::Timer(life, _)
             | Event::Slot { to: life, .. }
             | Event::Later { to: life, .. } => Some(life.node),
-            Event::Report { to, .. } | Event::Request { to, .. } => Some(Node::Nimbus(*to)),
+            Event::Report { to, .. } | Event::Request { to, .. } | Event::News { to, .. } => {
+                Some(Node::Nimbus(*to))
+            }
             Event::Said { process, .. } | Event::Ended { process } => {
                 Some(Node::Machine(self.env.processes[*process].machine))
             }
@@ -118,24 +120,50 @@ impl World {
             Event::Request { to, client, number, request } if self.nimbuses[to].alive => {
                 self.nimbuses[to].requested((client, number), request, &mut self.env);
             }
+            Event::News { to, process, news } if self.nimbuses[to].alive => {
+                self.nimbuses[to].news(process, news, &mut self.env);
+            }
             Event::Heard { client, number, from, heard } => {
                 self.clients[client].heard(number, from, heard, &mut self.env);
             }
             Event::Act { client } => self.clients[client].act(&mut self.env),
             Event::Again { client, number } => self.clients[client].again(number, &mut self.env),
-            Event::Slot { to: life, .. } | Event::Later { to: life, .. } if self.lives(life) => {
-                let Node::Machine(at) = life.node else { return };
-                match event {
-                    Event::Slot { slot, event, .. } => {
-                        self.supervisors[at].on(slot, event, &mut self.env);
-                    }
-                    Event::Later { command, .. } => {
-                        self.supervisors[at].later(*command, &mut self.env);
-                    }
-                    _ => {}
+            Event::Slot { .. } | Event::Later { .. } | Event::Said { .. } | Event::Ended { .. } => {
+                self.at_supervisor(event);
+            }
+            Event::Process { process, what } => {
+                let beats = matches!(what, ProcessEvent::Beat);
+                self.env.process(process, what);
+                if beats {
+                    self.direct(process);
                 }
             }
-            Event::Process { process, what } => self.env.process(process, what),
+            Event::Start(node) => self.start(node),
+            Event::Fault(at) => self.fault(self.env.plan.faults[at].1),
+            Event::Back => {
+                self.env.etcd.set_away(false);
+                self.env.touch();
+            }
+            Event::Heal => self.heal(),
+            Event::Look => self.look(),
+            Event::Timer(..) | Event::Request { .. } | Event::News { .. } => {}
+        }
+        self.stopped();
+    }
+
+    /// A supervisor hears of a slot or of a process.
+    fn at_supervisor(&mut self, event: Event) {
+        match event {
+            Event::Slot { to, slot, event } => {
+                if let (Node::Machine(at), true) = (to.node, self.lives(to)) {
+                    self.supervisors[at].on(slot, event, &mut self.env);
+                }
+            }
+            Event::Later { to, command } => {
+                if let (Node::Machine(at), true) = (to.node, self.lives(to)) {
+                    self.supervisors[at].later(*command, &mut self.env);
+                }
+            }
             Event::Said { process, said } => {
                 let it = &self.env.processes[process];
                 let supervisor = &mut self.supervisors[it.machine];
@@ -149,18 +177,8 @@ impl World {
                     supervisor.ended(process, &mut self.env);
                 }
             }
-            Event::Start(node) => self.start(node),
-            Event::Fault(at) => self.fault(self.env.plan.faults[at].1),
-            Event::Back => {
-                self.env.etcd.set_away(false);
-                self.env.touch();
-            }
-            Event::Heal => self.heal(),
-            Event::Look => self.look(),
-            Event::Timer(..) | Event::Request { .. } | Event::Slot { .. } | Event::Later { .. } => {
-            }
+            _ => {}
         }
-        self.stopped();
     }
 
     fn answer(&mut self, call: u64, answered: Answered) {

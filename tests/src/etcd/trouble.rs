@@ -1,7 +1,8 @@
-//! What can befall an etcd: members that stand still, data that is gone, a history that is forgotten,
-//! a quota that is used up.
+//! What can befall an etcd: members that stand still, data that is gone or from before, a history that
+//! is forgotten, a quota that is used up.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -45,10 +46,40 @@ impl Etcd {
     pub fn wipe(&mut self) {
         self.kill();
         for number in 0..self.members.len() {
-            let data = self.folder.path().join(format!("member-{number}"));
-            fs::remove_dir_all(data).expect("the data of a member can be removed");
+            fs::remove_dir_all(self.data(number)).expect("the data of a member can be removed");
         }
         self.restart();
+    }
+
+    /// Copies what it holds into a folder, as a backup would; it is away for that moment.
+    ///
+    /// # Panics
+    ///
+    /// If its data cannot be copied.
+    pub fn back_up(&mut self, backup: &Path) {
+        self.kill();
+        for number in 0..self.members.len() {
+            copy(&self.data(number), &backup.join(number.to_string()));
+        }
+        self.restart();
+    }
+
+    /// Gives it what it held when it was backed up, in place of what it has.
+    ///
+    /// # Panics
+    ///
+    /// If its data cannot be replaced.
+    pub fn restore(&mut self, backup: &Path) {
+        self.kill();
+        for number in 0..self.members.len() {
+            fs::remove_dir_all(self.data(number)).expect("the data of a member can be removed");
+            copy(&backup.join(number.to_string()), &self.data(number));
+        }
+        self.restart();
+    }
+
+    fn data(&self, number: usize) -> PathBuf {
+        self.folder.path().join(format!("member-{number}"))
     }
 
     /// Forgets all of its history up to now.
@@ -121,5 +152,19 @@ impl Etcd {
     /// Asks whichever member answers.
     fn asked(&self, path: &str, request: &str) -> Option<Value> {
         (0..self.members.len()).find_map(|number| self.ask(number, path, request))
+    }
+}
+
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder can be made");
+    for entry in fs::read_dir(from).expect("the folder can be read") {
+        let entry = entry.expect("the folder can be read");
+        let (path, to) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(&path, &to).expect("a file can be copied");
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use tokio::sync::Notify;
 use topology_api::format_duration;
-use topology_api::runtime::{Reporter, Watch};
+use topology_api::runtime::{Metrics, Reporter, Watch};
 
 use crate::engine::acking::FailReason;
 use crate::executor::calls::{CallWatch, ThreadWatch, Watches};
@@ -47,6 +47,10 @@ pub struct TaskCounters {
     pub failed: BTreeMap<&'static str, u64>,
     /// Anything else, by name.
     pub counters: BTreeMap<&'static str, u64>,
+    /// Newest values of its gauges.
+    pub gauges: BTreeMap<&'static str, f64>,
+    /// Buckets of its histograms: the highest value of each, and how many values.
+    pub histograms: BTreeMap<&'static str, Vec<(u64, u64)>>,
     /// Open trees.
     pub pending: u64,
     /// Tuples in the mailbox of its executor.
@@ -76,6 +80,8 @@ impl TaskCounters {
             acked: 0,
             failed: BTreeMap::new(),
             counters: BTreeMap::new(),
+            gauges: BTreeMap::new(),
+            histograms: BTreeMap::new(),
             pending: 0,
             queued: 0,
             execute: latency_histogram(),
@@ -118,6 +124,8 @@ struct Posted {
     tasks: BTreeMap<u32, TaskCounters>,
     /// What tasks counted themselves through their context.
     counted: BTreeMap<(u32, &'static str), u64>,
+    /// Metrics of their authors' own.
+    metrics: BTreeMap<u32, Arc<Metrics>>,
     results: BTreeMap<u32, String>,
     errors: Vec<ShownError>,
     error_sequence: u64,
@@ -338,6 +346,14 @@ impl Board {
             for ((_, name), count) in own {
                 *task.counters.entry(name).or_default() += count;
             }
+            if let Some(metrics) = posted.metrics.get(&task.task) {
+                let values = metrics.values();
+                for (name, count) in values.counters {
+                    *task.counters.entry(name).or_default() += count;
+                }
+                task.gauges.extend(values.gauges);
+                task.histograms.extend(values.histograms);
+            }
         }
         Snapshot { tasks, results: posted.results.clone(), errors: posted.errors.clone() }
     }
@@ -350,6 +366,10 @@ impl Reporter for Board {
 
     fn count(&self, task: u32, counter: &'static str, by: u64) {
         *self.lock().counted.entry((task, counter)).or_default() += by;
+    }
+
+    fn metrics(&self, task: u32) -> Arc<Metrics> {
+        Arc::clone(self.lock().metrics.entry(task).or_default())
     }
 
     fn error(&self, task: u32, text: String) {

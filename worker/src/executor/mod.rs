@@ -16,6 +16,7 @@ pub mod flows;
 pub mod inbox;
 mod log_gate;
 pub mod mailbox;
+pub mod moves;
 pub mod outbox;
 pub mod plan;
 pub mod routes;

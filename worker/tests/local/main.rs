@@ -11,6 +11,7 @@ mod groupings;
 mod limits;
 mod manners;
 mod memory;
+mod metrics;
 mod streams;
 mod ticks;
 mod vocabulary;

@@ -93,7 +93,7 @@ pub struct Executor {
 #[derive(Clone, Debug)]
 pub struct Worker {
     epoch: Epoch,
-    /// When it was heard of last.
+    /// When what it counted was heard of last.
     at: Instant,
     tasks: Vec<Task>,
     executors: Vec<Executor>,
@@ -112,7 +112,7 @@ impl Worker {
     #[must_use]
     pub fn new(live: &Live, second: u64) -> Self {
         let mut new =
-            Self { epoch: live.epoch, at: live.at, tasks: Vec::new(), executors: Vec::new() };
+            Self { epoch: live.epoch, at: live.counted, tasks: Vec::new(), executors: Vec::new() };
         new.take(&live.report, second);
         new
     }
@@ -120,14 +120,14 @@ impl Worker {
     /// Takes in what a worker reports, and tells what is new; `None` if it has said nothing since.
     /// One that was started again has counted from nothing.
     pub fn update<'a>(&mut self, live: &'a Live, second: u64) -> Option<News<'a>> {
-        if live.epoch == self.epoch && live.at == self.at {
+        if live.epoch == self.epoch && live.counted == self.at {
             return None;
         }
         if live.epoch != self.epoch {
             self.tasks.iter_mut().for_each(|task| task.totals = [0; 4]);
             self.executors.iter_mut().for_each(|executor| executor.totals = [0; 5]);
         }
-        (self.epoch, self.at) = (live.epoch, live.at);
+        (self.epoch, self.at) = (live.epoch, live.counted);
         Some(self.take(&live.report, second))
     }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use coordination::{Key, Watermark};
-use proto::store::{AssignedRecord, LeaderRecord, NimbusRecord};
+use proto::store::{
+    AssignedRecord, AssignmentRecord, LeaderRecord, NimbusRecord, SupervisorRecord,
+};
 
 use super::super::command::RefusalKind;
 use super::super::event::{Event, Health, Record, Stale, Verb, WriteFailure};
@@ -117,6 +119,44 @@ fn an_old_generation_that_somebody_put_in_force_is_replaced_by_the_newest() {
     world.change(Key::Assigned { topology: id.clone() }, Some(Record::Assigned(stale)));
     assert_eq!(world.engine.view().assigned[&id].generation, 2, "it is put right at once");
     assert_eq!(world.placed(&id), before, "and nothing moved");
+}
+
+#[test]
+fn who_drops_a_generation_has_what_would_still_put_it_in_force_refused() {
+    let mut world = World::new(&[("a", 2)]);
+    let id = world.submit("clicks", 1);
+    // It was prepared, and the answer to its decision was never heard.
+    let key = Key::Assignment { topology: id.clone(), generation: 2, worker: 0 };
+    let prepared = AssignmentRecord { topology: id.clone(), generation: 2, ..Default::default() };
+    world.change(key, Some(Record::Assignment(prepared)));
+    let known = world.engine.view().topologies[&id].revision;
+    world.pass(12 * SECOND, &["a"]);
+    assert_eq!(world.plans.last().map(|plan| plan.purpose), Some("tidy up"));
+    assert!(world.engine.view().stale_generations(&id).is_empty(), "it is gone");
+    let now = world.engine.view().topologies[&id].revision;
+    assert!(now > known, "what was decided on the record of before meets another one");
+    let tidied = world.plans.len();
+    world.pass(12 * SECOND, &["a"]);
+    assert_eq!(world.plans.len(), tidied, "once is enough");
+}
+
+#[test]
+fn a_supervisor_of_another_major_version_gets_nothing_and_one_of_another_minor_does() {
+    let mut world = World::new(&[]);
+    let register = |world: &mut World, version: &str| {
+        let (id, version) = (named("a"), version.to_owned());
+        let record = SupervisorRecord { id, version, slots: 1, ..SupervisorRecord::default() };
+        world.change(Key::Supervisor { id: named("a") }, Some(Record::Supervisor(record)));
+        world.pass(SECOND, &["a"]);
+    };
+    let id = world.submit("clicks", 1);
+    register(&mut world, "7000.1.0");
+    assert_eq!(world.placed(&id), [""; 0]);
+    let why = world.engine.unplaced(&id).unwrap_or_default().to_owned();
+    assert!(why.contains("not of our version") && why.contains("a (7000.1.0)"), "{why}");
+    let (major, _) = crate::VERSION.split_once('.').unwrap();
+    register(&mut world, &format!("{major}.7000.0"));
+    assert_eq!(world.placed(&id).len(), 1, "it understands us");
 }
 
 #[test]

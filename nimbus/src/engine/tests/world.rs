@@ -19,20 +19,20 @@ use super::super::liveness::Patience;
 use super::super::view::{Versioned, epoch_revision};
 use super::super::{Engine, lifecycle, view};
 
-pub(super) struct World {
-    pub(super) engine: Engine,
-    pub(super) clock: Clock,
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) clock: Clock,
     revision: u64,
     next_ticket: u64,
     /// Everything the engine wanted, except answers.
-    pub(super) plans: Vec<Plan>,
-    pub(super) removed: Vec<String>,
+    pub(crate) plans: Vec<Plan>,
+    pub(crate) removed: Vec<String>,
     answers: BTreeMap<u64, Result<Reply, Refusal>>,
 }
 
 impl World {
     /// A cluster whose nimbus leads and whose supervisors, with that many slots, have registered.
-    pub(super) fn new(supervisors: &[(&str, u32)]) -> Self {
+    pub(crate) fn new(supervisors: &[(&str, u32)]) -> Self {
         let clock = Clock::manual();
         let now = Now { at: clock.now(), wall_ms: 0 };
         let mut world = Self {
@@ -52,12 +52,12 @@ impl World {
         world
     }
 
-    pub(super) fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         Now { at: self.clock.now(), wall_ms: self.clock.wall_ms() }
     }
 
     /// Tells the engine, and does what it wants until it wants nothing more.
-    pub(super) fn tell(&mut self, event: Event) {
+    pub(crate) fn tell(&mut self, event: Event) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             for command in self.engine.handle(event, self.now()) {
@@ -78,19 +78,19 @@ impl World {
         }
     }
 
-    pub(super) fn register(&mut self, id: &str, slots: u32) {
+    pub(crate) fn register(&mut self, id: &str, slots: u32) {
         let record = SupervisorRecord { id: id.to_owned(), slots, ..SupervisorRecord::default() };
         let key = Key::Supervisor { id: id.to_owned() };
         self.change(key, Some(Record::Supervisor(record)));
     }
 
-    pub(super) fn change(&mut self, key: Key, record: Option<Record>) {
+    pub(crate) fn change(&mut self, key: Key, record: Option<Record>) {
         self.revision += 1;
         let fact = Fact { key, record, revision: self.revision };
         self.tell(Event::Changes(vec![fact]));
     }
 
-    pub(super) fn ask(&mut self, id: &str, verb: Verb) -> Result<Reply, Refusal> {
+    pub(crate) fn ask(&mut self, id: &str, verb: Verb) -> Result<Reply, Refusal> {
         self.next_ticket += 1;
         let ticket = self.next_ticket;
         let request = Request { id: id.to_owned(), verb };
@@ -98,24 +98,24 @@ impl World {
         self.answers.remove(&ticket).expect("every request is answered")
     }
 
-    pub(super) fn submit(&mut self, name: &str, workers: u32) -> String {
+    pub(crate) fn submit(&mut self, name: &str, workers: u32) -> String {
         match self.ask("", submission(name, workers)).expect("the submission is taken") {
             Reply::Submitted(reply) => reply.topology_id,
             Reply::Done(done) => panic!("another answer: {done:?}"),
         }
     }
 
-    pub(super) fn kill(&mut self, name: &str, wait: Duration) {
+    pub(crate) fn kill(&mut self, name: &str, wait: Duration) {
         self.ask("", Verb::Kill { name: name.to_owned(), wait }).expect("the kill is taken");
     }
 
-    pub(super) fn status(&self, id: &str) -> &'static str {
+    pub(crate) fn status(&self, id: &str) -> &'static str {
         let known = self.engine.view().topologies.get(id);
         known.map_or("gone", |known| lifecycle::word(view::status(&known.record)))
     }
 
     /// What is assigned, as `worker@supervisor:slot#epoch`.
-    pub(super) fn placed(&self, id: &str) -> Vec<String> {
+    pub(crate) fn placed(&self, id: &str) -> Vec<String> {
         let text = |held: &Versioned<AssignmentRecord>| {
             let AssignmentRecord { worker, supervisor, slot, .. } = &held.record;
             format!("{worker}@{supervisor}:{slot}#{}", epoch_revision(held))
@@ -124,7 +124,7 @@ impl World {
     }
 
     /// Lets time pass in steps; only `reporting` supervisors are heard of.
-    pub(super) fn pass(&mut self, time: Duration, reporting: &[&str]) {
+    pub(crate) fn pass(&mut self, time: Duration, reporting: &[&str]) {
         let step = Duration::from_millis(100);
         for _ in 0..time.as_millis() / step.as_millis() {
             self.clock.advance(step);
@@ -136,7 +136,7 @@ impl World {
     }
 
     /// A supervisor reports that everything that is assigned to it runs, changed by `edit`.
-    pub(super) fn report(&mut self, supervisor: &str, edit: impl Fn(&mut SlotReport)) {
+    pub(crate) fn report(&mut self, supervisor: &str, edit: impl Fn(&mut SlotReport)) {
         let here = self.engine.view().all_in_force();
         let here = here.filter(|held| held.record.supervisor == supervisor);
         let slot = |held: &Versioned<AssignmentRecord>| {
@@ -158,7 +158,7 @@ impl World {
 
     /// The workers on a supervisor that run say that they have let go of all that the generation in
     /// force does not give them.
-    pub(super) fn let_go(&mut self, supervisor: &str) {
+    pub(crate) fn let_go(&mut self, supervisor: &str) {
         let here = self.engine.view().all_in_force();
         let here = here.filter(|held| held.record.supervisor == supervisor);
         let record = |held: &Versioned<AssignmentRecord>| {
@@ -174,14 +174,14 @@ impl World {
         }
     }
 
-    pub(super) fn report_slots(&mut self, supervisor: &str, slots: Vec<SlotReport>) {
+    pub(crate) fn report_slots(&mut self, supervisor: &str, slots: Vec<SlotReport>) {
         let supervisor = supervisor.to_owned();
         let report = SupervisorReport { supervisor, slots, ..SupervisorReport::default() };
         self.tell(Event::Report(Box::new(report)));
     }
 
     /// A worker reports by itself, as the incarnation it is assigned as.
-    pub(super) fn news(&mut self, topology: &str, worker: u32) {
+    pub(crate) fn news(&mut self, topology: &str, worker: u32) {
         let revision = {
             let mut in_force = self.engine.view().in_force(topology);
             let held = in_force.find(|held| held.record.worker == worker);
@@ -191,13 +191,13 @@ impl World {
         self.news_of(topology, worker, epoch);
     }
 
-    pub(super) fn news_of(&mut self, topology: &str, worker: u32, epoch: Epoch) {
+    pub(crate) fn news_of(&mut self, topology: &str, worker: u32, epoch: Epoch) {
         let news = news(topology, worker, epoch);
         self.tell(Event::News(Box::new(news)));
     }
 
     /// Another nimbus takes over: it knows what the store says and nothing else.
-    pub(super) fn succeed(&mut self) {
+    pub(crate) fn succeed(&mut self) {
         self.clock.advance(Duration::from_secs(60));
         let facts = self.everything();
         self.engine = Engine::new(Patience::default(), self.now());
@@ -293,7 +293,7 @@ impl World {
 }
 
 /// What a worker says by itself.
-pub(super) fn news(topology: &str, worker: u32, epoch: Epoch) -> WorkerNews {
+pub(crate) fn news(topology: &str, worker: u32, epoch: Epoch) -> WorkerNews {
     WorkerNews {
         topology: topology.to_owned(),
         worker,
@@ -318,7 +318,7 @@ fn assignments(
 }
 
 /// A spout and a bolt with two executors each.
-pub(super) fn submission(name: &str, workers: u32) -> Verb {
+pub(crate) fn submission(name: &str, workers: u32) -> Verb {
     let stream =
         StreamSpec { name: "default".to_owned(), tuple: "Line".to_owned(), fields: Vec::new() };
     let component = |name: &str, spout| ComponentSpec {

@@ -18,6 +18,7 @@ mod none;
 mod partial_key;
 mod pressure;
 mod reach;
+mod read;
 mod sent;
 mod shuffle;
 mod space_saving;

@@ -3,15 +3,16 @@
 use proto::store::ExecutorRecord;
 use proto::supervisor::{RoutingTable, WorkerRoute};
 
-use crate::engine::routing::{
-    Epoch, ExecutorPlace, Former, Released, Route, Table, incarnation_of,
-};
+use super::{Epoch, ExecutorPlace, Former, Released, Route, Table, incarnation_of};
 
-/// Reads a routing table. Of its own incarnation (`own`) a worker knows more than a table does that
-/// was made while it started.
-pub(super) fn of(wire: &RoutingTable, own: (u32, Epoch)) -> Table {
-    let routes = wire.workers.iter().map(|it| route(it, own)).collect();
-    Table::new(wire.version, routes).of_generation(wire.generation)
+impl Table {
+    /// Reads a routing table. Of its own incarnation (`own`) a worker knows more than a table does
+    /// that was made while it started.
+    #[must_use]
+    pub fn read(wire: &RoutingTable, own: (u32, Epoch)) -> Self {
+        let routes = wire.workers.iter().map(|it| route(it, own)).collect();
+        Self::new(wire.version, routes).of_generation(wire.generation)
+    }
 }
 
 fn route(wire: &WorkerRoute, (worker, own): (u32, Epoch)) -> Route {

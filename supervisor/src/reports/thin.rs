@@ -1,0 +1,116 @@
+//! What may be left out of a report: the counts of tasks, where there are many, most of the time.
+//!
+//! Reports go out four times a second, for whoever is silent is soon taken for lost. What a thousand
+//! tasks count is as good once a second, and a quarter of the work for nimbus.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use proto::supervisor::{SlotReport, SupervisorReport, WorkerReport};
+
+/// Up to so many tasks are told of in each report.
+const TASKS_MAX: usize = 250;
+
+/// With more, each worker's tasks are told of once in this time.
+const EVERY: Duration = Duration::from_millis(900);
+
+/// A worker's epoch: revision, then restarts.
+type Epoch = (u64, u64);
+
+/// What was told on one stream.
+#[derive(Debug, Default)]
+pub(super) struct Thin {
+    /// By slot: the incarnation whose tasks were told of, and when.
+    told: BTreeMap<u32, (Epoch, Instant)>,
+}
+
+impl Thin {
+    /// Leaves out the tasks of the workers that were told of just now.
+    pub(super) fn thin(&mut self, report: &mut SupervisorReport, now: Instant) {
+        let workers = report.slots.iter().filter_map(|slot| slot.report.as_ref());
+        if workers.map(|worker| worker.tasks.len()).sum::<usize>() <= TASKS_MAX {
+            self.told.clear();
+            return;
+        }
+        for slot in &mut report.slots {
+            let epoch = epoch(slot);
+            let Some(worker) = &mut slot.report else { continue };
+            let ends = worker.finished || worker.drained;
+            let is_recent = |(of, at): &(Epoch, Instant)| {
+                *of == epoch && now.saturating_duration_since(*at) < EVERY
+            };
+            if !ends && self.told.get(&slot.slot).is_some_and(is_recent) {
+                leave_out(worker);
+            } else {
+                self.told.insert(slot.slot, (epoch, now));
+            }
+        }
+    }
+}
+
+fn epoch(slot: &SlotReport) -> Epoch {
+    slot.epoch.map_or((0, 0), |epoch| (epoch.revision, epoch.restarts))
+}
+
+fn leave_out(worker: &mut WorkerReport) {
+    worker.tasks.clear();
+    worker.executors.clear();
+    worker.flows.clear();
+    worker.tasks_left_out = true;
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::store::Epoch as WireEpoch;
+    use proto::supervisor::TaskReport;
+
+    use super::*;
+
+    fn report(tasks: usize, restarts: u64, finished: bool) -> SupervisorReport {
+        let worker = WorkerReport {
+            tasks: vec![TaskReport::default(); tasks],
+            finished,
+            ..WorkerReport::default()
+        };
+        let slot = SlotReport {
+            epoch: Some(WireEpoch { revision: 5, restarts }),
+            report: Some(worker),
+            ..SlotReport::default()
+        };
+        SupervisorReport { slots: vec![slot], ..SupervisorReport::default() }
+    }
+
+    /// How many tasks go out, and whether the report says that some are left out.
+    fn sent(thin: &mut Thin, mut report: SupervisorReport, now: Instant) -> (usize, bool) {
+        thin.thin(&mut report, now);
+        let worker = report.slots.remove(0).report.expect("it is still there");
+        (worker.tasks.len(), worker.tasks_left_out)
+    }
+
+    #[test]
+    fn few_tasks_are_always_told_of_and_many_once_a_second() {
+        let (mut thin, clock) = (Thin::default(), daemon::Clock::manual());
+        let quarters: Vec<_> = (0..9)
+            .map(|_| {
+                clock.advance(Duration::from_millis(250));
+                sent(&mut thin, report(1_000, 0, false), clock.now()).0
+            })
+            .collect();
+        assert_eq!(quarters, [1_000, 0, 0, 0, 1_000, 0, 0, 0, 1_000]);
+        assert_eq!(sent(&mut thin, report(250, 0, false), clock.now()), (250, false));
+        assert_eq!(sent(&mut thin, report(1_000, 0, false), clock.now()), (1_000, false));
+    }
+
+    #[test]
+    fn a_new_incarnation_and_an_end_are_told_of_in_full() {
+        let (mut thin, now) = (Thin::default(), daemon::Clock::manual().now());
+        assert_eq!(sent(&mut thin, report(300, 0, false), now), (300, false));
+        assert_eq!(sent(&mut thin, report(300, 0, false), now), (0, true));
+        assert_eq!(
+            sent(&mut thin, report(300, 1, false), now),
+            (300, false),
+            "it was started again"
+        );
+        assert_eq!(sent(&mut thin, report(300, 1, true), now), (300, false), "its last counts");
+    }
+}

@@ -1,0 +1,53 @@
+//! What a running cluster tells of itself: what limits it, where its tasks are, and what happened.
+
+use serde_json::Value;
+use tests::{Cluster, until};
+
+use crate::path;
+
+/// What is wrong with the topology, as codes and the components that cause it.
+fn findings(status: &Value) -> Vec<(String, String)> {
+    let findings = status["findings"].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    findings.iter().map(|it| (text(&it["code"]), text(&it["component"]))).collect()
+}
+
+#[test]
+fn a_planted_bottleneck_is_named_with_what_would_lift_it_and_shown_in_figures() {
+    let cluster = Cluster::start(1, 2);
+    let binary = path("trouble");
+    let submit = ["submit", &binary, "--name", "slow", "--workers", "2", "--wait"];
+    let arguments = ["--", "--trouble=slow", "--count=1000000"];
+    cluster.does(&[&submit[..], &arguments].concat());
+    let mut status = Value::Null;
+    until("the bottleneck is found", || {
+        status = cluster.status("slow");
+        findings(&status) == [("bottleneck".to_owned(), "troubled".to_owned())]
+    });
+    let next = status["findings"][0]["next"].as_str().unwrap_or_default();
+    assert!(next.contains("squall rebalance slow") || next.contains("parallelism"), "{status:#}");
+    let edge = &status["edges"][0];
+    assert!(edge["rate"].as_f64().is_some_and(|rate| rate > 0.0), "tuples flow: {edge}");
+    until("the cluster tells of it too", || {
+        findings(&cluster.document("/api/v1/cluster"))[..] == findings(&status)[..]
+    });
+
+    let troubled = cluster.document("/api/v1/topologies/slow/components/troubled?sort=busy");
+    assert!(troubled["time"]["busy"].as_f64().is_some_and(|busy| busy > 800.0), "{troubled:#}");
+    let task = &troubled["tasks"][0];
+    let took = task["execute_us"][0].as_f64();
+    assert!(took.is_some_and(|us| us >= 20_000.0), "a call takes 20 ms: {task:#}");
+    let spout = cluster.document("/api/v1/topologies/slow/components/numbers");
+    let held = |part: &str| spout["time"][part].as_f64().unwrap_or(0.0);
+    assert!(held("back_pressured") + held("throttled") > 500.0, "{spout:#}");
+
+    let history = cluster.document("/api/v1/topologies/slow/history?component=troubled");
+    let executed = history["executed"].as_array().cloned().unwrap_or_default();
+    assert!(executed.iter().any(|it| it.as_f64() > Some(0.0)), "{history}");
+    let events = cluster.document("/api/v1/topologies/slow/events");
+    let events = events["events"].as_array().cloned().unwrap_or_default();
+    let kinds: Vec<_> = events.iter().filter_map(|it| it["kind"].as_str()).collect();
+    for kind in ["submitted", "assigned", "worker-started"] {
+        assert!(kinds.contains(&kind), "no `{kind}` in {kinds:?}");
+    }
+}
