@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { h } from "./dom.js";
-import { count, lasting, latency, percent, rate } from "./format.js";
+import { count, lasting, latency, percent, rate, short } from "./format.js";
 import { command, facts, findings, link, meter, pager, pill, problem, section, skewBar, stateOf, table, timeBar, timeLegend, timeWords, to } from "./parts.js";
 import { history, plots } from "./plots.js";
 
@@ -52,8 +52,8 @@ function columns(detail, { name, component, query }) {
     },
     { head: "Pending", num: true, cell: (it) => count(it.pending) },
     ...["p50", "p95", "p99"].map((head, at) => ({ head, num: true, cell: (it) => latency(latencies(it)?.[at]) })),
-    { head: "Executor", num: true, cell: (it) => String(it.executor) },
     { head: "Host", cell: (it) => it.host || it.supervisor || "–" },
+    { head: "Executor", num: true, cell: (it) => String(it.executor) },
   ].filter(Boolean);
 }
 
@@ -90,6 +90,19 @@ function counted(detail) {
   }));
 }
 
+/** What its author measures. */
+function own(known) {
+  const figures = (of, names) => names.map((name) => `${name} ${short(of[name])}`).join(", ");
+  const list = [
+    ...Object.entries(known?.gauges ?? {}).map(([name, of]) => [name, "gauge, over its tasks", figures(of, ["min", "max", "sum"])]),
+    ...Object.entries(known?.histograms ?? {}).map(([name, of]) => [name, `histogram of ${count(of.count)}`, figures(of, ["p50", "p95", "p99", "max"])]),
+  ];
+  return list.length > 0 && section("Measured by its author", table({
+    caption: "Measured by its author", rows: list, key: ([name]) => name, empty: "",
+    columns: [{ head: "What", cell: ([name]) => name }, { head: "Kind", cell: ([, kind]) => kind }, { head: "Figures", cell: ([, , words]) => words }],
+  }));
+}
+
 const errors = (detail, name) => section("Newest errors", table({
   caption: "Newest errors", rows: detail.errors, empty: "None.",
   columns: [
@@ -103,12 +116,12 @@ export function view({ detail, topology, history: series }, route) {
   const { name, component, query } = route;
   const { word, share } = stateOf(detail.busiest);
   const spout = detail.kind === "spout";
-  const own = topology.findings.filter((it) => it.component === component);
+  const found = topology.findings.filter((it) => it.component === component);
   return h("div", { class: "page" },
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, component), pill(detail.kind),
       h("span", { class: "muted" }, "busiest executor: ", word, share === null ? "" : ` ${percent(share)}`)),
     command(`squall describe ${name}`, `squall logs ${name} --component ${component}`),
-    findings(own, name, "Nothing is wrong with this component."),
+    findings(found, name, "Nothing is wrong with this component."),
     facts([
       !spout && ["In", rate(detail.rates_10s.executed), `${rate(detail.rates_1m.executed)} over 1 min`],
       ["Out", rate(detail.rates_10s.emitted), `${rate(detail.rates_1m.emitted)} over 1 min`],
@@ -118,5 +131,6 @@ export function view({ detail, topology, history: series }, route) {
       ["Time, mean", timeBar(detail.time), timeWords(detail.time)],
     ]),
     tasks(detail, route), streams(detail, name), errors(detail, name), counted(detail),
+    own(topology.components.find((it) => it.name === component)),
     series instanceof Error ? problem(series) : plots(series, { path: ["t", name, "c", component], query, spout }));
 }
