@@ -22,7 +22,7 @@ export async function load({ name, component, query }) {
 }
 
 function workerOf(it, name) {
-  const again = it.restarts > 0 && h("span", { class: "muted" }, ` restarted ${it.restarts}×: ${it.last_exit || "unknown why"}`);
+  const again = it.restarts > 0 && h("span", { class: "muted brief", title: it.last_exit }, `restarted ${it.restarts}×: ${it.last_exit || "unknown why"}`);
   return [link(["t", name, "workers"], `worker ${it.worker}`), again];
 }
 
