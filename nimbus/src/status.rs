@@ -5,7 +5,9 @@
 
 mod cluster;
 pub mod component;
+pub mod configuration;
 mod connections;
+mod dashboard;
 mod documents;
 pub mod events;
 pub mod findings;

@@ -5,14 +5,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::query::Query;
-use super::{component, events, history, model};
+use super::{component, configuration, events, history, model};
 use crate::engine::Engine;
 use crate::engine::command::{Refusal, RefusalKind};
 use crate::engine::event::Now;
 
 /// The documents that there are.
 pub(super) const DOCUMENTS: &str = "cluster, supervisors, topologies, events, topologies/NAME, \
-                                    topologies/NAME/events, \
+                                    topologies/NAME/events, topologies/NAME/config, \
                                     topologies/NAME/components/C?sort=S&offset=N&limit=N and \
                                     topologies/NAME/history?component=C&from=MS&step=1|60";
 
@@ -37,6 +37,7 @@ pub(super) fn document(
         ["topologies", name] => to_value(&model::topology(engine, name, now)?),
         ["events"] => to_value(&events::of_cluster(engine)),
         ["topologies", name, "events"] => to_value(&events::of_topology(engine, name)?),
+        ["topologies", name, "config"] => to_value(&configuration::configuration(engine, name)?),
         ["topologies", name, "components", of] => {
             to_value(&component::component(engine, (name, of), &query, now)?)
         }

@@ -14,7 +14,7 @@ use daemon::Shutdown;
 use proto::nimbus::Standby;
 use serde_json::Value;
 
-use super::{documents, prometheus};
+use super::{dashboard, documents, prometheus};
 use crate::daemon::Handle;
 use crate::engine::Engine;
 use crate::engine::command::Refusal;
@@ -42,9 +42,10 @@ impl Router {
             .route("/metrics", get(metrics))
             .with_state(handle.clone())
             .merge(rest::routes(handle, shutdown))
+            .merge(dashboard::routes())
             .fallback(async || {
-                let fix =
-                    "there are /metrics, /healthz, /readyz and what /api/v1/openapi.json lists";
+                let fix = "there are /ui/, /metrics, /healthz, /readyz and what \
+                           /api/v1/openapi.json lists";
                 Problem::new(Code::NotFound, "failed to answer", "there is no such page", fix)
             })
             .method_not_allowed_fallback(async || {
