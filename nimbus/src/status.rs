@@ -7,6 +7,7 @@ mod cluster;
 pub mod component;
 mod connections;
 mod documents;
+pub mod events;
 pub mod findings;
 pub mod history;
 mod letters;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::event::Now;
+use super::events::Events;
 use super::figures;
 use super::findings::{self, Finding};
 use super::history::{History, Keep};
@@ -23,11 +24,14 @@ pub(super) struct Insight {
     begun: Option<Instant>,
     /// The seconds that were looked at.
     seconds: u64,
+    /// What the store showed when it was looked at.
+    revision: u64,
     /// By topology.
     pub(super) histories: BTreeMap<String, History>,
     /// What is wrong with each topology.
     pub(super) findings: BTreeMap<String, Vec<Finding>>,
     pub(super) turned: Turned,
+    pub(super) events: Events,
 }
 
 /// How often each was turned away, by whom and why, at two earlier times.
@@ -106,6 +110,11 @@ impl Engine {
         }
         self.insight.begun.get_or_insert(now.at);
         let second = self.insight.lasted(now).as_secs();
+        if self.view.revision != std::mem::replace(&mut self.insight.revision, self.view.revision)
+            || second != self.insight.seconds
+        {
+            self.notice(now);
+        }
         if second == std::mem::replace(&mut self.insight.seconds, second) {
             return;
         }

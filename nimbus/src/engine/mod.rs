@@ -9,9 +9,8 @@
 //! |---|---|
 //! | `view` | what the store says |
 //! | `reports`, `counters` | what supervisors and workers report |
-//! | `insight`, `history`, `figures` | what topologies did over time, and of late |
-//! | `evidence`, `liveness` | what is heard of a machine, and who is lost |
-//! | `flapping` | who comes and goes, and when not to move much |
+//! | `insight`, `history`, `figures`, `findings`, `events` | what topologies did, what is wrong, what happened |
+//! | `evidence`, `liveness`, `flapping` | what is heard of a machine, who is lost, who comes and goes |
 //! | `health` | whether the store answers, takes writes, and is the one that was decided on |
 //! | `copies` | which binaries this nimbus is to hold, and which topologies lack theirs |
 //! | `lifecycle` | what may happen to a topology when |
@@ -24,6 +23,7 @@ pub mod command;
 mod copies;
 pub mod counters;
 pub mod event;
+pub mod events;
 mod evidence;
 pub mod figures;
 pub mod findings;
@@ -372,6 +372,7 @@ impl Engine {
 
     fn write(&mut self, decision: Decision, ticket: Option<u64>, commands: &mut Vec<Command>) {
         let Decision { plan, reply } = decision;
+        self.insight.events.note(&plan);
         self.writing =
             Some(Writing { topology: plan.topology.clone(), reply: ticket.zip(reply), done: None });
         commands.push(Command::Write(Box::new(plan)));

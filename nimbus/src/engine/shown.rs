@@ -10,6 +10,7 @@ use proto::store::SupervisorRecord;
 use super::Engine;
 use super::command::{Refusal, Reply};
 use super::event::{Now, Request};
+use super::events::Events;
 use super::findings::Finding;
 use super::history::History;
 use super::reports::Reports;
@@ -32,6 +33,12 @@ impl Engine {
     #[must_use]
     pub fn history(&self, topology: &str) -> Option<&History> {
         self.insight.histories.get(topology)
+    }
+
+    /// Returns what happened since this nimbus leads.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.insight.events
     }
 
     /// Returns what was found wrong with each topology, a few seconds ago.

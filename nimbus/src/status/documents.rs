@@ -5,13 +5,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::query::Query;
-use super::{component, history, model};
+use super::{component, events, history, model};
 use crate::engine::Engine;
 use crate::engine::command::{Refusal, RefusalKind};
 use crate::engine::event::Now;
 
 /// The documents that there are.
-pub(super) const DOCUMENTS: &str = "cluster, supervisors, topologies, topologies/NAME, \
+pub(super) const DOCUMENTS: &str = "cluster, supervisors, topologies, events, topologies/NAME, \
+                                    topologies/NAME/events, \
                                     topologies/NAME/components/C?sort=S&offset=N&limit=N and \
                                     topologies/NAME/history?component=C&from=MS&step=1|60";
 
@@ -34,6 +35,8 @@ pub(super) fn document(
         ["supervisors"] => to_value(&model::supervisors(engine, now)),
         ["topologies"] => to_value(&model::topologies(engine, now)),
         ["topologies", name] => to_value(&model::topology(engine, name, now)?),
+        ["events"] => to_value(&events::of_cluster(engine)),
+        ["topologies", name, "events"] => to_value(&events::of_topology(engine, name)?),
         ["topologies", name, "components", of] => {
             to_value(&component::component(engine, (name, of), &query, now)?)
         }

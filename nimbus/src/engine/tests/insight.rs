@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use proto::supervisor::{ExecutorReport, FlowReport, TaskReport};
 
+use super::super::event::Verb;
 use super::world::World;
 use crate::status::Query;
 use crate::status::component::component;
+use crate::status::events;
 use crate::status::history::history;
 use crate::status::model::{cluster, topology};
 
@@ -145,4 +147,32 @@ fn the_tasks_of_a_component_come_in_pages_and_in_the_order_that_is_asked_for() {
     let rate = task.rates_1m.map_or(0.0, |rates| rates.executed);
     assert!((rate - 500.0).abs() < 20.0, "a span may be a second longer than another: {rate}");
     assert!(ask("sort=colour").expect_err("none").fix.contains("skew"), "it says which there are");
+}
+
+#[test]
+fn what_happened_is_told_with_why_and_a_new_leader_tells_what_the_records_say() {
+    let mut world = World::new(&[("a", 2), ("b", 2)]);
+    let id = world.submit("clicks", 2);
+    let later = |world: &mut World| {
+        world.pass(Duration::from_secs(2), &["a", "b"]);
+        let told = events::of_topology(&world.engine, "clicks").expect("it is known").events;
+        told.into_iter().rev().map(|it| (it.kind, it.text)).collect::<Vec<_>>()
+    };
+    let told = later(&mut world);
+    let kinds: Vec<_> = told.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, ["submitted", "assigned"], "{told:?}");
+    assert!(told[1].1.ends_with("to place: workers 1 on a, 1 on b"), "{told:?}");
+    world.ask("", Verb::Deactivate("clicks".to_owned())).expect("it is done");
+    assert_eq!(later(&mut world).last().map(|(kind, _)| *kind), Some("deactivated"));
+    world.pass(Duration::from_secs(20), &["a"]);
+    let cluster: Vec<_> =
+        events::of_cluster(&world.engine).events.iter().rev().map(|it| it.kind).collect();
+    assert_eq!(cluster[..2], ["supervisor-there"; 2], "{cluster:?}");
+    assert!(cluster.ends_with(&["supervisor-lost"]), "{cluster:?}");
+    assert_eq!(world.placed(&id).len(), 2, "its worker goes on elsewhere");
+    let moved = later(&mut world);
+    assert!(moved.iter().any(|(_, text)| text == "worker 1 goes from b to a"), "{moved:?}");
+    world.succeed();
+    let told = later(&mut world);
+    assert!(told[1].1.contains("by an earlier leader"), "{told:?}");
 }
