@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -116,7 +117,9 @@ async fn live(
     let submitting = async {
         let Some(submit) = submission(dev) else { return Ok(()) };
         let mut client = Client::new(vec![cluster.address.to_string()], settings.security.clone());
-        let reply = submit::send(&mut client, &submit, globals.file.topology_pairs()?).await?;
+        let reply =
+            submit::send(&mut client, &submit, globals.file.topology_pairs()?, &Arc::default())
+                .await?;
         output::note(&format!(
             "  running  {} (squall describe {0}; squall logs {0} -f)",
             output::escape(&reply.name)

@@ -7,8 +7,9 @@ use proto::nimbus::RebalanceRequest;
 
 use crate::args::component_count;
 use crate::client::{request_id, unary};
+use crate::codes::Code;
 use crate::commands::{Globals, topology_name};
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 
 /// Flags of `squall rebalance`.
 #[derive(Debug, Args)]
@@ -35,7 +36,7 @@ pub(crate) async fn run(rebalance: Rebalance, globals: &Globals) -> Result<(), F
     for (component, count) in rebalance.executors {
         if executors.insert(component.clone(), count).is_some() {
             let why = format!("`{component}` is given twice");
-            return Err(Failure::new(Exit::Usage, what, why, "give each component once"));
+            return Err(Failure::new(Code::GivenTwice, what, why, "give each component once"));
         }
     }
     let request = RebalanceRequest {
