@@ -14,8 +14,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use crate::codes::Code;
 use crate::commands::{
     activate, certs, deactivate, dead_letters, demo, describe, dev, doctor, errors, events,
-    explain, explain_error, kill, list, logs, new, nimbus, pages, rebalance, recover, submit,
-    supervisor, validate,
+    explain, explain_error, kill, list, logs, new, nimbus, pages, plan, rebalance, recover, submit,
+    supervisor, top, validate,
 };
 use crate::error::{Exit, Failure};
 use crate::output::Format;
@@ -101,12 +101,16 @@ pub(crate) enum Command {
     Rebalance(rebalance::Rebalance),
     /// Show what the workers of a topology wrote
     Logs(logs::Logs),
+    /// Show live what the components do: rates, latencies, queues, where time goes
+    Top(top::Top),
     /// Show what happened to a topology, or to the cluster
     Events(events::Events),
     /// Show the newest errors of a topology
     Errors(errors::Errors),
     /// Say what is wrong with a topology, what limits it, and why its tasks are where they are
     Explain(explain::Explain),
+    /// Show what a submit or a rebalance would change, without doing it
+    Plan(plan::Plan),
     /// Check a topology's program, without a cluster
     Validate(validate::Validate),
     /// Show, replay or drop what failed too often

@@ -26,6 +26,7 @@ mod outages;
 mod outputs;
 mod store_trouble;
 mod tls;
+mod tools;
 mod trouble;
 mod verbs;
 

@@ -92,7 +92,7 @@ fn message_timeout(topology: &TopologyDetail) -> Duration {
 }
 
 /// Waits until there is no topology of that name, or another one.
-async fn until_gone(
+pub(crate) async fn until_gone(
     client: &mut Client,
     topology: &TopologyDetail,
     patience: Duration,

@@ -18,10 +18,12 @@ pub(crate) mod logs;
 pub(crate) mod new;
 pub(crate) mod nimbus;
 pub(crate) mod pages;
+pub(crate) mod plan;
 pub(crate) mod rebalance;
 pub(crate) mod recover;
 pub(crate) mod submit;
 pub(crate) mod supervisor;
+pub(crate) mod top;
 pub(crate) mod validate;
 
 use std::io::ErrorKind;
@@ -149,9 +151,11 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> Result<(), Failu
         Command::Recover(recover) => recover::run(recover, globals).await,
         Command::DeadLetters(letters) => dead_letters::run(letters, globals).await,
         Command::Logs(logs) => logs::run(logs, globals).await,
+        Command::Top(top) => top::run(top, globals).await,
         Command::Events(events) => events::run(events, globals).await,
         Command::Errors(errors) => errors::run(errors, globals).await,
         Command::Explain(explain) => explain::run(explain, globals).await,
+        Command::Plan(plan) => plan::run(plan, globals).await,
         Command::Validate(validate) => validate::run(validate, globals).await,
         Command::Certs(certs) => certs::run(certs, globals),
         Command::Doctor(doctor) => doctor::run(doctor, globals).await,

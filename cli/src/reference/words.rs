@@ -102,6 +102,8 @@ pub(super) fn value(name: &str, long: &str) -> &'static str {
         ("ARGS", _) => "words",
         ("C", _) => "a component",
         ("SHELL", _) => "`bash`, `zsh`, `fish`, `elvish` or `powershell`",
+        ("COLUMN", _) => "`name`, `busy`, `rate`, `latency`, `queue`, `pressure` or `failed`",
+        ("TEXT", _) => "a part of a name",
         ("VERB", _) => "a verb",
         ("CODE", _) => "a code, as in `SQ6600`",
         ("LETTER", _) => "the id of a letter, as in `machine-1.17`",
