@@ -4,6 +4,12 @@ use tests::{Cluster, until};
 
 use crate::{path, submit_audit, until_flowing};
 
+/// A light load.
+const LOAD: [&str; 2] = ["-c", "max_pending=200"];
+
+/// It runs until it is killed.
+const ENDLESS: [&str; 2] = ["--count=5000", "--until-end"];
+
 #[test]
 fn a_plan_says_what_a_submit_and_a_rebalance_then_do() {
     let cluster = Cluster::start(2, 2);
@@ -15,7 +21,8 @@ fn a_plan_says_what_a_submit_and_a_rebalance_then_do() {
     assert_eq!((&plan["changes"], &plan["schema_version"]), (&true.into(), &1.into()), "{plan}");
     assert_eq!(cluster.squall(&["list", "-o", "json"]).json()["items"], serde_json::json!([]));
 
-    let audit = submit_audit(&cluster, "audit", &["--workers", "2"], &["--count=100000"]);
+    let audit =
+        submit_audit(&cluster, "audit", &[&LOAD[..], &["--workers", "2"]].concat(), &ENDLESS);
     until_flowing(&audit, "tuples flow");
     let status = cluster.status("audit");
     for (at, worker) in plan["after"].as_array().into_iter().flatten().enumerate() {
@@ -32,7 +39,7 @@ fn a_plan_says_what_a_submit_and_a_rebalance_then_do() {
 #[test]
 fn a_running_topology_is_explained_watched_and_looked_after() {
     let cluster = Cluster::start(1, 1);
-    let audit = submit_audit(&cluster, "audit", &[], &["--count=100000"]);
+    let audit = submit_audit(&cluster, "audit", &LOAD, &ENDLESS);
     until_flowing(&audit, "tuples flow");
 
     until("its start is told", || cluster.does(&["events", "audit"]).contains("worker"));

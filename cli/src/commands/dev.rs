@@ -68,8 +68,8 @@ pub(crate) struct Dev {
     /// Sets a key of the topology's configuration; may be repeated
     #[arg(short = 'c', long = "set", value_name = "KEY=VALUE", value_parser = pair)]
     pub(crate) settings: Vec<(String, String)>,
-    /// Build and submit again when a source changes; BINARY is the folder of a project [default: this
-    /// one] or a program
+    /// Build and submit again when a source changes; BINARY is the folder of a project (this one if it
+    /// is left out) or a program
     #[arg(long)]
     pub(crate) watch: bool,
     /// A topology's program to submit, and its arguments; paths of files become absolute
