@@ -9,11 +9,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use crate::codes::Code;
 use crate::commands::{
-    activate, certs, deactivate, dead_letters, demo, describe, dev, kill, list, logs, nimbus,
-    rebalance, recover, submit, supervisor,
+    activate, certs, deactivate, dead_letters, demo, describe, dev, doctor, errors, events,
+    explain, explain_error, kill, list, logs, new, nimbus, pages, plan, rebalance, recover, submit,
+    supervisor, top, validate,
 };
 use crate::error::{Exit, Failure};
 use crate::output::Format;
@@ -35,6 +37,7 @@ const GLOBAL: &str = "Everywhere";
     arg_required_else_help = true,
     before_help = "Examples:\n  \
         squall demo                                see a topology run, nothing else needed\n  \
+        squall new my-topology                     a project of your own\n  \
         squall dev ./my-topology input.txt         run yours on a cluster in this process\n  \
         squall submit ./my-topology --workers 4    run it on a real cluster\n  \
         squall list                                what runs there"
@@ -44,7 +47,7 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "ADDR", env = "SQUALL_NIMBUS", value_delimiter = ',',
         help_heading = GLOBAL, hide_env_values = true)]
     pub(crate) nimbus: Option<Vec<String>>,
-    /// Results as `table` for people or `json` for programs [default: table]
+    /// Results as `table` or `wide` for people, `json` or `yaml` for programs [default: table]
     #[arg(short, long, global = true, value_name = "FORMAT", env = "SQUALL_OUTPUT",
         help_heading = GLOBAL, hide_env_values = true, hide_possible_values = true)]
     pub(crate) output: Option<Format>,
@@ -76,6 +79,8 @@ pub(crate) enum Command {
     Demo(demo::Demo),
     /// Run a cluster inside this process, for development
     Dev(dev::Dev),
+    /// Make a project with a topology of your own
+    New(new::New),
     /// Run a nimbus: it decides which tasks run where
     Nimbus(nimbus::Nimbus),
     /// Run a supervisor: it keeps the workers of this machine running
@@ -96,12 +101,32 @@ pub(crate) enum Command {
     Rebalance(rebalance::Rebalance),
     /// Show what the workers of a topology wrote
     Logs(logs::Logs),
+    /// Show live what the components do: rates, latencies, queues, where time goes
+    Top(top::Top),
+    /// Show what happened to a topology, or to the cluster
+    Events(events::Events),
+    /// Show the newest errors of a topology
+    Errors(errors::Errors),
+    /// Say what is wrong with a topology, what limits it, and why its tasks are where they are
+    Explain(explain::Explain),
+    /// Show what a submit or a rebalance would change, without doing it
+    Plan(plan::Plan),
+    /// Check a topology's program, without a cluster
+    Validate(validate::Validate),
     /// Show, replay or drop what failed too often
     DeadLetters(dead_letters::DeadLetters),
     /// Accept an etcd that was wiped or restored from a backup
     Recover(recover::Recover),
     /// Make the certificates of a cluster with TLS
     Certs(certs::Certs),
+    /// Look for what usually is wrong, on this machine and in the cluster
+    Doctor(doctor::Doctor),
+    /// Explain the code of an error
+    ExplainError(explain_error::ExplainError),
+    /// Write the completions of a shell
+    Completions(pages::Completions),
+    /// Write manual pages
+    Man(pages::Man),
 }
 
 /// What became of the command line.
@@ -140,7 +165,7 @@ fn usage(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let fix = "`squall demo` shows a topology run; `squall --help` lists the commands";
-        return Failure::new(Exit::Usage, "no command was given", "one is needed", fix);
+        return Failure::new(Code::CommandMissing, "no command was given", "one is needed", fix);
     }
     let mut why = Vec::new();
     let mut fix = Vec::new();
@@ -159,19 +184,22 @@ fn usage(error: &clap::Error) -> Failure {
 
 /// Finds out the wanted form from a command line that clap refused.
 pub(crate) fn wanted_format(arguments: &[OsString], environment: Option<OsString>) -> Format {
-    let mut format =
-        if environment.is_some_and(|it| it == "json") { Format::Json } else { Format::Table };
+    let known = |word: &str| Format::from_str(word, false).ok();
+    let environment = environment.and_then(|it| known(&it.to_string_lossy()));
+    let mut format = environment.unwrap_or_default();
     let words = arguments.iter().map(|it| it.to_string_lossy()).take_while(|it| it != "--");
     let mut previous = String::new();
     for word in words {
         match word.as_ref() {
-            "-ojson" | "-o=json" | "--output=json" => format = Format::Json,
-            "json" if previous == "-o" || previous == "--output" => format = Format::Json,
             // The one verb with its own name for it.
             "--json" if arguments.get(1).is_some_and(|verb| verb == "demo") => {
                 format = Format::Json;
             }
-            _ => {}
+            word => {
+                let glued = ["--output=", "-o=", "-o"].iter().find_map(|it| word.strip_prefix(it));
+                let after = (previous == "-o" || previous == "--output").then_some(word);
+                format = after.or(glued).and_then(known).unwrap_or(format);
+            }
         }
         previous = word.into_owned();
     }
@@ -299,6 +327,7 @@ mod tests {
             ("squall --output=json nonsense", None, Format::Json),
             ("squall demo --json --bogus", None, Format::Json),
             ("squall list --bogus", Some("json"), Format::Json),
+            ("squall list --bogus -oyaml", Some("json"), Format::Yaml),
             ("squall list --bogus", None, Format::Table),
             ("squall submit x --bogus -- -o json", None, Format::Table),
         ] {

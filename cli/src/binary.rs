@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::error::{Exit, Failure};
+use crate::codes::Code;
+use crate::error::Failure;
 
 /// A file that looks like a program for this machine.
 #[derive(Debug)]
@@ -26,10 +27,10 @@ impl Binary {
     /// Opens and checks the file.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let what = format!("cannot use {} as a topology binary", path.display());
-        let data = |why: &str, fix: &str| Failure::new(Exit::Data, &what, why, fix);
+        let data = |why: &str, fix: &str| Failure::new(Code::NotAProgram, &what, why, fix);
         let metadata = std::fs::metadata(path).map_err(|error| {
             let fix = "check the path; with cargo, the binary is in target/release/";
-            Failure::new(Exit::NoInput, &what, error, fix)
+            Failure::new(Code::FileUnreadable, &what, error, fix)
         })?;
         if metadata.is_dir() {
             return Err(data("it is a directory", "name the program inside it"));
@@ -42,7 +43,7 @@ impl Binary {
             return Err(data("it is not executable", &fix));
         }
         let file = File::open(path).map_err(|error| {
-            Failure::new(Exit::NoInput, &what, error, "make the file readable for you")
+            Failure::new(Code::FileUnreadable, &what, error, "make the file readable for you")
         })?;
         let bytes = metadata.len();
         check_format(&file, bytes).map_err(|why| {
@@ -171,6 +172,7 @@ fn u64_at(bytes: &[u8], place: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Exit;
 
     /// A file of this content and mode in a folder of its own.
     fn file(content: &[u8], mode: u32) -> (tempfile::TempDir, PathBuf) {

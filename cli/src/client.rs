@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
 
+use crate::codes::Code;
 use crate::error::{Exit, Failure};
 use crate::output;
 use trouble::{TLS_FIX, Trouble, classify, explain, gave_up, root_cause};
@@ -117,7 +118,7 @@ impl Client {
                 }
                 Trouble::Refused(why) => {
                     let why = format!("no connection with {address}: {why}");
-                    (UNREACHABLE_PATIENCE, Failure::new(Exit::Config, what, why, TLS_FIX))
+                    (UNREACHABLE_PATIENCE, Failure::new(Code::TlsRefused, what, why, TLS_FIX))
                 }
                 Trouble::Transient(why) if why == HUNG_UP => {
                     let why = format!("{address} hangs up: is it the gRPC address of a nimbus?");
@@ -203,7 +204,7 @@ impl Client {
         serde_json::from_str(&text).map_err(|error| {
             let why = format!("nimbus sent a status this client cannot read: {error}");
             let fix = "use a squall of the same version as the cluster";
-            Failure::new(Exit::Internal, what, why, fix)
+            Failure::new(Code::OtherVersion, what, why, fix)
         })
     }
 

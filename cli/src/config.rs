@@ -10,7 +10,8 @@ use daemon::tls::{Files, Tls};
 use serde::Deserialize;
 
 use crate::args::size;
-use crate::error::{Exit, Failure};
+use crate::codes::Code;
+use crate::error::Failure;
 use crate::output::Format;
 
 /// Where a nimbus is reached when nothing else is said.
@@ -138,11 +139,11 @@ impl File {
         let what = format!("cannot use the configuration file {}", path.display());
         let text = std::fs::read_to_string(path).map_err(|error| {
             let fix = "check --config (or SQUALL_CONFIG_FILE)";
-            Failure::new(Exit::Config, &what, error, fix)
+            Failure::new(Code::ConfigFile, &what, error, fix)
         })?;
         Self::parse(&text).map_err(|why| {
             let fix = "correct the file; `squall VERB --help` names what can be set";
-            Failure::new(Exit::Config, what, why, fix)
+            Failure::new(Code::ConfigFile, what, why, fix)
         })
     }
 
@@ -178,7 +179,7 @@ fn flatten(
             toml::Value::Datetime(_) | toml::Value::Array(_) => {
                 let what = format!("cannot use `{key}` of the configuration file");
                 let why = format!("{} is no value of a topology's configuration", value.type_str());
-                return Err(Failure::new(Exit::Config, what, why, "write it as text"));
+                return Err(Failure::new(Code::ConfigFile, what, why, "write it as text"));
             }
         };
         pairs.push((key, value));
@@ -200,7 +201,12 @@ pub(crate) fn nimbus_addresses(
 fn with_port(address: &str) -> Result<String, Failure> {
     let bad = |why: &str| {
         let what = format!("`{address}` is not an address of a nimbus");
-        Failure::new(Exit::Config, what, why, "write it as host:port, for example 127.0.0.1:6627")
+        Failure::new(
+            Code::BadAddress,
+            what,
+            why,
+            "write it as host:port, for example 127.0.0.1:6627",
+        )
     };
     if address.is_empty() || address.contains(['/', '?', '#', '@', ' ']) {
         return Err(bad("only a host and a port belong there"));
@@ -237,12 +243,12 @@ pub(crate) fn tls(
         let why = format!("{} is missing, and all three are needed", missing.join(" and "));
         let fix = "give --tls-cert, --tls-key and --tls-ca (or SQUALL_TLS_CERT, SQUALL_TLS_KEY and \
                    SQUALL_TLS_CA), or none of them";
-        return Err(Failure::new(Exit::Config, WHAT, why, fix));
+        return Err(Failure::new(Code::TlsFiles, WHAT, why, fix));
     };
     let opened = Tls::open(Files::new(cert, key, ca));
     opened.map(Some).map_err(|error| {
         let fix = "`squall certs issue` makes certificates that fit; docs/security.md says how";
-        Failure::new(Exit::Config, WHAT, error, fix)
+        Failure::new(Code::TlsFiles, WHAT, error, fix)
     })
 }
 
@@ -259,7 +265,7 @@ pub(crate) fn size_in_file(key: &str, text: Option<&str>) -> Result<Option<u64>,
 /// A value of the file that makes no sense.
 pub(crate) fn bad_value(key: &str, why: String) -> Failure {
     let what = format!("cannot use `{key}` of the configuration file");
-    Failure::new(Exit::Config, what, why, "correct the file")
+    Failure::new(Code::ConfigFile, what, why, "correct the file")
 }
 
 /// A value that has no default and was not given.
@@ -273,13 +279,14 @@ pub(crate) fn required<T>(
         let what = format!("{flag} is missing");
         let why = "there is no default for it";
         let fix = format!("give {flag}, or set {env}, or `{key}` in the configuration file");
-        Failure::new(Exit::Usage, what, why, fix)
+        Failure::new(Code::SettingMissing, what, why, fix)
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Exit;
 
     fn file(text: &str) -> File {
         File::parse(text).expect("the file is well-formed")

@@ -12,6 +12,7 @@ use daemon::signals::{self, Signal};
 use daemon::{Clock, Shutdown, logging};
 use tokio::signal::unix::{self, SignalKind};
 
+use crate::codes::Code;
 use crate::config::{CLUSTER, File, required};
 use crate::error::{Exit, Failure};
 use crate::output::{self, Format};
@@ -51,8 +52,10 @@ pub(crate) struct StoreFlags {
 /// Where etcd is, and how to speak with it.
 #[derive(Debug)]
 pub(crate) struct EtcdAt {
-    urls: Vec<String>,
-    tls: EtcdTls,
+    /// Its addresses.
+    pub(crate) urls: Vec<String>,
+    /// How it is reached where they begin with `https://`.
+    pub(crate) tls: EtcdTls,
 }
 
 impl StoreFlags {
@@ -119,12 +122,12 @@ async fn connect(etcd: &EtcdAt) -> Result<EtcdStore, Failure> {
         Ok(store) => Ok(store),
         Err(error @ coordination::Error::Refused(_)) => {
             let fix = "write --etcd as http://host:port, or https://host:port with --etcd-ca";
-            Err(Failure::new(Exit::Config, what, error, fix))
+            Err(Failure::new(Code::BadAddress, what, error, fix))
         }
         Err(error) => {
             let fix = "start etcd, or say where it is with --etcd (or SQUALL_ETCD); without etcd, \
                        use `squall dev`";
-            Err(Failure::new(Exit::Unavailable, what, error, fix))
+            Err(Failure::new(Code::NoEtcd, what, error, fix))
         }
     }
 }
@@ -167,17 +170,17 @@ const OTHER_FOLDER: &str = "choose another folder with --data-dir, or stop what 
 
 /// An address that cannot be listened on is taken; one that may not be is a wrong setting.
 fn cannot_listen(what: &str, error: &ListenError) -> Failure {
-    let exit = match error {
-        ListenError::Taken(_) | ListenError::System { .. } => Exit::Unavailable,
+    let code = match error {
+        ListenError::Taken(_) | ListenError::System { .. } => Code::CannotListen,
         ListenError::NotLoopback(_)
         | ListenError::NothingToAdvertise(_)
         | ListenError::NotAHost(_)
-        | ListenError::NotNamed { .. } => Exit::Config,
+        | ListenError::NotNamed { .. } => Code::BadAddress,
     };
     // Its text ends with what to do.
     let text = error.to_string();
     let (why, fix) = text.split_once("; ").unwrap_or((&text, "choose another address"));
-    Failure::new(exit, what, why, fix)
+    Failure::new(code, what, why, fix)
 }
 
 /// Waits for a signal to stop, and says which kind it was.
@@ -216,8 +219,8 @@ fn hangup_is_ignored() -> bool {
 /// Sends logs to standard error; `RUST_LOG` says which.
 pub(crate) fn log(format: Format) -> Result<(), Failure> {
     let format = match format {
-        Format::Table => logging::Format::Text,
-        Format::Json => logging::Format::Json,
+        Format::Table | Format::Wide => logging::Format::Text,
+        Format::Json | Format::Yaml => logging::Format::Json,
     };
     logging::init(format).map_err(|error| {
         Failure::new(Exit::Config, "cannot write logs", error, "correct or unset RUST_LOG")

@@ -19,7 +19,8 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use topology_api::Description;
 
-use crate::error::{Exit, Failure};
+use crate::codes::Code;
+use crate::error::Failure;
 
 /// How long a binary may take to describe its topology.
 const TIME_MAX: Duration = Duration::from_secs(10);
@@ -76,10 +77,10 @@ pub(crate) async fn describe(
     command.process_group(0).kill_on_drop(true);
     let child = command.spawn().map_err(|error| {
         let fix = "run it by hand to see what is wrong; is it for this machine?";
-        Failure::new(Exit::Data, &what, format!("it does not start: {error}"), fix)
+        Failure::new(Code::NotAProgram, &what, format!("it does not start: {error}"), fix)
     })?;
     let outcome = watch(child, TIME_MAX).await.map_err(|error| {
-        Failure::new(Exit::Temporary, &what, error, "try again; run it by hand to see more")
+        Failure::new(Code::NotDescribed, &what, error, "try again; run it by hand to see more")
     })?;
     interpret(&what, &outcome)
 }
@@ -148,7 +149,7 @@ fn interpret(what: &str, outcome: &Outcome) -> Result<Description, Failure> {
         "a topology binary is a program whose main calls `worker::main(topology)`";
     let complaint = String::from_utf8_lossy(&outcome.complaint);
     let complaint = complaint.trim().trim_start_matches("error: ");
-    let data = |why: String, fix: &str| Err(Failure::new(Exit::Data, what, why, fix));
+    let data = |why: String, fix: &str| Err(Failure::new(Code::NoDescription, what, why, fix));
     let status = match &outcome.ending {
         Ending::TooSlow => {
             let why = format!("it did not describe itself within {} s", TIME_MAX.as_secs());
@@ -173,7 +174,7 @@ fn interpret(what: &str, outcome: &Outcome) -> Result<Description, Failure> {
     };
     let unreadable = |error: serde_json::Error| {
         let why = format!("its description cannot be read: {error}");
-        Failure::new(Exit::Data, what, why, NO_TOPOLOGY)
+        Failure::new(Code::NoDescription, what, why, NO_TOPOLOGY)
     };
     let mut line: Value = serde_json::from_str(line).map_err(unreadable)?;
     if line["squall"].is_null() {
@@ -204,6 +205,7 @@ fn ending(status: ExitStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Exit;
 
     async fn run(program: &str, arguments: &[&str], time_max: Duration) -> Outcome {
         let mut command = Command::new(program);

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use crate::codes::Code;
 use crate::output::{self, Format};
 
 /// The kinds of failure a script can tell apart.
@@ -73,6 +74,8 @@ impl Exit {
 pub(crate) struct Failure {
     /// The kind, for scripts.
     pub(crate) exit: Exit,
+    /// Which error it is: `squall explain-error` knows more.
+    pub(crate) code: Code,
     /// What could not be done.
     pub(crate) what: String,
     /// Why not.
@@ -84,12 +87,13 @@ pub(crate) struct Failure {
 impl Failure {
     /// Makes a failure whose `what` reads after "squall:".
     pub(crate) fn new(
-        exit: Exit,
+        code: impl Into<Code>,
         what: impl Into<String>,
         why: impl Display,
         fix: impl Into<String>,
     ) -> Self {
-        Self { exit, what: what.into(), why: why.to_string(), fix: fix.into() }
+        let code = code.into();
+        Self { exit: code.exit(), code, what: what.into(), why: why.to_string(), fix: fix.into() }
     }
 
     /// A state that only a bug of ours explains.
@@ -99,15 +103,21 @@ impl Failure {
 
     /// An early end that needs no explanation: by a signal, or because nobody reads on.
     pub(crate) fn early_end(exit: Exit) -> Self {
-        Self::new(exit, "ended early", "asked to", "")
+        Self { exit, ..Self::new(exit, "ended early", "asked to", "") }
+    }
+
+    /// The same, of which everything was said already.
+    pub(crate) fn told(self) -> Self {
+        Self { code: Code::Ended, ..self }
     }
 
     /// Shows the failure in the given form and returns the exit code.
     pub(crate) fn report(&self, format: Format) -> ExitCode {
-        if !matches!(self.exit, Exit::Unread | Exit::Interrupted | Exit::Terminated) {
-            match format {
-                Format::Table => output::note(&self.text()),
-                Format::Json => output::print_json_or_note(&self.json()),
+        if self.code != Code::Ended {
+            if format.is_for_programs() {
+                output::document_or_note(format, self.json());
+            } else {
+                output::note(&self.text());
             }
         }
         ExitCode::from(self.exit as u8)
@@ -115,7 +125,7 @@ impl Failure {
 
     /// The form for people, over several lines.
     fn text(&self) -> String {
-        let mut text = format!("squall: {}", output::escape(&self.what));
+        let mut text = format!("squall: {}: {}", self.code.text(), output::escape(&self.what));
         for (label, part) in [("why", &self.why), ("fix", &self.fix)] {
             for (line_number, line) in part.trim().lines().enumerate() {
                 let lead = if line_number == 0 { format!("{label}:") } else { String::new() };
@@ -127,7 +137,8 @@ impl Failure {
 
     /// The form for programs.
     fn json(&self) -> serde_json::Value {
-        json!({ "error": { "what": self.what, "why": self.why, "fix": self.fix } })
+        let Self { what, why, fix, .. } = self;
+        json!({ "error": { "code": self.code.text(), "what": what, "why": why, "fix": fix } })
     }
 }
 
@@ -140,7 +151,7 @@ mod tests {
         let failure = Failure::new(Exit::Data, "cannot run a\u{1b}[2J", "line 1\nline 2", "do it");
         assert_eq!(
             failure.text(),
-            "squall: cannot run a\\u{1b}[2J\n  why: line 1\n       line 2\n  fix: do it"
+            "squall: SQ6500: cannot run a\\u{1b}[2J\n  why: line 1\n       line 2\n  fix: do it"
         );
     }
 
@@ -158,8 +169,11 @@ mod tests {
     }
 
     #[test]
-    fn the_json_form_has_exactly_the_three_parts() {
+    fn the_json_form_has_the_code_and_the_three_parts() {
         let failure = Failure::new(Exit::Usage, "a", "b", "c");
-        assert_eq!(failure.json(), json!({"error": {"what": "a", "why": "b", "fix": "c"}}));
+        assert_eq!(
+            failure.json(),
+            json!({"error": {"code": "SQ6400", "what": "a", "why": "b", "fix": "c"}})
+        );
     }
 }

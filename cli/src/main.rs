@@ -6,18 +6,22 @@
 mod args;
 mod binary;
 mod client;
+mod codes;
 mod commands;
 mod config;
+mod confirm;
 mod daemons;
 mod demo;
 mod description;
 mod embedded;
 mod error;
 mod output;
+mod progress;
 #[cfg(test)]
 mod reference;
 mod status;
 mod table;
+mod yaml;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

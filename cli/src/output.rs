@@ -8,6 +8,12 @@ use std::io::{self, Write as _};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::yaml::yaml;
+
+/// Rises when a field of a document goes or changes its meaning; new fields do not count.
+pub(crate) const SCHEMA_VERSION: u32 = 1;
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -16,8 +22,19 @@ pub(crate) enum Format {
     /// For people.
     #[default]
     Table,
+    /// The same with more columns.
+    Wide,
     /// For programs.
     Json,
+    /// The same documents as YAML.
+    Yaml,
+}
+
+impl Format {
+    /// Whether documents are written instead of tables.
+    pub(crate) fn is_for_programs(self) -> bool {
+        matches!(self, Self::Json | Self::Yaml)
+    }
 }
 
 /// Writes one line (or several) of data to standard output.
@@ -30,9 +47,29 @@ pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
     print(&serde_json::to_string(value)?)
 }
 
-/// Writes one JSON document; where that is not possible, says so on standard error.
-pub(crate) fn print_json_or_note(value: &impl Serialize) {
-    if let Err(error) = print_json(value) {
+/// Writes a whole document with the version of its schema; a list becomes its field `items`.
+pub(crate) fn print_document(format: Format, document: Value) -> io::Result<()> {
+    let mut document = match document {
+        Value::Array(items) => json!({ "items": items }),
+        other => other,
+    };
+    if let Some(fields) = document.as_object_mut() {
+        fields.insert("schema_version".into(), SCHEMA_VERSION.into());
+    }
+    print_row(format, &document)
+}
+
+/// Writes one of several documents: a line of JSON, or YAML behind `---`.
+pub(crate) fn print_row(format: Format, document: &Value) -> io::Result<()> {
+    match format {
+        Format::Yaml => print(&format!("---\n{}", yaml(document))),
+        _ => print_json(document),
+    }
+}
+
+/// Writes a document; where that is not possible, says so on standard error.
+pub(crate) fn document_or_note(format: Format, document: Value) {
+    if let Err(error) = print_document(format, document) {
         note(&format!("squall: standard output: {error}"));
     }
 }

@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+mod pace;
+
+pub(crate) use pace::{EventStatus, EventsStatus, FindingStatus, RatesStatus, TimeStatus};
+
 /// `cluster`
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -15,6 +19,8 @@ pub(crate) struct ClusterStatus {
     pub(crate) cluster: String,
     /// Version of the nimbus that answered.
     pub(crate) version: String,
+    /// Its clock, in milliseconds since 1970; 0 if it does not say.
+    pub(crate) now_ms: u64,
     /// Who leads.
     pub(crate) leader: Option<Leader>,
     /// How many supervisors are there.
@@ -81,6 +87,8 @@ pub(crate) struct SupervisorStatus {
     pub(crate) status: String,
     /// Its machine.
     pub(crate) host: String,
+    /// Its version.
+    pub(crate) version: String,
     /// Its gRPC address.
     pub(crate) address: String,
     /// How many workers it takes.
@@ -117,6 +125,8 @@ pub(crate) struct TurnedStatus {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct TopologySummary {
+    /// Its id: another topology of the same name has another.
+    pub(crate) id: String,
     /// Its name.
     pub(crate) name: String,
     /// "active", "inactive", ...
@@ -149,6 +159,10 @@ pub(crate) struct TopologyDetail {
     pub(crate) reason: String,
     /// Generation of its assignment.
     pub(crate) generation: u64,
+    /// How many workers were asked for.
+    pub(crate) workers_wanted: u32,
+    /// What is wrong, the gravest first.
+    pub(crate) findings: Vec<FindingStatus>,
     /// How it was configured.
     pub(crate) config: BTreeMap<String, String>,
     /// Its workers.
@@ -185,6 +199,10 @@ pub(crate) struct WorkerStatus {
     pub(crate) worker: u32,
     /// The supervisor that runs it.
     pub(crate) supervisor: String,
+    /// Its slot there.
+    pub(crate) slot: u32,
+    /// The indices of its executors.
+    pub(crate) executors: Vec<u32>,
     /// "fetching", "starting", "running", ...
     pub(crate) state: String,
     /// Its process.
@@ -251,6 +269,12 @@ pub(crate) struct ComponentStatus {
     pub(crate) complete_p99_us: Option<f64>,
     /// How full its queues are, from 0 to 1.
     pub(crate) queue_fill: f64,
+    /// Tuples a second, over the last ten.
+    pub(crate) rates_10s: RatesStatus,
+    /// Where the time of its executors went.
+    pub(crate) time: Option<TimeStatus>,
+    /// The share of its time that its busiest executor was executing.
+    pub(crate) capacity: Option<f64>,
 }
 
 /// Sums over the components of a topology.

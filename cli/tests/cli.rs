@@ -78,7 +78,7 @@ fn with_json_a_failure_is_the_only_thing_on_standard_output() {
         let output = squall(arguments, &[]);
         assert!(!output.status.success(), "{arguments:?}");
         let document: Value = serde_json::from_slice(&output.stdout).expect("valid JSON");
-        for part in ["what", "why", "fix"] {
+        for part in ["code", "what", "why", "fix"] {
             let text = document["error"][part].as_str().unwrap_or_default();
             assert!(!text.is_empty(), "{arguments:?} lacks {part}: {document}");
         }
@@ -180,4 +180,83 @@ fn a_file_the_demo_cannot_read_is_66_before_anything_starts() {
     let text = fails(&["demo", "Cargo.toml", "/no/such/file.txt"], &[], 66);
     assert!(text.contains("/no/such/file.txt"), "{text}");
     assert!(!text.contains("status"), "the cluster was started: {text}");
+}
+
+#[test]
+fn every_error_has_a_code_that_can_be_explained() {
+    let text = fails(&["submit", "/no/such/binary"], &[], 66);
+    let code = text.strip_prefix("squall: ").and_then(|rest| rest.split(':').next()).unwrap();
+    assert!(code.starts_with("SQ66"), "{text}");
+    let explained = squall(&["explain-error", &code.to_lowercase()], &[]);
+    assert!(stdout(&explained).contains("fix "), "{}", stdout(&explained));
+    let document = squall(&["explain-error", code, "-o", "json"], &[]);
+    let document: Value = serde_json::from_slice(&document.stdout).unwrap();
+    assert_eq!((&document["exit_code"], &document["schema_version"]), (&66.into(), &1.into()));
+    let text = fails(&["explain-error", "SQ6699"], &[], 64);
+    assert!(text.contains("SQ6600"), "no code near it: {text}");
+}
+
+#[test]
+fn documents_can_be_yaml_and_failures_too() {
+    let output = squall(&["list", "--nimbus", "127.0.0.1:1", "-o", "yaml"], &[]);
+    let text = stdout(&output);
+    assert!(text.starts_with("---\nerror:\n  code: SQ6901\n"), "{text}");
+    assert!(text.contains("schema_version: 1"), "{text}");
+    assert_eq!(output.status.code(), Some(69));
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_verb() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = squall(&["completions", shell], &[]);
+        assert!(stdout(&output).contains("rebalance"), "{shell}");
+    }
+    fails(&["completions", "cmd"], &[], 64);
+    assert!(stdout(&squall(&["man"], &[])).contains(".TH"), "no page");
+    assert!(stdout(&squall(&["man", "submit"], &[])).contains("workers"), "no page of a verb");
+    assert!(fails(&["man", "sumbit"], &[], 64).contains("submit"), "no suggestion");
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    assert!(squall(&["man", "--dir", pages.to_str().unwrap()], &[]).status.success());
+    assert!(pages.join("squall-submit.1").is_file(), "the pages are not there");
+}
+
+#[test]
+fn the_doctor_looks_at_this_machine_without_a_cluster_and_misses_one_that_is_asked_for() {
+    let output = squall(&["doctor", "--local", "-o", "json"], &[]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let checks = document["checks"].as_array().unwrap();
+    for check in ["system", "clock", "open files", "disk", "port of nimbus"] {
+        assert!(checks.iter().any(|it| it["check"] == check), "{check} is missing: {document}");
+    }
+    let arguments = ["doctor", "--nimbus", "127.0.0.1:1", "--etcd", "http://127.0.0.1:1"];
+    let output = squall(&arguments, &[]);
+    assert_eq!(output.status.code(), Some(69), "{}", stderr(&output));
+    assert!(stdout(&output).contains("fails"), "{}", stdout(&output));
+    assert!(stderr(&output).contains("SQ6904"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_new_project_is_a_package_that_nothing_is_overwritten_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
+        command.arg("new").args(arguments).current_dir(folder.path());
+        command.output().expect("squall starts")
+    };
+    let made = new(&["mine"]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    let project = folder.path().join("mine");
+    let mut cargo = Command::new("cargo");
+    cargo.args(["tree", "--offline", "--depth", "1", "--prefix", "none"]).current_dir(&project);
+    let known = cargo.output().expect("cargo starts");
+    assert!(known.status.success(), "{}", stderr(&known));
+    for name in ["mine v0", "topology-api v", "worker v"] {
+        assert!(stdout(&known).contains(name), "{name} is not found: {}", stdout(&known));
+    }
+    let again = new(&["mine"]);
+    assert_eq!(again.status.code(), Some(73), "{}", stderr(&again));
+    assert_eq!(new(&["../mine"]).status.code(), Some(64));
+    assert_eq!(new(&["other", "--squall-path", "/tmp"]).status.code(), Some(66));
+    assert!(!folder.path().join("other").exists(), "nothing is left of what failed");
 }

@@ -6,6 +6,7 @@
 mod binaries;
 pub(crate) mod letters;
 mod logs;
+mod plan;
 mod recover;
 mod reports;
 mod submit;
@@ -22,9 +23,9 @@ use proto::nimbus::binaries_server::BinariesServer;
 use proto::nimbus::nimbus_server::{Nimbus, NimbusServer};
 use proto::nimbus::reports_server::ReportsServer;
 use proto::nimbus::{
-    DeadLettersReply, DeadLettersRequest, Done, KillRequest, LogsChunk, LogsRequest,
-    RebalanceRequest, RecoverRequest, StatusReply, StatusRequest, SubmitPart, SubmitReply,
-    TopologyRequest,
+    DeadLettersReply, DeadLettersRequest, Done, KillRequest, LogsChunk, LogsRequest, PlanReply,
+    PlanRequest, RebalanceRequest, RecoverRequest, StatusReply, StatusRequest, SubmitPart,
+    SubmitReply, TopologyRequest,
 };
 use serde_json::json;
 use tonic::metadata::{MetadataMap, MetadataValue};
@@ -163,6 +164,11 @@ impl Nimbus for Service {
     ) -> Result<Response<DeadLettersReply>, Status> {
         let letters = letters::dead_letters(&self.context.handle, request.into_inner()).await;
         letters.map(Response::new).map_err(|refusal| self.refused_here(refusal))
+    }
+
+    async fn plan(&self, request: Request<PlanRequest>) -> Result<Response<PlanReply>, Status> {
+        let plan = plan::plan(&self.context.handle, request.into_inner()).await;
+        plan.map(Response::new).map_err(refused)
     }
 
     async fn recover(&self, _: Request<RecoverRequest>) -> Result<Response<Done>, Status> {

@@ -40,7 +40,7 @@ fn worker(status: &Value) -> &Value {
 /// The reason that the list gives for the state of a topology.
 fn listed_reason(cluster: &Cluster, name: &str) -> String {
     let list = cluster.squall(&["list", "-o", "json"]).json();
-    let found = list.as_array().and_then(|list| list.iter().find(|it| it["name"] == name));
+    let found = list["items"].as_array().and_then(|list| list.iter().find(|it| it["name"] == name));
     found.and_then(|it| it["reason"].as_str()).unwrap_or_default().to_owned()
 }
 
@@ -80,7 +80,7 @@ fn what_is_no_topology_is_refused_with_its_reason_and_leaves_nothing() {
         assert_fails(&cluster, &["submit", &misbehave, "--", argument], 65, reason);
     }
     assert_fails(&cluster, &["submit", "/no/such/binary"], 66, "No such file");
-    assert_eq!(cluster.squall(&["list", "-o", "json"]).json(), Value::Array(Vec::new()));
+    assert_eq!(cluster.squall(&["list", "-o", "json"]).json()["items"], Value::Array(Vec::new()));
     let kept = std::fs::read_dir(cluster.nimbus_folder().join("binaries")).unwrap().count();
     assert_eq!(kept, 0, "the nimbus kept a binary that nobody uses");
 }

@@ -28,6 +28,7 @@ mod outputs;
 mod rest;
 mod store_trouble;
 mod tls;
+mod tools;
 mod trouble;
 mod verbs;
 

@@ -9,7 +9,7 @@ use crate::{path, submit_audit, until_flowing};
 fn listed(cluster: &Cluster) -> Vec<(String, String)> {
     let list = cluster.squall(&["list", "-o", "json"]).json();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_lowercase();
-    let list = list.as_array().expect("a list of topologies");
+    let list = list["items"].as_array().expect("a list of topologies");
     list.iter().map(|it| (text(&it["name"]), text(&it["status"]))).collect()
 }
 

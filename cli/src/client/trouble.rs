@@ -2,8 +2,9 @@
 
 use daemon::accept::WANTS_TLS;
 use serde::Deserialize;
-use tonic::{Code, Status};
+use tonic::{Code as Grpc, Status};
 
+use crate::codes::Code;
 use crate::error::{Exit, Failure};
 
 /// The metadata key under which a nimbus names the leader.
@@ -51,15 +52,15 @@ pub(super) fn classify(status: Status) -> Trouble {
         return Trouble::Refused(WANTS_TLS.to_owned());
     }
     match status.code() {
-        Code::Unavailable | Code::Aborted | Code::Cancelled | Code::DeadlineExceeded => {
+        Grpc::Unavailable | Grpc::Aborted | Grpc::Cancelled | Grpc::DeadlineExceeded => {
             Trouble::Transient(status.message().to_owned())
         }
         // tonic calls a connection that broke under a call "unknown" and keeps the cause.
-        Code::Unknown if std::error::Error::source(&status).is_some() => {
+        Grpc::Unknown if std::error::Error::source(&status).is_some() => {
             Trouble::Transient(root_cause(&status))
         }
         // And "internal" one that HTTP/2 broke off, after a late ping for example.
-        Code::Internal if status.message().starts_with("h2 protocol error") => {
+        Grpc::Internal if status.message().starts_with("h2 protocol error") => {
             Trouble::Transient(status.message().to_owned())
         }
         _ => Trouble::Final(status),
@@ -75,7 +76,12 @@ pub(super) fn gave_up(what: &str, exit: Exit, why: &str) -> Failure {
         }
         _ => "wait a moment and try again; `squall describe` shows the state of the cluster",
     };
-    Failure::new(exit, what, why, fix)
+    let code = match exit {
+        Exit::Unavailable => Code::NoNimbus,
+        Exit::Temporary => Code::NoLeader,
+        other => other.into(),
+    };
+    Failure::new(code, what, why, fix)
 }
 
 /// What a nimbus says of a refusal, in the details of its status.
@@ -97,29 +103,29 @@ const NOT_A_NIMBUS: &str = "see that --nimbus (or SQUALL_NIMBUS) is the gRPC add
 
 /// Turns the final answer of a nimbus into a failure.
 pub(super) fn explain(what: &str, status: &Status) -> Failure {
-    let (exit, fix) = match status.code() {
-        Code::InvalidArgument | Code::OutOfRange | Code::DataLoss => {
-            (Exit::Data, "correct what was given and try again")
+    let (code, fix) = match status.code() {
+        Grpc::InvalidArgument | Grpc::OutOfRange | Grpc::DataLoss => {
+            (Code::Data, "correct what was given and try again")
         }
-        Code::NotFound => (Exit::NoInput, "`squall list` shows the topologies there are"),
-        Code::AlreadyExists => {
-            (Exit::CannotCreate, "choose another name with --name, or `squall kill` the old one")
+        Grpc::NotFound => (Code::NotThere, "`squall list` shows the topologies there are"),
+        Grpc::AlreadyExists => {
+            (Code::NameTaken, "choose another name with --name, or `squall kill` the old one")
         }
-        Code::FailedPrecondition => {
-            (Exit::Temporary, "`squall describe NAME` shows the state of the topology")
+        Grpc::FailedPrecondition => {
+            (Code::Temporary, "`squall describe NAME` shows the state of the topology")
         }
-        Code::ResourceExhausted => (Exit::Temporary, "free some room, or try again later"),
-        Code::Unavailable => (Exit::Unavailable, "try again when it answers"),
-        Code::Unimplemented => (Exit::Config, NOT_A_NIMBUS),
+        Grpc::ResourceExhausted => (Code::Temporary, "free some room, or try again later"),
+        Grpc::Unavailable => (Code::Unavailable, "try again when it answers"),
+        Grpc::Unimplemented => (Code::NotANimbus, NOT_A_NIMBUS),
         // What tonic calls an answer that is none of gRPC.
-        Code::Internal if status.message().starts_with("protocol error") => {
-            (Exit::Config, NOT_A_NIMBUS)
+        Grpc::Internal if status.message().starts_with("protocol error") => {
+            (Code::NotANimbus, NOT_A_NIMBUS)
         }
-        _ => (Exit::Internal, "see the log of nimbus; this may be a bug in squall"),
+        _ => (Code::Internal, "see the log of nimbus; this may be a bug in squall"),
     };
     let details: Details = serde_json::from_slice(status.details()).unwrap_or_default();
     let or = |said: String, usual: &str| if said.is_empty() { usual.to_owned() } else { said };
-    Failure::new(exit, what, or(details.why, status.message()), or(details.fix, fix))
+    Failure::new(code, what, or(details.why, status.message()), or(details.fix, fix))
 }
 
 #[cfg(test)]
@@ -161,7 +167,7 @@ mod tests {
     fn what_nimbus_says_of_a_refusal_is_passed_on() {
         let details = br#"{"what":"w","why":"the name is taken","fix":"take another"}"#;
         let details = details.to_vec().into();
-        let status = Status::with_details(Code::AlreadyExists, "w: y; f", details);
+        let status = Status::with_details(Grpc::AlreadyExists, "w: y; f", details);
         let failure = explain("cannot submit x", &status);
         assert_eq!(failure.what, "cannot submit x");
         assert_eq!(

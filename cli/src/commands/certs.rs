@@ -17,6 +17,7 @@ use rcgen::{
 };
 use serde_json::json;
 
+use crate::codes::Code;
 use crate::commands::Globals;
 use crate::error::{Exit, Failure};
 
@@ -101,7 +102,7 @@ pub(crate) fn run(certs: Certs, globals: &Globals) -> Result<(), Failure> {
         Make::Issue(issue) => {
             let what = format!("cannot issue a certificate for {}", issue.name);
             if let Err(error) = topology_api::check_name("certificate", &issue.name) {
-                return Err(Failure::new(Exit::Usage, what, error, "choose another NAME"));
+                return Err(Failure::new(Code::BadName, what, error, "choose another NAME"));
             }
             let (cert, key) = make_certificate(&issue).map_err(|error| error.explain(&what))?;
             let ca = issue.folder.join(CA.0);
@@ -149,7 +150,7 @@ impl Problem {
             Self::Crypto(error) => {
                 let fix = "a --host is a name or an address without a port, and ca-key.pem must be \
                            one that `squall certs init` made";
-                Failure::new(Exit::Data, what, error, fix)
+                Failure::new(Code::BadCertificate, what, error, fix)
             }
         }
     }

@@ -10,9 +10,10 @@ use proto::supervisor::DeadLetter;
 use serde_json::{Value, json};
 
 use crate::client::unary;
+use crate::codes::Code;
 use crate::commands::{Globals, topology_name, written};
 use crate::error::{Exit, Failure};
-use crate::output::{self, Format, age, escape};
+use crate::output::{self, age, escape};
 use crate::table::{Align, table};
 
 /// Letters in one list if nobody says how many.
@@ -114,7 +115,7 @@ pub(crate) async fn run(letters: DeadLetters, globals: &Globals) -> Result<(), F
                 let why = "dropped letters are gone for good";
                 let fix = "say --yes if you mean all of them; `squall dead-letters NAME list` shows \
                            them";
-                return Err(Failure::new(Exit::Usage, what, why, fix));
+                return Err(Failure::new(Code::NotConfirmed, what, why, fix));
             }
             let request = DeadLettersRequest { all, ..request(name, Verb::Drop, ids) };
             done(&what, ("dropped", "dropped"), request, globals).await
@@ -142,10 +143,10 @@ async fn list(name: String, flags: List, globals: &Globals) -> Result<(), Failur
     let request = request(name.clone(), Verb::List, Vec::new());
     let request = DeadLettersRequest { after, max: flags.limit, ..request };
     let reply = ask(&what, request, globals).await?;
-    if globals.format == Format::Json {
+    if globals.format.is_for_programs() {
         let letters: Vec<Value> = reply.letters.iter().map(document).collect();
         let list = json!({ "letters": letters, "more": reply.more, "away": reply.away });
-        return written(output::print_json(&list));
+        return globals.show_value(list);
     }
     for (supervisor, why) in &reply.away {
         let text =
@@ -172,7 +173,7 @@ async fn show(name: String, wanted: String, globals: &Globals) -> Result<(), Fai
         return Err(problem(&what, &reply).unwrap_or_else(|| {
             let why = format!("there is no letter `{wanted}`");
             let fix = format!("`squall dead-letters {name} list` shows those that there are");
-            Failure::new(Exit::NoInput, what, why, fix)
+            Failure::new(Code::NoLetter, what, why, fix)
         }));
     };
     globals.show(&text(letter, Clock::system().wall_ms()), &document(letter))
@@ -216,7 +217,7 @@ fn problem(what: &str, reply: &DeadLettersReply) -> Option<Failure> {
     };
     if !reply.refused.is_empty() {
         let fix = "`squall dead-letters NAME list` shows those that there are";
-        return Some(Failure::new(Exit::NoInput, what, each(&reply.refused), fix));
+        return Some(Failure::new(Code::NoLetter, what, each(&reply.refused), fix));
     }
     if !reply.away.is_empty() {
         let why = format!("not all supervisors answer: {}", each(&reply.away));

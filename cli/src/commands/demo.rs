@@ -1,6 +1,7 @@
 //! `squall demo`: shows a word count run on a cluster inside this process.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -43,7 +44,7 @@ pub(crate) struct Demo {
 
 /// Starts the cluster, counts, shows the result, and leaves nothing behind.
 pub(crate) async fn run(demo: Demo, globals: &Globals) -> Result<(), Failure> {
-    let json = globals.format == output::Format::Json;
+    let json = globals.format.is_for_programs();
     let given = readable(&demo.files)?;
     if std::env::var_os("RUST_LOG").is_some() {
         crate::daemons::log(globals.format)?;
@@ -75,11 +76,13 @@ pub(crate) async fn run(demo: Demo, globals: &Globals) -> Result<(), Failure> {
     let removed = remove(folder);
     let outcome = counted?;
     stopped.and(removed)?;
-    written(if json {
-        output::print_json(&outcome)
-    } else {
-        output::print(&format!("\n{}", outcome.text()))
-    })
+    if json {
+        let document = serde_json::to_value(&outcome);
+        return globals.show_value(
+            document.map_err(|error| Failure::internal("cannot show what was counted", error))?,
+        );
+    }
+    written(output::print(&format!("\n{}", outcome.text())))
 }
 
 /// Submits this very program as the topology and watches it to its end.
@@ -100,7 +103,7 @@ async fn count(cluster: &Embedded, files: Vec<PathBuf>, json: bool) -> Result<Ou
     };
     let clock = Clock::system();
     let started = clock.now();
-    let reply = submit::send(&mut client, &submit, Vec::new()).await?;
+    let reply = submit::send(&mut client, &submit, Vec::new(), &Arc::default()).await?;
     let mut view = View::new(json);
     loop {
         let topology = look(&mut client, &reply).await?;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::commands::{Globals, topology_name, topology_path, written};
 use crate::error::Failure;
-use crate::output::{self, Format, age, escape, grouped, latency};
+use crate::output::{self, age, escape, grouped, latency};
 use crate::status::{
     ClusterStatus, ComponentStatus, ErrorStatus, LettersStatus, NimbusStatus, ResultStatus,
     SupervisorStatus, TopologyDetail, TurnedStatus, WorkerStatus,
@@ -40,7 +40,7 @@ pub(crate) async fn run(describe: Describe, globals: &Globals) -> Result<(), Fai
 async fn topology(name: &str, globals: &Globals) -> Result<(), Failure> {
     let what = format!("cannot describe `{name}`");
     let mut client = globals.client();
-    if globals.format == Format::Json {
+    if globals.format.is_for_programs() {
         return globals.show_document(&client.status_text(&what, &topology_path(name)).await?);
     }
     let topology: TopologyDetail = client.status(&what, &topology_path(name)).await?;
@@ -50,11 +50,11 @@ async fn topology(name: &str, globals: &Globals) -> Result<(), Failure> {
 async fn cluster(globals: &Globals) -> Result<(), Failure> {
     const WHAT: &str = "cannot describe the cluster";
     let mut client = globals.client();
-    if globals.format == Format::Json {
+    if globals.format.is_for_programs() {
         let cluster: Value = client.status(WHAT, "cluster").await?;
         let supervisors: Value = client.status(WHAT, "supervisors").await?;
         let document = json!({ "cluster": cluster, "supervisors": supervisors });
-        return written(output::print_json(&document));
+        return globals.show_value(document);
     }
     let cluster: ClusterStatus = client.status(WHAT, "cluster").await?;
     let supervisors: Vec<SupervisorStatus> = client.status(WHAT, "supervisors").await?;

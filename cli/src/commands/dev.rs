@@ -1,8 +1,11 @@
 //! `squall dev`: a cluster inside this process, for development.
 
+mod watch;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -23,6 +26,8 @@ use crate::output;
 #[command(before_help = "Examples:\n  \
     squall dev                                           a cluster to submit to\n  \
     squall dev target/release/word_count input.txt       and a topology on it\n  \
+    squall dev --watch                                   the project here, again after each change\n  \
+    squall dev --watch ../heat input.txt                 the one there, with an argument\n  \
     squall dev --slots 8 --workers 2 ./my-topology --fast input.txt")]
 pub(crate) struct Dev {
     /// Where clients reach the nimbus [default: 127.0.0.1:6627]
@@ -63,6 +68,10 @@ pub(crate) struct Dev {
     /// Sets a key of the topology's configuration; may be repeated
     #[arg(short = 'c', long = "set", value_name = "KEY=VALUE", value_parser = pair)]
     pub(crate) settings: Vec<(String, String)>,
+    /// Build and submit again when a source changes; BINARY is the folder of a project (this one if it
+    /// is left out) or a program
+    #[arg(long)]
+    pub(crate) watch: bool,
     /// A topology's program to submit, and its arguments; paths of files become absolute
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_names = ["BINARY", "ARGS"])]
     pub(crate) command: Vec<String>,
@@ -103,6 +112,9 @@ fn check(dev: &Dev) -> Result<(), Failure> {
         let fix = "`squall dev --help` shows its flags; write ./NAME for a file of such a name";
         return Err(Failure::new(Exit::Usage, "cannot read the command line", why, fix));
     }
+    if dev.watch {
+        return Ok(());
+    }
     Binary::open(Path::new(binary)).map(drop)
 }
 
@@ -114,9 +126,14 @@ async fn live(
     signal: impl Future<Output = Exit>,
 ) -> Result<(), Failure> {
     let submitting = async {
-        let Some(submit) = submission(dev) else { return Ok(()) };
         let mut client = Client::new(vec![cluster.address.to_string()], settings.security.clone());
-        let reply = submit::send(&mut client, &submit, globals.file.topology_pairs()?).await?;
+        if dev.watch {
+            return watch::run(dev, globals, client).await;
+        }
+        let Some(submit) = submission(dev) else { return Ok(()) };
+        let reply =
+            submit::send(&mut client, &submit, globals.file.topology_pairs()?, &Arc::default())
+                .await?;
         output::note(&format!(
             "  running  {} (squall describe {0}; squall logs {0} -f)",
             output::escape(&reply.name)

@@ -9,8 +9,12 @@ use topology_api::TopologyConfig;
 
 use crate::args::duration;
 use crate::client::{Client, request_id, unary};
+use crate::codes::Code;
 use crate::commands::{Globals, LOOK_EVERY, topology_name, topology_path};
+use crate::confirm::confirm;
 use crate::error::{Exit, Failure};
+use crate::output::grouped;
+use crate::progress::Line;
 use crate::status::TopologyDetail;
 
 /// Flags of `squall kill`.
@@ -18,7 +22,9 @@ use crate::status::TopologyDetail;
 #[command(before_help = "Examples:\n  \
     squall kill word-count                drain it, then remove it\n  \
     squall kill word-count --wait         come back when nothing of it is left\n  \
-    squall kill word-count --drain 0s     do not wait for what is under way")]
+    squall kill word-count --drain 0s     do not wait for what is under way\n  \
+    squall kill word-count --yes          do not ask\n\n\
+    On a terminal it shows what dies and asks. A script is taken at its word.")]
 pub(crate) struct Kill {
     /// The topology
     #[arg(value_parser = topology_name)]
@@ -26,6 +32,9 @@ pub(crate) struct Kill {
     /// How long tuples under way may take to finish [default: the topology's message timeout]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     drain: Option<Duration>,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
     /// Come back when the topology is gone: no process, no key, no folder
     #[arg(long)]
     wait: bool,
@@ -39,6 +48,7 @@ pub(crate) async fn run(kill: Kill, globals: &Globals) -> Result<(), Failure> {
     let what = format!("cannot kill `{}`", kill.name);
     let mut client = globals.client();
     let topology: TopologyDetail = client.status(&what, &topology_path(&kill.name)).await?;
+    confirm(&what, &format!("kills {}", what_dies(&topology)), &kill.name, kill.yes)?;
     let drain = match kill.drain {
         Some(drain) => drain,
         None => message_timeout(&topology),
@@ -51,9 +61,28 @@ pub(crate) async fn run(kill: Kill, globals: &Globals) -> Result<(), Failure> {
     let done =
         client.call(&what, async |mut nimbus| nimbus.kill(unary(request.clone())).await).await?;
     if kill.wait {
-        until_gone(&mut client, &topology, drain + kill.timeout).await?;
+        let line = Line::new(!globals.format.is_for_programs());
+        until_gone(&mut client, &topology, drain + kill.timeout, &line).await?;
     }
     globals.show_done(&done)
+}
+
+/// What is gone when this topology is killed.
+fn what_dies(topology: &TopologyDetail) -> String {
+    let tasks: u32 = topology.components.iter().map(|it| it.tasks).sum();
+    let mut text = format!(
+        "`{}`: {} workers with {tasks} tasks, {} tuple trees under way",
+        topology.name,
+        topology.workers.len(),
+        grouped(topology.totals.pending)
+    );
+    if topology.dead_letters.kept > 0 {
+        text += &format!(", {} dead letters", grouped(topology.dead_letters.kept));
+    }
+    if !topology.results.is_empty() {
+        text += &format!(", {} results", topology.results.len());
+    }
+    text
 }
 
 /// How long the topology lets its tuples take.
@@ -63,10 +92,11 @@ fn message_timeout(topology: &TopologyDetail) -> Duration {
 }
 
 /// Waits until there is no topology of that name, or another one.
-async fn until_gone(
+pub(crate) async fn until_gone(
     client: &mut Client,
     topology: &TopologyDetail,
     patience: Duration,
+    line: &Line,
 ) -> Result<(), Failure> {
     let what = format!("cannot see the end of `{}`", topology.name);
     let clock = Clock::system();
@@ -79,9 +109,13 @@ async fn until_gone(
             Ok(now) if clock.now() >= deadline => {
                 let why = format!("it is still {} ({})", now.status, now.reason);
                 let fix = format!("`squall describe {}` shows what is left", topology.name);
-                return Err(Failure::new(Exit::Temporary, what, why, fix));
+                return Err(Failure::new(Code::NotYetGone, what, why, fix));
             }
-            Ok(_) => tokio::time::sleep(LOOK_EVERY).await,
+            Ok(now) => {
+                let pending = grouped(now.totals.pending);
+                line.say(&format!("{}: {pending} tuple trees under way", now.status));
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
         }
     }
 }

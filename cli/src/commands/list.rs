@@ -12,14 +12,15 @@ use crate::table::{Align, table};
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:\n  \
     squall list\n  \
-    squall list -o json | jq '.[].name'")]
+    squall list -o wide\n  \
+    squall list -o json | jq '.items[].name'")]
 pub(crate) struct List {}
 
 /// Shows one line a topology.
 pub(crate) async fn run(_: List, globals: &Globals) -> Result<(), Failure> {
     const WHAT: &str = "cannot list the topologies";
     let mut client = globals.client();
-    if globals.format == Format::Json {
+    if globals.format.is_for_programs() {
         return globals.show_document(&client.status_text(WHAT, "topologies").await?);
     }
     let topologies: Vec<TopologySummary> = client.status(WHAT, "topologies").await?;
@@ -27,11 +28,11 @@ pub(crate) async fn run(_: List, globals: &Globals) -> Result<(), Failure> {
         output::note("no topology runs here; `squall submit BINARY` starts one");
         return Ok(());
     }
-    written(output::print(&rows(topologies)))
+    written(output::print(&rows(topologies, globals.format == Format::Wide)))
 }
 
-fn rows(topologies: Vec<TopologySummary>) -> String {
-    let headings = [
+fn rows(topologies: Vec<TopologySummary>, wide: bool) -> String {
+    let mut headings = vec![
         ("NAME", Align::Left),
         ("STATUS", Align::Left),
         ("WORKERS", Align::Right),
@@ -41,8 +42,11 @@ fn rows(topologies: Vec<TopologySummary>) -> String {
         ("DEAD LETTERS", Align::Right),
         ("REASON", Align::Left),
     ];
+    if wide {
+        headings.insert(1, ("ID", Align::Left));
+    }
     let row = |it: TopologySummary| {
-        vec![
+        let mut row = vec![
             it.name,
             it.status,
             it.workers.to_string(),
@@ -51,7 +55,11 @@ fn rows(topologies: Vec<TopologySummary>) -> String {
             age(it.uptime_ms),
             grouped(it.dead_letters),
             it.reason,
-        ]
+        ];
+        if wide {
+            row.insert(1, it.id);
+        }
+        row
     };
     table(&headings, topologies.into_iter().map(row).collect())
 }

@@ -8,9 +8,10 @@ use serde_json::json;
 
 use crate::args::size;
 use crate::client::Client;
+use crate::codes::Code;
 use crate::commands::{Globals, topology_name, written};
-use crate::error::{Exit, Failure};
-use crate::output::{self, Format};
+use crate::error::Failure;
+use crate::output;
 
 /// Longest line that is shown in one piece.
 const LINE_BYTES_MAX: usize = 64 << 10;
@@ -51,7 +52,7 @@ pub(crate) async fn run(logs: Logs, globals: &Globals) -> Result<(), Failure> {
     loop {
         let chunk = chunks.message().await.map_err(|status| {
             let fix = "try again; `squall describe NAME` shows where its workers run";
-            Failure::new(Exit::Temporary, &what, status.message(), fix)
+            Failure::new(Code::BrokeOff, &what, status.message(), fix)
         })?;
         let Some(chunk) = chunk else { break };
         for line in lines.take(&chunk) {
@@ -65,14 +66,12 @@ pub(crate) async fn run(logs: Logs, globals: &Globals) -> Result<(), Failure> {
 }
 
 fn show(globals: &Globals, line: &Line) -> Result<(), Failure> {
-    written(match globals.format {
-        Format::Table => {
-            output::print(&format!("worker {} | {}", line.worker, output::escape(&line.text)))
-        }
-        Format::Json => output::print_json(&json!({
-            "worker": line.worker, "supervisor": line.supervisor, "line": line.text,
-        })),
-    })
+    if globals.format.is_for_programs() {
+        let Line { worker, supervisor, text } = line;
+        let row = json!({ "worker": worker, "supervisor": supervisor, "line": text });
+        return written(output::print_row(globals.format, &row));
+    }
+    written(output::print(&format!("worker {} | {}", line.worker, output::escape(&line.text))))
 }
 
 /// One whole line of one worker.

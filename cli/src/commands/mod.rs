@@ -7,14 +7,24 @@ pub(crate) mod dead_letters;
 pub(crate) mod demo;
 pub(crate) mod describe;
 pub(crate) mod dev;
+pub(crate) mod doctor;
+pub(crate) mod errors;
+pub(crate) mod events;
+pub(crate) mod explain;
+pub(crate) mod explain_error;
 pub(crate) mod kill;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod new;
 pub(crate) mod nimbus;
+pub(crate) mod pages;
+pub(crate) mod plan;
 pub(crate) mod rebalance;
 pub(crate) mod recover;
 pub(crate) mod submit;
 pub(crate) mod supervisor;
+pub(crate) mod top;
+pub(crate) mod validate;
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -26,6 +36,7 @@ use serde_json::json;
 
 use crate::args::Command;
 use crate::client::Client;
+use crate::codes::Code;
 use crate::config::File;
 use crate::error::{Exit, Failure};
 use crate::output::{self, Format};
@@ -57,7 +68,7 @@ impl Globals {
                 let why = "one asks for TLS everywhere, the other to do without it";
                 let fix = "leave out --insecure (SQUALL_INSECURE, `insecure` in the file), or the \
                            TLS files";
-                Err(Failure::new(Exit::Config, "--insecure and TLS exclude each other", why, fix))
+                Err(Failure::new(Code::TlsFiles, "--insecure and TLS exclude each other", why, fix))
             }
             (Some(tls), false) => Ok(Security::Tls(tls.clone())),
             (None, true) => {
@@ -72,10 +83,10 @@ impl Globals {
 
     /// Shows a result: a sentence for people, a document for programs.
     pub(crate) fn show(&self, text: &str, document: &serde_json::Value) -> Result<(), Failure> {
-        written(match self.format {
-            Format::Table => output::print(text),
-            Format::Json => output::print_json(document),
-        })
+        if self.format.is_for_programs() {
+            return self.show_value(document.clone());
+        }
+        written(output::print(text))
     }
 
     /// Says that a daemon is ready: a remark for people, who see its log too; a document for
@@ -85,13 +96,11 @@ impl Globals {
         text: &str,
         document: &serde_json::Value,
     ) -> Result<(), Failure> {
-        match self.format {
-            Format::Table => {
-                output::note(text);
-                Ok(())
-            }
-            Format::Json => written(output::print_json(document)),
+        if self.format.is_for_programs() {
+            return self.show_value(document.clone());
         }
+        output::note(text);
+        Ok(())
     }
 
     /// Shows what a nimbus did.
@@ -99,9 +108,18 @@ impl Globals {
         self.show(&output::escape(&done.text), &json!({ "done": done.text }))
     }
 
-    /// Passes a status document through, as it is, for programs.
+    /// Passes a status document through for programs, with all that this client does not know.
     pub(crate) fn show_document(&self, json: &str) -> Result<(), Failure> {
-        written(output::print(json))
+        let document = serde_json::from_str(json).map_err(|error| {
+            let fix = "use a squall of the same version as the cluster";
+            Failure::new(Code::OtherVersion, "cannot read what nimbus sent", error, fix)
+        })?;
+        self.show_value(document)
+    }
+
+    /// Shows a document to programs.
+    pub(crate) fn show_value(&self, document: serde_json::Value) -> Result<(), Failure> {
+        written(output::print_document(self.format, document))
     }
 }
 
@@ -112,7 +130,7 @@ pub(crate) fn written(result: std::io::Result<()>) -> Result<(), Failure> {
             return Failure::early_end(Exit::Unread);
         }
         let fix = "check where standard output goes (a full disk?)";
-        Failure::new(Exit::CannotCreate, "cannot write the result", error, fix)
+        Failure::new(Code::OutputUnwritable, "cannot write the result", error, fix)
     })
 }
 
@@ -133,7 +151,18 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> Result<(), Failu
         Command::Recover(recover) => recover::run(recover, globals).await,
         Command::DeadLetters(letters) => dead_letters::run(letters, globals).await,
         Command::Logs(logs) => logs::run(logs, globals).await,
+        Command::Top(top) => top::run(top, globals).await,
+        Command::Events(events) => events::run(events, globals).await,
+        Command::Errors(errors) => errors::run(errors, globals).await,
+        Command::Explain(explain) => explain::run(explain, globals).await,
+        Command::Plan(plan) => plan::run(plan, globals).await,
+        Command::Validate(validate) => validate::run(validate, globals).await,
         Command::Certs(certs) => certs::run(certs, globals),
+        Command::Doctor(doctor) => doctor::run(doctor, globals).await,
+        Command::New(new) => new::run(&new, globals),
+        Command::ExplainError(verb) => explain_error::run(verb, globals),
+        Command::Completions(shell) => pages::completions(&shell),
+        Command::Man(man) => pages::man(man, globals),
     }
 }
 

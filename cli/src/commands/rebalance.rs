@@ -7,8 +7,9 @@ use proto::nimbus::RebalanceRequest;
 
 use crate::args::component_count;
 use crate::client::{request_id, unary};
+use crate::codes::Code;
 use crate::commands::{Globals, topology_name};
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 
 /// Flags of `squall rebalance`.
 #[derive(Debug, Args)]
@@ -19,7 +20,7 @@ use crate::error::{Exit, Failure};
 pub(crate) struct Rebalance {
     /// The topology
     #[arg(value_parser = topology_name)]
-    name: String,
+    pub(crate) name: String,
     /// How many workers it shall have [default: as before]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     workers: Option<u32>,
@@ -31,22 +32,27 @@ pub(crate) struct Rebalance {
 /// Asks nimbus for it.
 pub(crate) async fn run(rebalance: Rebalance, globals: &Globals) -> Result<(), Failure> {
     let what = format!("cannot rebalance `{}`", rebalance.name);
-    let mut executors = BTreeMap::new();
-    for (component, count) in rebalance.executors {
-        if executors.insert(component.clone(), count).is_some() {
-            let why = format!("`{component}` is given twice");
-            return Err(Failure::new(Exit::Usage, what, why, "give each component once"));
-        }
-    }
-    let request = RebalanceRequest {
-        request_id: request_id(),
-        name: rebalance.name,
-        workers: rebalance.workers.unwrap_or(0),
-        executors,
-    };
+    let request = request(&what, rebalance)?;
     let mut client = globals.client();
     let done = client
         .call(&what, async |mut nimbus| nimbus.rebalance(unary(request.clone())).await)
         .await?;
     globals.show_done(&done)
+}
+
+/// What is asked for.
+pub(crate) fn request(what: &str, rebalance: Rebalance) -> Result<RebalanceRequest, Failure> {
+    let mut executors = BTreeMap::new();
+    for (component, count) in rebalance.executors {
+        if executors.insert(component.clone(), count).is_some() {
+            let why = format!("`{component}` is given twice");
+            return Err(Failure::new(Code::GivenTwice, what, why, "give each component once"));
+        }
+    }
+    Ok(RebalanceRequest {
+        request_id: request_id(),
+        name: rebalance.name,
+        workers: rebalance.workers.unwrap_or(0),
+        executors,
+    })
 }

@@ -18,10 +18,12 @@ use topology_api::{Description, TopologyConfig};
 use crate::args::{duration, pair};
 use crate::binary::Binary;
 use crate::client::{Client, request_id};
+use crate::codes::Code;
 use crate::commands::{Globals, LOOK_EVERY, topology_name, topology_path};
 use crate::description::describe;
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::output;
+use crate::progress::Line;
 use crate::status::TopologyDetail;
 
 /// How much of the binary travels in one message.
@@ -70,9 +72,11 @@ pub(crate) struct Submit {
 pub(crate) async fn run(submit: Submit, globals: &Globals) -> Result<(), Failure> {
     let mut client = globals.client();
     let defaults = globals.file.topology_pairs()?;
-    let reply = send(&mut client, &submit, defaults).await?;
+    let line = Line::new(!globals.format.is_for_programs());
+    let reply = send(&mut client, &submit, defaults, &Arc::new(line)).await?;
     if submit.wait {
-        until_running(&mut client, &reply, submit.timeout).await?;
+        let line = Line::new(!globals.format.is_for_programs());
+        until_running(&mut client, &reply, submit.timeout, &line).await?;
     }
     let running = if submit.wait { "runs" } else { "is submitted" };
     let text = format!("{} {running} (id {})", reply.name, reply.topology_id);
@@ -85,31 +89,60 @@ pub(crate) async fn send(
     client: &mut Client,
     submit: &Submit,
     defaults: Vec<(String, String)>,
+    line: &Arc<Line>,
 ) -> Result<SubmitReply, Failure> {
     let what = format!("cannot submit {}", submit.binary.display());
-    let mut settings: BTreeMap<String, String> = defaults.into_iter().collect();
-    settings.extend(submit.settings.iter().cloned());
-    check_settings(&what, &settings)?;
-    let (binary, digest) = open(&submit.binary).await?;
-    let mut description = describe(&binary.path, &submit.arguments, &settings).await?;
-    apply(&what, &mut description, submit.name.as_deref(), &settings)?;
-    let begin = SubmitBegin {
-        request_id: request_id(),
-        spec: Some((&description).into()),
-        digest,
-        binary_bytes: binary.bytes,
-        arguments: submit.arguments.clone(),
-        workers: submit.workers,
-        inactive: submit.inactive,
-    };
-    let binary = Arc::new(binary);
+    let prepared = prepare(&what, submit, defaults).await?;
+    let begin = prepared.begin(submit);
+    let binary = Arc::new(prepared.binary);
     client
         .call(&what, async |mut nimbus| {
-            let mut request = tonic::Request::new(parts(begin.clone(), Arc::clone(&binary)));
+            let mut request =
+                tonic::Request::new(parts(begin.clone(), Arc::clone(&binary), Arc::clone(line)));
             request.set_timeout(SUBMIT_TIMEOUT);
             nimbus.submit(request).await
         })
         .await
+}
+
+/// A program that was asked what it is.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    binary: Binary,
+    /// Its SHA-256.
+    pub(crate) digest: String,
+    /// What it is, with what the user chose.
+    pub(crate) description: Description,
+}
+
+impl Prepared {
+    /// What a submission begins with.
+    pub(crate) fn begin(&self, submit: &Submit) -> SubmitBegin {
+        SubmitBegin {
+            request_id: request_id(),
+            spec: Some((&self.description).into()),
+            digest: self.digest.clone(),
+            binary_bytes: self.binary.bytes,
+            arguments: submit.arguments.clone(),
+            workers: submit.workers,
+            inactive: submit.inactive,
+        }
+    }
+}
+
+/// Asks the program what it is and checks that, with what the user chose laid over it.
+pub(crate) async fn prepare(
+    what: &str,
+    submit: &Submit,
+    defaults: Vec<(String, String)>,
+) -> Result<Prepared, Failure> {
+    let mut settings: BTreeMap<String, String> = defaults.into_iter().collect();
+    settings.extend(submit.settings.iter().cloned());
+    check_settings(what, &settings)?;
+    let (binary, digest) = open(&submit.binary).await?;
+    let mut description = describe(&binary.path, &submit.arguments, &settings).await?;
+    apply(what, &mut description, submit.name.as_deref(), &settings)?;
+    Ok(Prepared { binary, digest, description })
 }
 
 /// Opens the binary and computes its digest, where a large file holds nobody up.
@@ -119,7 +152,7 @@ async fn open(path: &Path) -> Result<(Binary, String), Failure> {
         let mut binary = Binary::open(&path)?;
         let digest = binary.digest().map_err(|error| {
             let what = format!("cannot read {}", path.display());
-            Failure::new(Exit::NoInput, what, error, "check the file and its disk")
+            Failure::new(Code::FileUnreadable, what, error, "check the file and its disk")
         })?;
         Ok((binary, digest))
     });
@@ -137,7 +170,7 @@ fn check_settings(what: &str, settings: &BTreeMap<String, String>) -> Result<(),
 
 fn bad_setting(what: &str, key: &str, value: &str, error: &dyn std::error::Error) -> Failure {
     let fix = format!("correct `-c {key}={value}` (or [topology] in the configuration file)");
-    Failure::new(Exit::Usage, what, error, fix)
+    Failure::new(Code::UnknownSetting, what, error, fix)
 }
 
 /// Puts the user's choices over what the binary said of itself.
@@ -158,18 +191,28 @@ fn apply(
     if problems.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(Exit::Data, what, problems.join("\n"), "correct the topology and rebuild it"))
+    Err(Failure::new(
+        Code::BadTopology,
+        what,
+        problems.join("\n"),
+        "correct the topology and rebuild it",
+    ))
 }
 
 /// The messages of one submission: what it is, then the binary in pieces.
-fn parts(begin: SubmitBegin, binary: Arc<Binary>) -> impl Stream<Item = SubmitPart> + Send {
-    let chunks = stream::unfold((binary, 0_u64), async |(binary, offset)| {
+fn parts(
+    begin: SubmitBegin,
+    binary: Arc<Binary>,
+    line: Arc<Line>,
+) -> impl Stream<Item = SubmitPart> + Send {
+    let chunks = stream::unfold((binary, 0_u64, line), async |(binary, offset, line)| {
         let read = Arc::clone(&binary);
         let chunk = tokio::task::spawn_blocking(move || read.chunk(offset, CHUNK_BYTES)).await;
         // A file that shrank ends the stream early; nimbus sees that bytes are missing.
         let chunk = chunk.ok()?.ok().filter(|chunk| !chunk.is_empty())?;
         let next = offset + chunk.len() as u64;
-        Some((submit_part::Kind::Chunk(chunk), (binary, next)))
+        line.bytes("sending", next, binary.bytes);
+        Some((submit_part::Kind::Chunk(chunk), (binary, next, line)))
     });
     let begin = stream::iter([submit_part::Kind::Begin(begin)]);
     let kinds = futures::StreamExt::chain(begin, chunks);
@@ -181,6 +224,7 @@ pub(crate) async fn until_running(
     client: &mut Client,
     reply: &SubmitReply,
     patience: Duration,
+    line: &Line,
 ) -> Result<(), Failure> {
     let what = format!("{} is submitted, but does not run yet", reply.name);
     let clock = Clock::system();
@@ -201,8 +245,10 @@ pub(crate) async fn until_running(
                     reply.name
                 )
             };
-            return Err(Failure::new(Exit::Temporary, what, standing(&topology), fix));
+            return Err(Failure::new(Code::NotYetRunning, what, standing(&topology), fix));
         }
+        let running = topology.workers.iter().filter(|it| it.state == "running").count();
+        line.say(&format!("{running} of {} workers run", topology.workers.len()));
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

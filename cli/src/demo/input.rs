@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use crate::codes::Code;
 use crate::error::{Exit, Failure};
 
 /// What is counted where there is no repository around: a program has no files with it.
@@ -21,8 +22,9 @@ pub(crate) fn readable(files: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 
 fn check(path: &Path) -> Result<PathBuf, Failure> {
     let what = format!("cannot count the words of {}", path.display());
-    let refuse =
-        |why: &dyn std::fmt::Display, fix: &str| Err(Failure::new(Exit::NoInput, &what, why, fix));
+    let refuse = |why: &dyn std::fmt::Display, fix: &str| {
+        Err(Failure::new(Code::FileUnreadable, &what, why, fix))
+    };
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) => return refuse(&error, "check the path"),

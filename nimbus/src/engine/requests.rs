@@ -3,6 +3,8 @@
 //! A request that was carried out is remembered under its id, in the same transaction, so that a
 //! repetition gets the first answer and changes nothing.
 
+mod forecast;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

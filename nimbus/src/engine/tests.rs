@@ -1,6 +1,7 @@
 //! Stories of the engine: what happens, and what it wants done.
 
 mod detection;
+mod forecast;
 mod insight;
 mod moves;
 mod several;

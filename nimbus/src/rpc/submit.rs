@@ -77,7 +77,7 @@ async fn next(
     }
 }
 
-fn request(begin: SubmitBegin) -> Request {
+pub(super) fn request(begin: SubmitBegin) -> Request {
     let submission = Submission {
         spec: begin.spec.unwrap_or_default(),
         digest: begin.digest,

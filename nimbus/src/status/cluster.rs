@@ -21,6 +21,8 @@ pub struct Cluster {
     pub cluster: String,
     /// The version of the nimbus that says so.
     pub version: &'static str,
+    /// Its clock, in milliseconds since 1970.
+    pub now_ms: u64,
     /// The nimbus that leads; `null` while nobody does.
     pub leader: Option<Leader>,
     /// Supervisors that are not lost.
@@ -106,6 +108,7 @@ pub fn cluster(engine: &Engine, (name, security): (&str, &Security), now: Now) -
     let mut shown = Cluster {
         cluster: name.to_owned(),
         version: crate::VERSION,
+        now_ms: now.wall_ms,
         leader: view.leader.as_ref().map(|leader| Leader {
             id: leader.nimbus_id.clone(),
             address: leader.address.clone(),
