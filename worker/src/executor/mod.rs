@@ -22,5 +22,6 @@ pub mod plan;
 pub mod routes;
 pub mod seating;
 pub mod spout;
+pub mod taps;
 pub mod task_state;
 pub mod waker;
