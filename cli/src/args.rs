@@ -12,8 +12,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    activate, certs, deactivate, dead_letters, demo, describe, dev, kill, list, logs, nimbus,
-    rebalance, recover, submit, supervisor,
+    activate, certs, deactivate, dead_letters, demo, describe, dev, kill, list, log_level, logs,
+    nimbus, rebalance, recover, submit, supervisor, tap,
 };
 use crate::error::{Exit, Failure};
 use crate::output::Format;
@@ -96,6 +96,10 @@ pub(crate) enum Command {
     Rebalance(rebalance::Rebalance),
     /// Show what the workers of a topology wrote
     Logs(logs::Logs),
+    /// Show live tuples of a topology
+    Tap(tap::Tap),
+    /// Have the workers of a topology log more or less, for a while
+    LogLevel(log_level::LogLevel),
     /// Show, replay or drop what failed too often
     DeadLetters(dead_letters::DeadLetters),
     /// Accept an etcd that was wiped or restored from a backup

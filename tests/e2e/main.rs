@@ -20,6 +20,7 @@ mod hostile;
 mod input_files;
 mod kills;
 mod limits;
+mod look;
 mod memory;
 mod moves;
 mod outages;

@@ -9,12 +9,14 @@ pub(crate) mod describe;
 pub(crate) mod dev;
 pub(crate) mod kill;
 pub(crate) mod list;
+pub(crate) mod log_level;
 pub(crate) mod logs;
 pub(crate) mod nimbus;
 pub(crate) mod rebalance;
 pub(crate) mod recover;
 pub(crate) mod submit;
 pub(crate) mod supervisor;
+pub(crate) mod tap;
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -133,6 +135,8 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> Result<(), Failu
         Command::Recover(recover) => recover::run(recover, globals).await,
         Command::DeadLetters(letters) => dead_letters::run(letters, globals).await,
         Command::Logs(logs) => logs::run(logs, globals).await,
+        Command::LogLevel(level) => log_level::run(level, globals).await,
+        Command::Tap(tap) => tap::run(tap, globals).await,
         Command::Certs(certs) => certs::run(certs, globals),
     }
 }

@@ -9,11 +9,9 @@
 //! * [`placement`]: which loop of a worker runs which executor;
 //! * [`links`]: which frames a peer has, which are still owed to it, which are lost;
 //! * [`flow`]: how much may be under way to a task of another worker;
-//! * `lines`: which lines of its log pass;
-//! * `allowance`: how many of something may be done in a second.
+//! * `lines`: which lines of its log pass.
 
 pub mod acking;
-pub(crate) mod allowance;
 pub mod flow;
 pub(crate) mod lines;
 pub mod links;

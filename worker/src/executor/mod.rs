@@ -5,6 +5,7 @@
 //! same loop, to other loops, or in frames to other workers. What it settles goes to the ledger of
 //! the spout executor that opened the tree, wherever that is.
 
+mod allowance;
 pub mod anchoring;
 pub mod bolt;
 pub mod calls;

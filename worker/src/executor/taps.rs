@@ -15,7 +15,7 @@ use serde_json::{Value as Json, json};
 use topology_api::Topology;
 use topology_api::runtime::{Condition, Rows};
 
-use crate::engine::allowance::Allowance;
+use crate::executor::allowance::Allowance;
 
 /// Taps open at a time.
 const TAPS_MAX: usize = 16;
