@@ -14,8 +14,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use crate::codes::Code;
 use crate::commands::{
     activate, certs, deactivate, dead_letters, demo, describe, dev, doctor, errors, events,
-    explain, explain_error, kill, list, logs, new, nimbus, pages, plan, rebalance, recover, submit,
-    supervisor, top, validate,
+    explain, explain_error, kill, list, log_level, logs, new, nimbus, pages, plan, rebalance,
+    recover, submit, supervisor, tap, top, validate,
 };
 use crate::error::{Exit, Failure};
 use crate::output::Format;
@@ -113,6 +113,10 @@ pub(crate) enum Command {
     Plan(plan::Plan),
     /// Check a topology's program, without a cluster
     Validate(validate::Validate),
+    /// Show live tuples of a topology
+    Tap(tap::Tap),
+    /// Have the workers of a topology log more or less, for a while
+    LogLevel(log_level::LogLevel),
     /// Show, replay or drop what failed too often
     DeadLetters(dead_letters::DeadLetters),
     /// Accept an etcd that was wiped or restored from a backup

@@ -13,6 +13,7 @@ mod live;
 mod openapi;
 mod problem;
 mod reads;
+mod told;
 
 use std::sync::{Arc, OnceLock};
 
@@ -74,7 +75,10 @@ pub(crate) fn routes(handle: Handle, shutdown: Shutdown) -> Router {
         .routes(routes!(changes::deactivate))
         .routes(routes!(changes::rebalance))
         .routes(routes!(changes::kill))
-        .routes(routes!(live::events))
+        .routes(routes!(told::of_cluster))
+        .routes(routes!(told::of_topology))
+        .routes(routes!(told::config))
+        .routes(routes!(live::cluster))
         .routes(routes!(live::stream))
         .split_for_parts();
     openapi::complete(&mut described);

@@ -6,6 +6,7 @@
 mod binaries;
 pub(crate) mod letters;
 mod logs;
+mod looks;
 mod plan;
 mod recover;
 mod reports;
@@ -23,9 +24,9 @@ use proto::nimbus::binaries_server::BinariesServer;
 use proto::nimbus::nimbus_server::{Nimbus, NimbusServer};
 use proto::nimbus::reports_server::ReportsServer;
 use proto::nimbus::{
-    DeadLettersReply, DeadLettersRequest, Done, KillRequest, LogsChunk, LogsRequest, PlanReply,
-    PlanRequest, RebalanceRequest, RecoverRequest, StatusReply, StatusRequest, SubmitPart,
-    SubmitReply, TopologyRequest,
+    DeadLettersReply, DeadLettersRequest, Done, KillRequest, LogLevelRequest, LogsChunk,
+    LogsRequest, PlanReply, PlanRequest, RebalanceRequest, RecoverRequest, StatusReply,
+    StatusRequest, SubmitPart, SubmitReply, TapRequest, Tapped, TopologyRequest,
 };
 use serde_json::json;
 use tonic::metadata::{MetadataMap, MetadataValue};
@@ -104,6 +105,7 @@ impl Service {
 #[tonic::async_trait]
 impl Nimbus for Service {
     type LogsStream = BoxStream<LogsChunk>;
+    type TapStream = BoxStream<Tapped>;
 
     async fn submit(
         &self,
@@ -156,6 +158,19 @@ impl Nimbus for Service {
     ) -> Result<Response<Self::LogsStream>, Status> {
         let logs = logs::logs(&self.context.handle, &self.shutdown, request.into_inner());
         logs.await.map(Response::new)
+    }
+
+    async fn tap(&self, request: Request<TapRequest>) -> Result<Response<Self::TapStream>, Status> {
+        let tap = looks::tap(&self.context.handle, &self.shutdown, request.into_inner());
+        tap.await.map(Response::new)
+    }
+
+    async fn set_log_level(
+        &self,
+        request: Request<LogLevelRequest>,
+    ) -> Result<Response<Done>, Status> {
+        let set = looks::set_log_level(&self.context.handle, request.into_inner()).await;
+        set.map(Response::new).map_err(|refusal| self.refused_here(refusal))
     }
 
     async fn dead_letters(

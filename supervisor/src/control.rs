@@ -28,6 +28,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::daemon::Message;
 use crate::engine::{Epoch, Instructions};
 use crate::letters::{Letters, Replay};
+use crate::looks::{Look, Lookers};
 use correspondence::Correspondence;
 
 /// Who says nothing for so long after dialling is hung up on.
@@ -70,6 +71,8 @@ pub(crate) struct Attachment {
     pub(crate) nimbuses: watch::Receiver<Vec<String>>,
     /// Dead letters that it is to replay.
     pub(crate) replays: mpsc::Receiver<Replay>,
+    /// What people ask of it.
+    pub(crate) looks: mpsc::Receiver<Look>,
 }
 
 /// A worker that says hello, and where the loop answers.
@@ -134,6 +137,7 @@ impl WorkerControl for Control {
                 answers: sender,
                 messages,
                 letters,
+                lookers: Lookers::default(),
                 sent: Sent::default(),
             };
             tokio::select! {
@@ -160,6 +164,7 @@ struct Conversation {
     answers: mpsc::Sender<Result<ToWorker, Status>>,
     messages: mpsc::Sender<Message>,
     letters: Correspondence,
+    lookers: Lookers,
     sent: Sent,
 }
 
@@ -208,6 +213,12 @@ impl Conversation {
                         break;
                     }
                 }
+                Some(look) = attached.looks.recv() => {
+                    let asked = self.lookers.begin(look);
+                    if !self.say(asked).await {
+                        break;
+                    }
+                }
                 message = self.heard.message() => {
                     let Ok(Some(FromWorker { kind: Some(kind) })) = message else { break };
                     if !self.hear(kind, &attached).await {
@@ -237,6 +248,14 @@ impl Conversation {
             }
             from_worker::Kind::Settled(settled) => {
                 self.letters.settle(settled, &attached.topology);
+                true
+            }
+            from_worker::Kind::Looked(looked) => {
+                for gone in self.lookers.show(looked) {
+                    if !self.say(to_worker::Kind::Untap(gone)).await {
+                        return false;
+                    }
+                }
                 true
             }
         }

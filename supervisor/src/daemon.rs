@@ -22,6 +22,7 @@ use crate::engine::{Engine, Epoch, Event, Instructions, Slot, SlotEvent};
 use crate::launcher::{self, Launcher};
 use crate::letters::{Letters, Replay};
 use crate::limits::Limits;
+use crate::looks::Look;
 use crate::outlet::Outlet;
 use crate::process::Process;
 use crate::register::Registrar;
@@ -43,6 +44,9 @@ const PARTS_MAX: Duration = Duration::from_secs(3);
 /// Letters that wait for a worker to replay them.
 const REPLAYS_MAX: usize = 1024;
 
+/// What people ask of a worker that was not told yet.
+const LOOKS_MAX: usize = 16;
+
 /// What comes into the loop.
 #[derive(Debug)]
 pub(crate) enum Message {
@@ -58,6 +62,8 @@ pub(crate) enum Message {
     Detached { slot: u32, attachment: u64 },
     /// A worker is to replay a dead letter.
     Replay(Replay),
+    /// Somebody asks something of a worker.
+    Look(Look),
     /// An incarnation that was replaced hands over a dead letter.
     Outdated { slot: u32, epoch: String },
 }
@@ -77,6 +83,8 @@ struct Incarnation {
     attachment: u64,
     /// Letters to replay, for that conversation.
     replays: mpsc::Sender<Replay>,
+    /// What people ask of it, for that conversation.
+    looks: mpsc::Sender<Look>,
     report: Option<WorkerReport>,
 }
 
@@ -84,8 +92,9 @@ impl Incarnation {
     fn new(epoch: Epoch, token: String, instructions: Option<Instructions>) -> Self {
         let (orders, _) = watch::channel(Orders { instructions, stop: None });
         let (replays, _) = mpsc::channel(1);
-        let (process, unheld, outlet) = Default::default();
-        Self { epoch, token, process, unheld, orders, outlet, attachment: 0, replays, report: None }
+        let (looks, _) = mpsc::channel(1);
+        let (process, unheld, outlet, attachment, report) = Default::default();
+        Self { epoch, token, process, unheld, orders, outlet, attachment, replays, looks, report }
     }
 }
 
@@ -257,6 +266,13 @@ impl Daemon {
                     drop(incarnation.replays.try_send(replay));
                 }
             }
+            Message::Look(look) => {
+                let slot = self.slot_of(&look.topology, look.worker);
+                if let Some(incarnation) = slot.and_then(|slot| self.incarnations.get(&slot)) {
+                    // As above.
+                    drop(incarnation.looks.try_send(look));
+                }
+            }
             Message::Outdated { slot, epoch } => {
                 let placement = self.engine.slot(slot).and_then(Slot::placement);
                 let who = placement.map_or_else(
@@ -329,9 +345,11 @@ impl Daemon {
         let orders = incarnation.orders.subscribe();
         let (sender, replays) = mpsc::channel(REPLAYS_MAX);
         incarnation.replays = sender;
+        let (sender, looks) = mpsc::channel(LOOKS_MAX);
+        incarnation.looks = sender;
         let WorkerHello { pid, address, released, topology, worker, .. } = hello.clone();
         let attachment =
-            Attachment { slot, number, topology, worker, epoch, orders, nimbuses, replays };
+            Attachment { slot, number, topology, worker, epoch, orders, nimbuses, replays, looks };
         let event = SlotEvent::Attached { pid, address, released };
         self.decide(Event::Slot(slot, event));
         Ok(attachment)

@@ -25,6 +25,7 @@ mod letters;
 mod limits;
 mod log_file;
 mod logs;
+mod looks;
 mod outlet;
 mod process;
 mod register;
@@ -56,6 +57,7 @@ use crate::engine::Engine;
 use crate::launcher::Launcher;
 use crate::letters::Replays;
 use crate::logs::Logs;
+use crate::looks::Looks;
 use crate::register::Registrar;
 use crate::reports::Reporter;
 use crate::workdir::DataDir;
@@ -165,7 +167,9 @@ pub async fn start(
         security: security.clone(),
         parts: parts.clone(),
     };
-    rpc::serve(connections, Logs::new(Arc::clone(&data), clock.clone(), &parts), replays, &parts);
+    let logs = Logs::new(Arc::clone(&data), clock.clone(), &parts);
+    let service = rpc::Service { logs, replays, looks: Looks::new(messages.clone()) };
+    rpc::serve(connections, service, &parts);
     logs::keep_small(Arc::clone(&data), clock.clone(), &parts);
     control::serve(workers, messages.clone(), letters.clone(), &parts);
     let record = SupervisorRecord {

@@ -3,6 +3,8 @@
 //! A client names a topology and a worker's number, never a path. A reader that goes away is
 //! noticed and freed; the number of readers is limited.
 
+mod grep;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use tonic::Status;
 
 use crate::log_file;
 use crate::workdir::DataDir;
+use grep::Grep;
 
 /// Readers at a time.
 const READERS_MAX: usize = 64;
@@ -78,6 +81,7 @@ impl Logs {
         let Some(folder) = self.data.worker(&request.topology, request.worker) else {
             return Err(Status::invalid_argument("this is no id of a topology"));
         };
+        let grep = Grep::new(&request.grep).map_err(Status::invalid_argument)?;
         let Ok(permit) = Arc::clone(&self.readers).try_acquire_owned() else {
             return Err(Status::resource_exhausted("too many read logs here: try again later"));
         };
@@ -90,10 +94,17 @@ impl Logs {
             read.map_err(|error| refusal(&error, &request))?
         };
         let (sender, chunks) = mpsc::channel(4);
-        let reader = Reader { folder, sender, clock: self.clock.clone(), _permit: permit };
+        let clock = self.clock.clone();
+        let mut reader = Reader { folder, sender, clock, grep, _permit: permit };
         self.parts.spawn_until_asked(async move {
-            if reader.send(&tail).await && request.follow {
+            if !reader.send(tail).await {
+                return;
+            }
+            if request.follow {
                 reader.follow(position).await;
+            } else {
+                let rest = reader.grep.rest();
+                reader.send_all(&rest).await;
             }
         });
         Ok(ReceiverStream::new(chunks))
@@ -114,11 +125,18 @@ struct Reader {
     folder: PathBuf,
     sender: mpsc::Sender<Result<LogChunk, Status>>,
     clock: Clock,
+    grep: Grep,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Reader {
-    async fn send(&self, bytes: &[u8]) -> bool {
+    /// Sends what of it is wanted; false if nobody reads any more.
+    async fn send(&mut self, bytes: Vec<u8>) -> bool {
+        let wanted = self.grep.pass(bytes);
+        self.send_all(&wanted).await
+    }
+
+    async fn send_all(&self, bytes: &[u8]) -> bool {
         for chunk in bytes.chunks(CHUNK_BYTES) {
             if self.sender.send(Ok(LogChunk { data: chunk.to_vec() })).await.is_err() {
                 return false;
@@ -128,16 +146,17 @@ impl Reader {
     }
 
     /// Sends what is written from now on, until the reader or the log is gone.
-    async fn follow(&self, mut position: u64) {
+    async fn follow(&mut self, mut position: u64) {
         loop {
             let folder = self.folder.clone();
             let read = move || log_file::read_on(&folder, position, CHUNK_BYTES as u64);
             let Ok(Ok((more, next))) = tokio::task::spawn_blocking(read).await else { return };
             position = next;
-            if !self.send(&more).await {
+            let is_all = more.len() < CHUNK_BYTES;
+            if !self.send(more).await {
                 return;
             }
-            if more.len() < CHUNK_BYTES {
+            if is_all {
                 tokio::select! {
                     () = self.sender.closed() => return,
                     () = self.clock.sleep(LOOK_EVERY) => {}

@@ -1,4 +1,5 @@
-//! What a supervisor serves to others on its `--listen` address: logs and dead letters.
+//! What a supervisor serves to others on its `--listen` address: logs, dead letters, and what
+//! people ask of its workers.
 
 use std::io;
 
@@ -6,14 +7,15 @@ use daemon::tls::Connection;
 use daemon::{Shutdown, grpc};
 use proto::supervisor::supervisor_server::{Supervisor, SupervisorServer};
 use proto::supervisor::{
-    LetterSettled, LettersDone, LettersPage, LettersRequest, LogChunk, LogsRequest,
-    ReplayHereRequest, ReplayRequest,
+    LetterSettled, LettersDone, LettersPage, LettersRequest, LogChunk, LogLevelRequest,
+    LogLevelSet, LogsRequest, ReplayHereRequest, ReplayRequest, TapRequest, Tapped,
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::letters::Replays;
 use crate::logs::Logs;
+use crate::looks::Looks;
 
 /// A letter has a whole tuple in it.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
@@ -21,11 +23,9 @@ const MESSAGE_BYTES_MAX: usize = 256 << 20;
 /// Serves until `parts` is asked to stop.
 pub(crate) fn serve(
     connections: ReceiverStream<io::Result<Connection>>,
-    logs: Logs,
-    replays: Replays,
+    service: Service,
     parts: &Shutdown,
 ) {
-    let service = Service { logs, replays };
     let asked = parts.clone();
     parts.spawn(async move {
         let service = SupervisorServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
@@ -39,14 +39,29 @@ pub(crate) fn serve(
     });
 }
 
-struct Service {
-    logs: Logs,
-    replays: Replays,
+/// What is served.
+pub(crate) struct Service {
+    pub(crate) logs: Logs,
+    pub(crate) replays: Replays,
+    pub(crate) looks: Looks,
 }
 
 #[tonic::async_trait]
 impl Supervisor for Service {
     type LogsStream = ReceiverStream<Result<LogChunk, Status>>;
+    type TapStream = ReceiverStream<Result<Tapped, Status>>;
+
+    async fn tap(&self, request: Request<TapRequest>) -> Result<Response<Self::TapStream>, Status> {
+        self.looks.tap(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn set_log_level(
+        &self,
+        request: Request<LogLevelRequest>,
+    ) -> Result<Response<LogLevelSet>, Status> {
+        self.looks.set_level(request.into_inner()).await?;
+        Ok(Response::new(LogLevelSet {}))
+    }
 
     async fn logs(
         &self,

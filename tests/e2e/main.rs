@@ -21,6 +21,7 @@ mod input_files;
 mod insight;
 mod kills;
 mod limits;
+mod look;
 mod memory;
 mod moves;
 mod outages;

@@ -184,7 +184,7 @@ fn every_page_is_as_described_and_nothing_hostile_breaks_it() {
     let problem = json!({ "$ref": "#/components/schemas/ProblemBody" });
     for _ in 0..HOSTILE {
         let operation = &operations[random.random_range(0..operations.len())];
-        if operation.path == "/api/v1/events" {
+        if operation.path == "/api/v1/stream" {
             continue;
         }
         let (path, body) = hostile(operation, &mut random);
@@ -348,7 +348,7 @@ fn live_views_go_on_are_few_and_end_with_what_they_show() {
     let shown: Value = serde_json::from_str(line).expect("it is whole and JSON");
     assert_eq!((&shown["name"], &shown["schema_version"]), (&json!("audit"), &json!(1)));
     assert!(text.to_lowercase().contains("content-type: text/event-stream"), "{text}");
-    let text = read_until(&http, &request("/api/v1/events"), "event: cluster\n", 2);
+    let text = read_until(&http, &request("/api/v1/stream"), "event: cluster\n", 2);
     assert!(text.expect("it goes on").contains("\"topologies\":[{"), "it lists topologies");
     assert_eq!(get(&http, "/api/v1/topologies/nothing/stream").map(|it| it.0).ok(), Some(404));
 
@@ -369,7 +369,7 @@ fn live_views_go_on_are_few_and_end_with_what_they_show() {
     });
     read_until(&http, &request(topology), "event: gone\n", 1).expect("it ends with the topology");
     assert_eq!(killed.join().expect("it ends").ok(), Some(200));
-    let open = watch(&http, "/api/v1/events");
+    let open = watch(&http, "/api/v1/stream");
     assert_eq!(open.0, "200");
     assert_eq!(cluster.stop_nimbus(), Some(0), "a view that is open does not keep it");
 }

@@ -170,6 +170,11 @@ impl TopologyConfig {
         self.size_limit("worker.log.rate")
     }
 
+    /// Whether a worker logs JSON objects (`worker.log.json`).
+    pub fn worker_log_json(&self) -> bool {
+        self.text("worker.log.json") == "true"
+    }
+
     /// Bytes of the largest encoded tuple (`tuple.max_bytes`).
     pub fn tuple_max_bytes(&self) -> u64 {
         self.size("tuple.max_bytes")

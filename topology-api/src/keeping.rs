@@ -139,10 +139,10 @@ impl Desk {
     }
 }
 
-/// Writes a tuple down for people: its fields as JSON, in their order.
-pub(crate) fn text_of<T: Tuple>(tuple: &T) -> String {
+/// The fields of a tuple by name as JSON, in their order.
+pub(crate) fn fields_of<T: Tuple>(tuple: &T) -> Vec<(String, serde_json::Value)> {
     let any: &dyn Any = tuple;
-    let fields: Vec<(String, serde_json::Value)> = match any.downcast_ref::<Values>() {
+    match any.downcast_ref::<Values>() {
         Some(values) => {
             values.iter().map(|(name, value)| (name.to_owned(), value.to_json())).collect()
         }
@@ -150,8 +150,12 @@ pub(crate) fn text_of<T: Tuple>(tuple: &T) -> String {
             let fields = T::schema().fields.into_iter().enumerate();
             fields.map(|(at, field)| (field.name.to_owned(), tuple.value(at).to_json())).collect()
         }
-    };
-    let fields = fields.into_iter();
+    }
+}
+
+/// Writes a tuple down for people: its fields as JSON, in their order.
+pub(crate) fn text_of<T: Tuple>(tuple: &T) -> String {
+    let fields = fields_of(tuple).into_iter();
     let fields: Vec<String> =
         fields.map(|(name, json)| format!("{}:{json}", serde_json::Value::from(name))).collect();
     let mut text = format!("{{{}}}", fields.join(","));

@@ -61,6 +61,7 @@ mod channel;
 mod clock;
 mod closures;
 pub mod codec;
+mod condition;
 mod config;
 mod connections;
 mod context;
@@ -137,6 +138,7 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 pub mod runtime {
     pub use crate::async_bolt::{AsyncCalls, LongCalls};
     pub use crate::blocking::{Unopened, guarded};
+    pub use crate::condition::{Condition, ConditionError};
     pub use crate::context::{OutputName, Reporter, TaskFacts, Watch};
     pub use crate::custom_grouping::{Chooser, MakeChooser};
     pub use crate::grouping::{Grouping, GroupingKey};

@@ -52,6 +52,9 @@ pub trait Rows: Any + Send {
     /// Drops the tuples, and tells whether the buffer is one that is worth keeping.
     fn clear(&mut self) -> bool;
 
+    /// The fields of tuple `i` by name as JSON, for people.
+    fn fields(&self, i: usize) -> Vec<(String, serde_json::Value)>;
+
     /// For typed access.
     fn as_any(&self) -> &dyn Any;
 
@@ -170,6 +173,10 @@ impl<T: Tuple> Rows for Batch<T> {
     fn clear(&mut self) -> bool {
         self.rows.clear();
         (1..=SPARE_BYTES_MAX).contains(&(self.rows.capacity() * size_of::<T>()))
+    }
+
+    fn fields(&self, i: usize) -> Vec<(String, serde_json::Value)> {
+        crate::keeping::fields_of(&self.rows[i])
     }
 
     fn as_any(&self) -> &dyn Any {

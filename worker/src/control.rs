@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use proto::supervisor::from_worker::Kind as Said;
 use proto::supervisor::to_worker::Kind as Told;
 use proto::supervisor::worker_control_client::WorkerControlClient;
-use proto::supervisor::{FromWorker, WorkerHello, WorkerReport};
+use proto::supervisor::{FromWorker, Looked, WorkerHello, WorkerReport};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
@@ -20,6 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::direct::{Direct, Identity};
+use crate::executor::taps::Taps;
 use crate::launch::Launch;
 use crate::letters::Letters;
 
@@ -41,6 +42,9 @@ pub(crate) struct Control {
     pub(crate) report: watch::Sender<WorkerReport>,
 }
 
+/// How often those who look are shown something.
+const SHOW_EVERY: Duration = Duration::from_millis(100);
+
 /// What of the conversation others act on.
 struct Ends {
     telling: mpsc::Sender<Told>,
@@ -51,6 +55,8 @@ struct Ends {
     nimbuses: watch::Sender<Vec<String>>,
     /// Dead letters, for the supervisor and from it.
     letters: Arc<Letters>,
+    /// Who looks at what is emitted here.
+    taps: Arc<Taps>,
 }
 
 impl Control {
@@ -58,7 +64,7 @@ impl Control {
     pub(crate) fn start(
         (launch, security): (&Launch, &Security),
         hello: WorkerHello,
-        letters: Arc<Letters>,
+        (letters, taps): (Arc<Letters>, Arc<Taps>),
         shutdown: &Shutdown,
     ) -> Self {
         let (telling, told) = mpsc::channel(TOLD_MAX);
@@ -69,6 +75,7 @@ impl Control {
             away: watch::Sender::new(false),
             nimbuses: watch::Sender::default(),
             letters,
+            taps,
         };
         let direct = Direct {
             me: Identity::of(launch),
@@ -116,6 +123,10 @@ async fn converse(
     tokio::pin!(silence);
     let mut answers = false;
     ends.letters.begin();
+    // Who asked did so in another conversation, and waits no more.
+    ends.taps.close_all();
+    let mut show = tokio::time::interval(SHOW_EVERY);
+    show.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             next = told.next() => match next {
@@ -130,6 +141,8 @@ async fn converse(
                         }
                         Some(Told::Kept(kept)) => ends.letters.answered(&kept),
                         Some(Told::Replay(replay)) => ends.letters.replay(replay),
+                        Some(Told::Tap(tap)) => ends.taps.open(&tap),
+                        Some(Told::Untap(id)) => ends.taps.close(id),
                         Some(kind) => ends.telling.send(kind).await?,
                         None => {}
                     }
@@ -152,6 +165,13 @@ async fn converse(
                     permit.send(FromWorker { kind: Some(kind) });
                     // There may be more.
                     ends.letters.changed.notify_one();
+                }
+            }
+            _ = show.tick(), if ends.taps.is_any() => {
+                // What a supervisor that stands still does not take waits, as much as may.
+                if let Ok(permit) = saying.try_reserve() {
+                    let looked = Looked { taps: ends.taps.fetch() };
+                    permit.send(FromWorker { kind: Some(Said::Looked(looked)) });
                 }
             }
             () = &mut silence, if answers && !*ends.away.borrow() => {

@@ -18,6 +18,7 @@ mod entry;
 pub mod executor;
 mod launch;
 mod letters;
+mod levels;
 mod local;
 mod log;
 mod remote;

@@ -24,8 +24,10 @@ use crate::executor::inbox::{Desired, Message};
 use crate::executor::moves::Moves;
 use crate::executor::plan::Plan;
 use crate::executor::routes::Routes;
+use crate::executor::taps::Taps;
 use crate::launch::Launch;
 use crate::letters::Letters;
+use crate::levels::Levels;
 use crate::local::{Loops, cores, counters_of, until};
 use crate::log::{Dropped, Log};
 use crate::report::{Facts, report};
@@ -67,15 +69,15 @@ const AROUND_TUPLE_BYTES: usize = 1 << 20;
 /// Runs a worker until its supervisor, or a signal, tells it to stop.
 pub(crate) fn run(launch: Launch, topology: Topology, arguments: Args) -> Result<(), Error> {
     let log = Log::start(topology.config().worker_log_rate(), Clock::system())?;
-    daemon::logging::init_default();
+    let levels = Levels::start(&topology);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(launch, (topology, arguments), log.dropped()))
+    runtime.block_on(serve(launch, (topology, arguments), (log.dropped(), levels)))
 }
 
 async fn serve(
     launch: Launch,
     (topology, arguments): (Topology, Args),
-    dropped: Arc<Dropped>,
+    (dropped, levels): (Arc<Dropped>, Levels),
 ) -> Result<(), Error> {
     let clock = Clock::system();
     let shutdown = Shutdown::new();
@@ -112,7 +114,9 @@ async fn serve(
         released: None,
     };
     let letters = Arc::new(Letters::new(topology.config().dead_letters_max_bytes()));
-    let control = Control::start((&launch, &security), hello, Arc::clone(&letters), &shutdown);
+    let taps = Arc::new(Taps::new(&topology, launch.worker, clock.clone()));
+    let heard = (Arc::clone(&letters), Arc::clone(&taps));
+    let control = Control::start((&launch, &security), hello, heard, &shutdown);
     let board = Arc::new(Board::new(clock.clone()));
     let worker = Worker {
         transport,
@@ -120,6 +124,8 @@ async fn serve(
         board,
         budget,
         letters,
+        taps,
+        levels,
         clock,
         loops: None,
         table: Table::default(),
@@ -146,6 +152,9 @@ struct Worker {
     board: Arc<Board>,
     budget: Arc<Budget>,
     letters: Arc<Letters>,
+    taps: Arc<Taps>,
+    /// What it logs.
+    levels: Levels,
     clock: Clock,
     loops: Option<Loops>,
     table: Table,
@@ -192,9 +201,15 @@ impl Worker {
                         }
                     }
                     Some(Told::State(state)) => self.desire(state),
+                    Some(Told::LogLevel(level)) => self.levels.set(&level, self.clock.now()),
                     // The conversation itself has taken these.
                     Some(
-                        Told::Nimbuses(_) | Told::Beat(_) | Told::Kept(_) | Told::Replay(_),
+                        Told::Nimbuses(_)
+                        | Told::Beat(_)
+                        | Told::Kept(_)
+                        | Told::Replay(_)
+                        | Told::Tap(_)
+                        | Told::Untap(_),
                     ) => {}
                 },
                 _ = &mut terminate => {
@@ -205,6 +220,7 @@ impl Worker {
                 () = tokio::time::sleep(self.moves.look_again(REPORT_EVERY)) => {}
             }
             self.settle_moves();
+            self.levels.look(self.clock.now());
             if let Some(version) = self.transport.retired() {
                 tracing::info!(version, "a peer knows a newer incarnation of this worker");
                 break;
@@ -222,6 +238,7 @@ impl Worker {
         let shared = (loops, Arc::clone(&self.board), Arc::clone(&self.budget));
         let mut plan = Plan::new(topology, arguments, self.launch.worker, Vec::new(), shared);
         plan.keeper = Some(Arc::clone(&self.letters) as Arc<dyn Keeper>);
+        plan.taps = Some(Arc::clone(&self.taps));
         let loops = Loops::start(plan, Some(&self.transport), &self.clock)?;
         self.moves.begin(Arc::clone(&loops.plan.seating));
         let (transport, inboxes) = (self.transport.clone(), Arc::clone(&loops.inboxes));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use topology_api::Error;
 use topology_api::prelude::*;
 use topology_api::runtime::{
-    BoltTask, Component, Pool, Reporter, Rows, SpoutTask, Task, TaskFacts,
+    BoltTask, Component, Metrics, Pool, Reporter, Rows, SpoutTask, Task, TaskFacts,
 };
 
 use super::BATCH;
@@ -100,6 +100,9 @@ struct Nobody;
 impl Reporter for Nobody {
     fn result(&self, _: u32, _: String) {}
     fn count(&self, _: u32, _: &'static str, _: u64) {}
+    fn metrics(&self, _: u32) -> Arc<Metrics> {
+        Arc::default()
+    }
     fn error(&self, _: u32, _: String) {}
 }
 

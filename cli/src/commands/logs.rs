@@ -21,7 +21,7 @@ const LINE_BYTES_MAX: usize = 64 << 10;
 #[command(before_help = "Examples:\n  \
     squall logs word-count\n  \
     squall logs word-count -f --component count\n  \
-    squall logs word-count --tail 1MiB | grep panic")]
+    squall logs word-count --grep 'panic|ERROR' -f")]
 pub(crate) struct Logs {
     /// The topology
     #[arg(value_parser = topology_name)]
@@ -32,19 +32,32 @@ pub(crate) struct Logs {
     /// Only workers that run tasks of this component
     #[arg(long, value_name = "C")]
     component: Option<String>,
-    /// How much of the end of each log to show first
-    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "64KiB")]
-    tail: u64,
+    /// Only lines in which this regular expression is found
+    #[arg(long, value_name = "RE", value_parser = expression)]
+    grep: Option<String>,
+    /// How much of the end of each log to show first, or to search [default: 64KiB, with --grep 16MiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    tail: Option<u64>,
+}
+
+/// What is searched of each log, and shown of it, if nobody says how much.
+const SEARCHED_BYTES: u64 = 16 << 20;
+const SHOWN_BYTES: u64 = 64 << 10;
+
+fn expression(text: &str) -> Result<String, String> {
+    regex::Regex::new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Shows lines as they come, each with the number of its worker.
 pub(crate) async fn run(logs: Logs, globals: &Globals) -> Result<(), Failure> {
     let what = format!("cannot show the logs of `{}`", logs.name);
+    let default_tail = if logs.grep.is_some() { SEARCHED_BYTES } else { SHOWN_BYTES };
     let request = LogsRequest {
         name: logs.name,
         component: logs.component.unwrap_or_default(),
         follow: logs.follow,
-        tail_bytes: logs.tail,
+        tail_bytes: logs.tail.unwrap_or(default_tail),
+        grep: logs.grep.unwrap_or_default(),
     };
     let mut client: Client = globals.client();
     let mut chunks = client.logs(&what, request).await?;

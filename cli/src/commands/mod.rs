@@ -14,6 +14,7 @@ pub(crate) mod explain;
 pub(crate) mod explain_error;
 pub(crate) mod kill;
 pub(crate) mod list;
+pub(crate) mod log_level;
 pub(crate) mod logs;
 pub(crate) mod new;
 pub(crate) mod nimbus;
@@ -23,6 +24,7 @@ pub(crate) mod rebalance;
 pub(crate) mod recover;
 pub(crate) mod submit;
 pub(crate) mod supervisor;
+pub(crate) mod tap;
 pub(crate) mod top;
 pub(crate) mod validate;
 
@@ -157,6 +159,8 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> Result<(), Failu
         Command::Explain(explain) => explain::run(explain, globals).await,
         Command::Plan(plan) => plan::run(plan, globals).await,
         Command::Validate(validate) => validate::run(validate, globals).await,
+        Command::LogLevel(level) => log_level::run(level, globals).await,
+        Command::Tap(tap) => tap::run(tap, globals).await,
         Command::Certs(certs) => certs::run(certs, globals),
         Command::Doctor(doctor) => doctor::run(doctor, globals).await,
         Command::New(new) => new::run(&new, globals),

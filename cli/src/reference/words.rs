@@ -106,6 +106,10 @@ pub(super) fn value(name: &str, long: &str) -> &'static str {
         ("TEXT", _) => "a part of a name",
         ("VERB", _) => "a verb",
         ("CODE", _) => "a code, as in `SQ6600`",
+        ("COMPONENT[.STREAM]", _) => "a component, or `component.stream`",
+        ("EXPR", _) => "a [condition](operating.md#live-tuples)",
+        ("RE", _) => "a regular expression",
+        ("FILTER", _) => "a filter as in `RUST_LOG`, or `reset`",
         ("LETTER", _) => "the id of a letter, as in `machine-1.17`",
         ("COMPONENT=N", _) => "`component=number`, 1 or more",
         ("KEY=VALUE", _) => "`key=value`",
@@ -126,6 +130,8 @@ pub(super) fn samples(name: &str, long: &str) -> &'static [(&'static str, bool)]
         ("FIRST-LAST", _) => &[("1-2", true), ("7", true), ("2-1", false), ("0", false)],
         ("COMPONENT=N", _) => &[("split=2", true), ("split=0", false), ("split", false)],
         ("KEY=VALUE", _) => &[("a=b", true), ("a", false)],
+        ("EXPR", _) => &[("n == 1 and w contains x", true), ("n = 1", false), ("n", false)],
+        ("RE", _) => &[("a|b", true), ("(", false)],
         _ => &[],
     }
 }
@@ -203,6 +209,7 @@ fn topology_reason(key: &str) -> &'static str {
         "worker.log.rate" => {
             "86 GB a day, of which 64 MiB are kept; see [operating](operating.md#limits-of-a-worker)"
         }
+        "worker.log.json" => "people read it more often than programs",
         "tuple.max_bytes" => {
             "a receiver must be able to hold what arrives; larger data belongs beside the stream"
         }

@@ -51,9 +51,9 @@ enum Next {
 ///
 /// Server-sent events: `cluster` once a second with a document as in the schema `Overview`, or
 /// `problem` with an error while the nimbus knows nothing.
-#[utoipa::path(get, path = "/api/v1/events", tag = "live",
+#[utoipa::path(get, path = "/api/v1/stream", tag = "live",
     responses((status = 200, content_type = "text/event-stream", body = String)))]
-pub(super) async fn events(
+pub(super) async fn cluster(
     State(api): State<Api>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let place = api.place()?;

@@ -8,6 +8,7 @@ use proto::supervisor::supervisor_client::SupervisorClient;
 use proto::supervisor::{self, LogChunk};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 use topology_api::runtime::did_you_mean;
 
@@ -19,12 +20,14 @@ use crate::engine::command::{Refusal, RefusalKind};
 /// Chunks that wait for the client; then supervisors wait.
 const CHUNKS_MAX: usize = 16;
 
-/// A worker whose logs are wanted.
-struct Source {
-    topology: String,
-    worker: u32,
-    supervisor: String,
-    address: String,
+/// A worker of which something is wanted.
+pub(super) struct Source {
+    /// Id of its topology.
+    pub(super) topology: String,
+    pub(super) worker: u32,
+    pub(super) supervisor: String,
+    /// Where that is reached.
+    pub(super) address: String,
 }
 
 /// Fetches the logs of a topology's workers.
@@ -33,8 +36,9 @@ pub(super) async fn logs(
     shutdown: &Shutdown,
     request: LogsRequest,
 ) -> Result<BoxStream<LogsChunk>, Status> {
-    let LogsRequest { name, component, follow, tail_bytes } = request;
-    let sources = handle.look(move |engine, _| sources(engine, &name, &component)).await;
+    let LogsRequest { name, component, follow, tail_bytes, grep } = request;
+    let sources =
+        handle.look(move |engine, _| sources(engine, &name, &component, "read the logs of")).await;
     let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
     for source in sources.map_err(refused)?.map_err(refused)? {
         let (sender, asked) = (sender.clone(), shutdown.clone());
@@ -43,6 +47,7 @@ pub(super) async fn logs(
             worker: source.worker,
             follow,
             tail_bytes,
+            grep: grep.clone(),
         };
         let security = handle.security().clone();
         shutdown.spawn(async move {
@@ -90,23 +95,33 @@ async fn open(
     request: supervisor::LogsRequest,
     security: &Security,
 ) -> Result<Streaming<LogChunk>, String> {
-    let endpoint = daemon::grpc::endpoint(address).map_err(|error| error.to_string())?;
-    let channel = daemon::grpc::connect(endpoint, security).await.map_err(|error| {
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
-        let why = cause.unwrap_or_else(|| error.to_string());
-        format!("its supervisor at {address} cannot be reached: {why}")
-    })?;
-    let mut client = SupervisorClient::new(channel);
+    let mut client = SupervisorClient::new(connect(address, security).await?);
     let log = tokio::time::timeout(daemon::grpc::CALL_TIMEOUT, client.logs(request)).await;
     let log = log.map_err(|_| format!("its supervisor at {address} does not answer"))?;
     log.map(tonic::Response::into_inner).map_err(|status| status.message().to_owned())
 }
 
-/// Lists the workers of a topology that run tasks of `component` (empty: all of them).
-fn sources(engine: &Engine, name: &str, component: &str) -> Result<Vec<Source>, Refusal> {
-    let topology = &engine.topology("read the logs of", name)?.record;
+/// Connects to the supervisor of a worker.
+pub(super) async fn connect(address: &str, security: &Security) -> Result<Channel, String> {
+    let endpoint = daemon::grpc::endpoint(address).map_err(|error| error.to_string())?;
+    daemon::grpc::connect(endpoint, security).await.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        let why = cause.unwrap_or_else(|| error.to_string());
+        format!("its supervisor at {address} cannot be reached: {why}")
+    })
+}
+
+/// Lists the workers of a topology that run tasks of `component` (empty: all of them). `verb` is
+/// what somebody wants to do, for a refusal.
+pub(super) fn sources(
+    engine: &Engine,
+    name: &str,
+    component: &str,
+    verb: &str,
+) -> Result<Vec<Source>, Refusal> {
+    let topology = &engine.topology(verb, name)?.record;
     let components = || topology.spec.iter().flat_map(|spec| &spec.components);
-    let what = format!("failed to read the logs of `{name}`");
+    let what = format!("failed to {verb} `{name}`");
     if !component.is_empty() && !components().any(|known| known.name == component) {
         let component: String = component.chars().take(128).collect();
         let hint = did_you_mean(&component, components().map(|known| known.name.as_str()));

@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 use topology_api::config_keys;
+use utoipa::ToSchema;
 
 use crate::engine::Engine;
 use crate::engine::command::Refusal;
 
 /// Every setting of a topology.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Configuration {
     /// The topology's name.
     pub topology: String,
@@ -16,7 +17,7 @@ pub struct Configuration {
 }
 
 /// A setting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Setting {
     /// What it is called.
     pub name: String,

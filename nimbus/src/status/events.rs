@@ -1,13 +1,14 @@
 //! What happened to a topology, and to the cluster, newest first.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::engine::Engine;
 use crate::engine::command::Refusal;
 use crate::engine::events::Happened;
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Events {
     /// The topology's name; `null` for the cluster.
     pub topology: Option<String>,

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use proto::supervisor::TaskReport;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::engine::counters::Histogram;
 
 /// A gauge, over the tasks of a component.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct GaugeValues {
     /// The least.
     pub min: f64,
@@ -19,7 +20,7 @@ pub struct GaugeValues {
 }
 
 /// A histogram, the tasks of a component together; values are in the author's unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HistogramValues {
     /// How many values.
     pub count: u64,

@@ -1,5 +1,7 @@
 //! The status as metrics, in the text format of Prometheus, made of the same documents.
 
+mod insight;
+
 use std::fmt::{Display, Write};
 
 use daemon::listen::Security;
@@ -48,6 +50,8 @@ pub(super) fn page(engine: &Engine, cluster: (&str, &Security), now: Now) -> Str
     page.turned_away(&cluster, &supervisors, &topologies);
     page.topologies(&topologies);
     page.components(&topologies);
+    page.work(&topologies);
+    page.findings(&cluster.findings, &topologies);
     page.text
 }
 
@@ -211,27 +215,15 @@ impl Page {
         self.gauge("squall_dead_letters", "Dead letters that supervisors keep.", letters);
         let fill = each(topologies).map(|(labels, component)| (labels, component.queue_fill));
         self.gauge("squall_queue_fill", "How full the fullest mailbox is, 0 to 1.", fill);
-        let time = each(topologies).filter_map(|(labels, component)| {
-            let time = component.pace.time?;
-            let parts = [
-                ("busy", time.busy),
-                ("back-pressured", time.back_pressured),
-                ("throttled", time.throttled),
-                ("idle", time.idle),
-            ];
-            Some(parts.map(|(state, ms)| (with(&labels, "state", state), ms / 1_000.0)))
-        });
-        let help = "What share of the last ten seconds executors were in each state, 0 to 1.";
-        self.gauge("squall_time_ratio", help, time.flatten());
         self.gauge(
             "squall_execute_latency_seconds",
             "Time in execute.",
-            quantiles(topologies, |c| [c.execute_p50_us, c.execute_p99_us]),
+            quantiles(topologies, |c| [c.execute_p50_us, c.execute_p95_us, c.execute_p99_us]),
         );
         self.gauge(
             "squall_complete_latency_seconds",
             "Time from emit to ack.",
-            quantiles(topologies, |c| [c.complete_p50_us, c.complete_p99_us]),
+            quantiles(topologies, |c| [c.complete_p50_us, c.complete_p95_us, c.complete_p99_us]),
         );
     }
 
@@ -260,10 +252,6 @@ impl Page {
         help: &str,
         samples: impl IntoIterator<Item = (String, V)>,
     ) {
-        let mut samples = samples.into_iter().peekable();
-        if samples.peek().is_none() {
-            return;
-        }
         let sure = "writing to a string cannot fail";
         writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}").expect(sure);
         for (labels, value) in samples {
@@ -288,10 +276,10 @@ fn each(topologies: &[Topology]) -> impl Iterator<Item = (String, &Component)> {
 
 fn quantiles(
     topologies: &[Topology],
-    of: fn(&Component) -> [Option<f64>; 2],
+    of: fn(&Component) -> [Option<f64>; 3],
 ) -> impl Iterator<Item = (String, f64)> {
     each(topologies).flat_map(move |(labels, component)| {
-        let quantiles = ["0.5", "0.99"].into_iter().zip(of(component));
+        let quantiles = ["0.5", "0.95", "0.99"].into_iter().zip(of(component));
         quantiles.filter_map(move |(quantile, latency)| {
             Some((with(&labels, "quantile", quantile), latency? / 1e6))
         })
@@ -322,10 +310,11 @@ mod tests {
     }
 
     #[test]
-    fn a_family_without_samples_is_left_out() {
+    fn a_family_without_samples_says_what_it_would_be() {
         let mut page = Page::default();
         page.counter::<u64>("squall_nothing_total", "Nothing.", []);
-        assert_eq!(page.text, "");
+        let nothing = "# HELP squall_nothing_total Nothing.\n# TYPE squall_nothing_total counter\n";
+        assert_eq!(std::mem::take(&mut page.text), nothing);
         page.gauge("squall_one", "One.", [(labels([]), 1)]);
         assert_eq!(page.text, "# HELP squall_one One.\n# TYPE squall_one gauge\nsquall_one 1\n");
     }

@@ -112,7 +112,11 @@ async fn converse(address: &str) -> Option<String> {
                     report.drained = state == i32::from(desired_state::State::Draining);
                 }
                 to_worker::Kind::Stop(stop) => return Some(stop.reason),
-                to_worker::Kind::Nimbuses(_) | to_worker::Kind::Beat(_) => {}
+                to_worker::Kind::Nimbuses(_)
+                | to_worker::Kind::Beat(_)
+                | to_worker::Kind::Tap(_)
+                | to_worker::Kind::Untap(_)
+                | to_worker::Kind::LogLevel(_) => {}
                 to_worker::Kind::Kept(kept) => {
                     say(&format!("told letter {} kept: {:?}", kept.ticket, kept.refused));
                 }

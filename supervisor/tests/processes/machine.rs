@@ -317,7 +317,13 @@ impl Drop for Supervisor {
 }
 
 fn request(topology: &str, follow: bool) -> LogsRequest {
-    LogsRequest { topology: topology.to_owned(), worker: 0, follow, tail_bytes: 1 << 20 }
+    LogsRequest {
+        topology: topology.to_owned(),
+        worker: 0,
+        follow,
+        tail_bytes: 1 << 20,
+        ..LogsRequest::default()
+    }
 }
 
 /// Changes of a worker's record, one by one.

@@ -78,7 +78,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The text of a limit that is not set.
 pub(super) const NONE: &str = "none";
 
-pub(super) static KEYS: [ConfigKey; 14] = [
+pub(super) static KEYS: [ConfigKey; 15] = [
     ConfigKey {
         name: "max_pending",
         kind: ConfigKind::Count { min: 1, max: 1 << 20 },
@@ -143,6 +143,13 @@ pub(super) static KEYS: [ConfigKey; 14] = [
         kind: ConfigKind::CoresLimit { min: 10, max: 1_024_000 },
         default: NONE,
         meaning: "Cores a worker may use: one that wants more is slowed down. Needs a cgroup.",
+    },
+    ConfigKey {
+        name: "worker.log.json",
+        kind: ConfigKind::Switch,
+        default: "false",
+        meaning: "Whether what a worker logs is one JSON object a line instead of text. What a \
+                  component prints itself stays as it is.",
     },
     ConfigKey {
         name: "worker.log.rate",

@@ -3,6 +3,7 @@
 //! A component that never comes back stops its loop, and with it everything that could say so. So
 //! each loop notes the call it is in, and another thread looks for one that takes too long.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,25 @@ pub const GROUP: Duration = Duration::from_millis(5);
 
 /// Whoever has not looked at the calls for so long stood still itself.
 const LOOKS: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// The task that this thread calls, plus one.
+    static CALLED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The task that this thread is in a call of.
+#[must_use]
+pub fn called() -> Option<u32> {
+    CALLED.get().checked_sub(1)
+}
+
+/// Does something in the name of a task, as if in a call of it.
+pub fn in_name_of<R>(task: u32, act: impl FnOnce() -> R) -> R {
+    let before = CALLED.replace(task + 1);
+    let result = act();
+    CALLED.set(before);
+    result
+}
 
 /// The call that a loop is in.
 #[derive(Debug)]
@@ -65,7 +85,7 @@ impl CallWatch {
     ) -> Result<R, String> {
         self.begin(task, now);
         let result = guarded(call);
-        self.task.store(0, Ordering::Release);
+        self.end();
         result
     }
 
@@ -78,6 +98,12 @@ impl CallWatch {
     fn begin(&self, task: u32, now: Instant) {
         self.since.store(self.nanoseconds(now), Ordering::Relaxed);
         self.task.store(task + 1, Ordering::Release);
+        CALLED.set(task + 1);
+    }
+
+    fn end(&self) {
+        self.task.store(0, Ordering::Release);
+        CALLED.set(0);
     }
 
     /// Looks at the call that the loop is in: its task, and for how long nothing of it has got on.
@@ -178,7 +204,7 @@ impl Watch for ThreadWatch {
 
     fn end(&self) -> Duration {
         let since = self.calls.since.load(Ordering::Relaxed);
-        self.calls.task.store(0, Ordering::Release);
+        self.calls.end();
         let now = self.calls.nanoseconds(self.clock.now());
         Duration::from_nanos(now.saturating_sub(since))
     }

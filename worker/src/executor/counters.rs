@@ -14,7 +14,7 @@ use topology_api::format_duration;
 use topology_api::runtime::{Metrics, Reporter, Watch};
 
 use crate::engine::acking::FailReason;
-use crate::executor::calls::{CallWatch, ThreadWatch, Watches};
+use crate::executor::calls::{CallWatch, ThreadWatch, Watches, in_name_of};
 use crate::executor::effort::EffortBoard;
 use crate::executor::flows::FlowBoard;
 use crate::executor::log_gate::LogGate;
@@ -320,13 +320,13 @@ impl Board {
         let (at_ms, now) = (self.clock.wall_ms(), self.clock.now());
         let mut posted = self.lock();
         let unlogged = posted.log_gates.entry((task, reason)).or_default().pass(now);
-        match unlogged {
+        in_name_of(task, || match unlogged {
             None => {}
             Some(0) => tracing::warn!(task, reason, error = %text, "component failed"),
             Some(unlogged) => {
                 tracing::warn!(task, reason, unlogged, error = %text, "component failed");
             }
-        }
+        });
         posted.error_sequence += 1;
         let sequence = posted.error_sequence;
         posted.errors.push(ShownError { sequence, at_ms, task, reason, text });

@@ -25,6 +25,7 @@ use crate::executor::inbox::{Inbox, Message};
 use crate::executor::mailbox::{Delivery, Gauge, Item, Mailbox, Payload, StreamRef};
 use crate::executor::plan::Plan;
 use crate::executor::routes::Routes;
+use crate::executor::taps::Taps;
 use crate::transport::{FrameWriter, Link, Transport};
 
 /// Emptied buffers of a kind that are kept.
@@ -89,6 +90,8 @@ pub struct Exits {
     pub bolts: Vec<Option<Box<BoltExecutor>>>,
     /// What the worker runs.
     pub plan: Arc<Plan>,
+    /// Who looks at what is emitted.
+    pub taps: Option<Arc<Taps>>,
     fusion: bool,
     /// What the executors of this loop do with their time.
     pub efforts: Efforts,
@@ -174,6 +177,7 @@ impl Exits {
             memory: Account::new(&start.plan.budget, start.at),
             is_tight: false,
             look_at: start.epoch,
+            taps: start.plan.taps.clone(),
             plan: start.plan,
             loops: start.loops,
             ids: EdgeIds::new(start.seed),

@@ -5,6 +5,7 @@
 //! same loop, to other loops, or in frames to other workers. What it settles goes to the ledger of
 //! the spout executor that opened the tree, wherever that is.
 
+mod allowance;
 pub mod anchoring;
 pub mod bolt;
 pub mod calls;
@@ -22,5 +23,6 @@ pub mod plan;
 pub mod routes;
 pub mod seating;
 pub mod spout;
+pub mod taps;
 pub mod task_state;
 pub mod waker;

@@ -102,6 +102,9 @@ impl Outbox {
         };
         let Emitted { rows, anchors, direct, weight, .. } = emitted;
         let each = weight / rows.len().max(1);
+        if let Some(taps) = exits.taps.as_ref().filter(|taps| taps.is_any()) {
+            taps.offer((self.component, stream), source, &*rows, exits.now);
+        }
         let mut rows = Some(rows).filter(|rows| !rows.is_empty());
         let count = rows.as_ref().map_or(0, |rows| rows.len());
         self.emitted[stream] += count as u64;

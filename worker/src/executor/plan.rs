@@ -11,6 +11,7 @@ use crate::executor::counters::Board;
 use crate::executor::inbox::Inbox;
 pub use crate::executor::seating::OwnExecutor;
 use crate::executor::seating::Seating;
+use crate::executor::taps::Taps;
 use crate::executor::waker::TaskWaker;
 
 /// What a worker runs: what of it is the same for its incarnation, and whom it begins with.
@@ -30,6 +31,8 @@ pub struct Plan {
     pub budget: Arc<Budget>,
     /// Keeps dead letters that nobody reads; none where there is no supervisor.
     pub keeper: Option<Arc<dyn Keeper>>,
+    /// Who looks at what is emitted; none where nobody can ask.
+    pub taps: Option<Arc<Taps>>,
 }
 
 impl Plan {
@@ -57,7 +60,8 @@ impl Plan {
         let loops = loops.clamp(1, useful);
         let seating = Arc::new(Seating::new(&topology, executors, loops, budget.limit()));
         let inboxes = (0..loops).map(|_| Arc::default()).collect();
-        Self { topology, board, arguments, worker, seating, inboxes, budget, keeper: None }
+        let (keeper, taps) = (None, None);
+        Self { topology, board, arguments, worker, seating, inboxes, budget, keeper, taps }
     }
 
     /// The component of a task, by index.

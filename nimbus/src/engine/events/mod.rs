@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proto::store::TopologyStatus;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Events of one topology, and of the cluster, that are kept.
 pub const EVENTS_MAX: usize = 200;
@@ -19,7 +20,7 @@ pub const EVENTS_MAX: usize = 200;
 const PAUSE_MS: u64 = 60_000;
 
 /// Something that happened.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Happened {
     /// Rises by one with each, so that nobody sees one twice.
     pub number: u64,
