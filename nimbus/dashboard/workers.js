@@ -19,21 +19,27 @@ export async function load({ name }) {
 
 const dropped = (it) => Object.entries(it.log_dropped).map(([why, size]) => `${bytes(size)} of its log dropped (${why})`);
 
-function why(it) {
+// What workers said last: told only while one waits to be started again, and wanted a moment later too.
+const lastWords = new Map();
+
+function why(it, topology) {
+  const key = JSON.stringify([topology, it.worker]);
+  if (it.last_words) lastWords.set(key, it.last_words);
+  const words = it.last_exit && lastWords.get(key);
   const remarks = [...dropped(it), it.unheld, it.direct && "on its own: its supervisor is away"].filter(Boolean);
   if (!it.last_exit && !remarks.length) return h("span", { class: "muted" }, "never ended");
   return [
     it.last_exit && h("p", {}, h("b", {}, it.last_exit), it.last_exit_ms > 0 && [", at ", when(it.last_exit_ms)]),
-    it.last_words && h("details", { "data-key": `words-${it.worker}` }, h("summary", {}, "Last words"), h("pre", { class: "words", tabindex: 0 }, it.last_words)),
+    words && [h("p", { class: "muted" }, "Its last words:"), h("pre", { class: "words", tabindex: 0 }, words)],
     remarks.map((text) => h("p", { class: "muted" }, text)),
   ];
 }
 
-const columns = [
+const columns = (topology) => [
   { head: "Worker", cell: (it) => String(it.worker) },
   { head: "State", cell: (it) => pill(it.state || "not heard of") },
   { head: "Restarts", num: true, cell: (it) => (it.restarts ? h("b", {}, count(it.restarts)) : "0") },
-  { head: "Last exit, and why", wrap: true, cell: why },
+  { head: "Last exit, and why", wrap: true, cell: (it) => why(it, topology) },
   { head: "Supervisor", cell: (it) => `${it.supervisor}, slot ${it.slot}` },
   { head: "Process", num: true, cell: (it) => (it.pid ? String(it.pid) : "–") },
   { head: "Address", cell: (it) => it.address || "–" },
@@ -57,7 +63,7 @@ export function view({ topology }, { name, query }) {
   const turned = topology.workers.flatMap((it) => it.turned_away.map((other) => ({ ...other, by: it.worker })));
   return h("div", { class: "page" }, head(topology, "workers", [`squall describe ${name}`]),
     section("Workers", table({
-      caption: "Workers", columns, rows: workers.slice(offset, offset + LIMIT), key: (it) => it.worker,
+      caption: "Workers", columns: columns(topology.id), rows: workers.slice(offset, offset + LIMIT), key: (it) => it.worker,
       empty: topology.reason || "No worker is assigned.",
     }), pager({ offset, limit: LIMIT, total: workers.length, href })),
     turned.length > 0 && section("Turned away", table({

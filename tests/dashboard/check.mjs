@@ -225,8 +225,7 @@ async function causes() {
         await picture(page, `cause-${plant}-${at}`, false);
       }
       if (words) {
-        await page.locator("summary", { hasText: "Last words" }).click();
-        if (!words.test(await text())) return [`the page does not say ${words}`];
+        await page.waitForFunction((said) => new RegExp(said).test(document.querySelector("main").innerText), words.source);
         await picture(page, `cause-${plant}-${at + 1}`, false);
       }
       const shown = await text();
