@@ -1,6 +1,6 @@
 //! What happened, with why: a list of the newest events of each topology, and of the cluster.
 //!
-//! The leader compares what it sees with what it saw ([`Seen`], [`Machine`]), so an event has the time at
+//! The leader compares what it sees with what it saw ([`Seen`], `Machine`), so an event has the time at
 //! which it was noticed, or its own where a record or report tells it. The lists are bounded and kept in
 //! memory: a new leader tells from the records what there is (when it was submitted, which workers run
 //! since when, how they ended last), and not what led to it.

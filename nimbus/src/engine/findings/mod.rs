@@ -2,7 +2,7 @@
 //!
 //! One group of rules a file; each looks at plain figures and says what it finds. What is found is
 //! ranked: what stops work before what slows it, and of the same weight the cause before what follows
-//! from it: a rule that knows of a cause is higher in the list of [`RULES`].
+//! from it: a rule that knows of a cause is higher in the list of `RULES`.
 //!
 //! | file | finds |
 //! |---|---|
