@@ -69,7 +69,7 @@ fn each_command_of_the_list_of_examples_runs_in_a_fresh_clone() {
         assert!(outcome.stdout.contains("\nresult of "), "{words:?}: {outcome:?}");
         ran += 1;
     }
-    assert_eq!(ran, 8, "an example without a command, or one without this test");
+    assert_eq!(ran, 9, "an example without a command, or one without this test");
 }
 
 #[test]

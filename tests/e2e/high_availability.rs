@@ -30,7 +30,7 @@ fn names(cluster: &Several) -> Vec<String> {
     let list = cluster.does(&["-o", "json", "list"]);
     let list: serde_json::Value = serde_json::from_str(&list).expect("a JSON document");
     let name = |it: &serde_json::Value| it["name"].as_str().map(str::to_owned);
-    list.as_array().into_iter().flatten().filter_map(name).collect()
+    list["items"].as_array().into_iter().flatten().filter_map(name).collect()
 }
 
 #[test]
