@@ -200,7 +200,7 @@ fn every_page_is_as_described_and_nothing_hostile_breaks_it() {
         description.assert_fits(schema, &answer, &what);
     }
     for path in
-        ["/", "/api", "/api/v1", "/api/v1/", "/api/v2/cluster", "/api/v1/topologies/audit/x"]
+        ["/nothing", "/api", "/api/v1", "/api/v1/", "/api/v2/cluster", "/api/v1/topologies/audit/x"]
     {
         let (code, body) = get(http, path).expect("it answers");
         assert_eq!(code, 404, "{path}: {body}");
