@@ -235,10 +235,14 @@ fn lists_come_in_pages_and_can_be_filtered() {
     assert_eq!(names("?name=audit").1, Some(2));
     assert_eq!(names("?name=audit&status=inactive"), (Vec::new(), Some(0)));
     assert_eq!(names("?status=active&offset=4000000000"), (Vec::new(), Some(3)));
-    let tasks = cluster.document("/api/v1/topologies/other/components/sink?limit=1&sort=busy");
-    assert_eq!(tasks["tasks"].as_array().map(Vec::len), Some(1), "{tasks}");
-    let workers = cluster.document("/api/v1/topologies/other/workers?state=running");
-    assert_eq!(workers.as_array().map(Vec::len), Some(1), "{workers}");
+    until("its tasks have reported, and one is a page", || {
+        let page = "/api/v1/topologies/other/components/sink?limit=1&sort=busy";
+        cluster.document(page)["tasks"].as_array().map(Vec::len) == Some(1)
+    });
+    until("its worker runs", || {
+        let workers = cluster.document("/api/v1/topologies/other/workers?state=running");
+        workers.as_array().map(Vec::len) == Some(1)
+    });
     assert_eq!(cluster.document("/api/v1/topologies/other/workers?supervisor=x"), json!([]));
 }
 
