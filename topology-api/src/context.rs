@@ -77,8 +77,6 @@ impl Args {
 pub trait Reporter: Send + Sync {
     /// The task's result so far, as JSON.
     fn result(&self, task: u32, json: String);
-    /// Adds to a counter of the task.
-    fn count(&self, task: u32, counter: &'static str, by: u64);
     /// The metrics of the task: the same each time.
     fn metrics(&self, task: u32) -> Arc<Metrics>;
     /// Shows an error of the task.
@@ -293,7 +291,7 @@ impl Context {
     /// Adds to a counter of the task, shown in the status. Takes a lock: for what happens often, keep a
     /// [`counter`](Self::counter).
     pub fn count(&self, counter: &'static str, by: u64) {
-        self.facts.reporter.count(self.facts.task, counter, by);
+        self.counter(counter).add(by);
     }
 
     /// Shows an error in the status without failing a tuple.

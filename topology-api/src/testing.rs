@@ -7,7 +7,6 @@ mod async_calls;
 mod bolt;
 mod spout;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::Duration;
@@ -202,7 +201,6 @@ impl Wake for Woken {
 #[derive(Debug, Default)]
 struct Told {
     result: Option<String>,
-    counters: BTreeMap<&'static str, u64>,
     metrics: Arc<Metrics>,
     errors: Vec<String>,
 }
@@ -219,9 +217,8 @@ impl Reports {
     }
 
     fn counter(&self, name: &str) -> u64 {
-        let told = self.told();
-        let kept = told.metrics.values().counters.into_iter().find(|(known, _)| *known == name);
-        told.counters.get(name).copied().unwrap_or(0) + kept.map_or(0, |(_, count)| count)
+        let counters = self.told().metrics.values().counters;
+        counters.into_iter().find(|(known, _)| *known == name).map_or(0, |(_, count)| count)
     }
 
     fn errors(&self) -> Vec<String> {
@@ -232,10 +229,6 @@ impl Reports {
 impl Reporter for Reports {
     fn result(&self, _task: u32, json: String) {
         self.told().result = Some(json);
-    }
-
-    fn count(&self, _task: u32, counter: &'static str, by: u64) {
-        *self.told().counters.entry(counter).or_default() += by;
     }
 
     fn metrics(&self, _task: u32) -> Arc<Metrics> {

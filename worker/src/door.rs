@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use daemon::Clock;
-use topology_api::runtime::Reporter;
 
 use crate::engine::acking::{FailReason, Tracking};
 use crate::engine::flow::{Budget, charge};

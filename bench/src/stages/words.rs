@@ -99,7 +99,6 @@ struct Nobody;
 
 impl Reporter for Nobody {
     fn result(&self, _: u32, _: String) {}
-    fn count(&self, _: u32, _: &'static str, _: u64) {}
     fn metrics(&self, _: u32) -> Arc<Metrics> {
         Arc::default()
     }

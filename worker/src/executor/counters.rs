@@ -122,8 +122,6 @@ const ERROR_TEXT_MAX: usize = 4096;
 #[derive(Debug, Default)]
 struct Posted {
     tasks: BTreeMap<u32, TaskCounters>,
-    /// What tasks counted themselves through their context.
-    counted: BTreeMap<(u32, &'static str), u64>,
     /// Metrics of their authors' own.
     metrics: BTreeMap<u32, Arc<Metrics>>,
     results: BTreeMap<u32, String>,
@@ -335,17 +333,17 @@ impl Board {
         }
     }
 
+    /// Adds to a counter of a task.
+    pub fn count(&self, task: u32, counter: &'static str, by: u64) {
+        self.metrics(task).counter(counter).add(by);
+    }
+
     /// Copies the board.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let posted = self.lock();
         let mut tasks: Vec<TaskCounters> = posted.tasks.values().cloned().collect();
         for task in &mut tasks {
-            let own =
-                posted.counted.range((task.task, "")..).take_while(|((of, _), _)| *of == task.task);
-            for ((_, name), count) in own {
-                *task.counters.entry(name).or_default() += count;
-            }
             if let Some(metrics) = posted.metrics.get(&task.task) {
                 let values = metrics.values();
                 for (name, count) in values.counters {
@@ -362,10 +360,6 @@ impl Board {
 impl Reporter for Board {
     fn result(&self, task: u32, json: String) {
         self.lock().results.insert(task, json);
-    }
-
-    fn count(&self, task: u32, counter: &'static str, by: u64) {
-        *self.lock().counted.entry((task, counter)).or_default() += by;
     }
 
     fn metrics(&self, task: u32) -> Arc<Metrics> {

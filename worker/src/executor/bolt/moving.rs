@@ -1,8 +1,6 @@
 //! A bolt's executor among others that come and go: it starts when its tasks are free, goes by new
 //! routing tables, and lets go of tasks that are somebody else's now.
 
-use topology_api::runtime::Reporter;
-
 use super::BoltExecutor;
 use crate::engine::acking::FailReason;
 use crate::engine::routing::Table;

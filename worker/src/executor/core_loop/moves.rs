@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use topology_api::runtime::{Calls, Kind, Reporter};
+use topology_api::runtime::{Calls, Kind};
 
 use super::CoreLoop;
 use crate::engine::acking::FailReason;

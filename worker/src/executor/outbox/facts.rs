@@ -3,8 +3,8 @@
 //! That code may panic, or name a task that there is not. It then fails the tuples it was asked
 //! about, as it would in a component, and nothing else.
 
+use topology_api::GroupingTargets;
 use topology_api::runtime::{Chooser, Grouping, KeyHashes, MakeChooser, NOT_DIRECT, Rows};
-use topology_api::{GroupingTargets, runtime::Reporter};
 
 use crate::engine::acking::FailReason;
 use crate::engine::routing::{GroupingKind, NO_TASK, Nearness, Targets};

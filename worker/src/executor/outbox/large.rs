@@ -1,7 +1,7 @@
 //! Tuples over the size limit: they fail where they are emitted, wherever they were to go.
 
 use topology_api::format_size;
-use topology_api::runtime::{Emitted, Reporter};
+use topology_api::runtime::Emitted;
 
 use crate::engine::acking::FailReason;
 use crate::executor::anchoring::Anchoring;
