@@ -82,7 +82,8 @@ impl<F: Feed> Source<F> {
         }
     }
 
-    #[inline]
+    // Called in two places: by itself the compiler makes a call of it, for each tuple.
+    #[inline(always)]
     fn emit(&mut self, sent_ns: u64, out: &mut SpoutOutput<F::Tuple, u64>) {
         let tuple = self.feed.make(self.number, sent_ns);
         self.number += self.step;
