@@ -1,18 +1,16 @@
-//! What people ask of running workers: live tuples, and to log more or less. The workers' supervisors
-//! are asked, and what they say is merged. Who runs what is in the store, so a standby serves this too.
+//! What people ask of running workers: live tuples. The workers' supervisors are asked, and what they
+//! show is merged. Who runs what is in the store, so a standby serves this too.
 
 use daemon::Shutdown;
 use daemon::grpc::CALL_TIMEOUT;
 use daemon::listen::Security;
-use futures::future::join_all;
-use proto::nimbus::{Done, LogLevelRequest, TapRequest, Tapped};
+use proto::nimbus::{TapRequest, Tapped};
 use proto::store::StreamSpec;
 use proto::supervisor::supervisor_client::SupervisorClient;
 use proto::supervisor::{self, Tap};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
-use topology_api::format_duration;
 use topology_api::runtime::{Condition, did_you_mean};
 
 use super::logs::{Source, connect, sources};
@@ -23,10 +21,6 @@ use crate::engine::command::{Refusal, RefusalKind};
 
 /// What is shown and waits for the client; then supervisors leave out.
 const SHOWN_MAX: usize = 16;
-
-/// The longest that a filter may be, and in force.
-const FILTER_BYTES_MAX: usize = 4 * 1024;
-const FILTER_TIME_MAX_MS: u64 = 7 * 24 * 3_600_000;
 
 /// Shows live tuples of a component until the client goes.
 pub(super) async fn tap(
@@ -160,67 +154,4 @@ fn check(engine: &Engine, name: &str, tap: &Tap) -> Result<(), Refusal> {
             refuse(RefusalKind::NotFound, why, format!("its fields: {}", known.join(", ")))
         }
     }
-}
-
-/// Has all workers of a topology log by another filter.
-pub(super) async fn set_log_level(
-    handle: &Handle,
-    request: LogLevelRequest,
-) -> Result<Done, Refusal> {
-    let LogLevelRequest { name, level } = request;
-    let level = level.unwrap_or_default();
-    let invalid = |why: String, fix: &str| {
-        let what = format!("failed to change what `{name}` logs");
-        Refusal::new(RefusalKind::Invalid, what, why, fix.to_owned())
-    };
-    if level.filter.len() > FILTER_BYTES_MAX {
-        return Err(invalid("the filter is too long".to_owned(), "a few modules will do"));
-    }
-    if level.for_ms > FILTER_TIME_MAX_MS {
-        return Err(invalid("that is more than a week".to_owned(), "give a shorter time"));
-    }
-    daemon::logging::check(&level.filter).map_err(|error| {
-        invalid(error.to_string(), "write it as in RUST_LOG: info,my_topology=debug")
-    })?;
-    let known = name.clone();
-    let look = move |engine: &Engine, _| sources(engine, &known, "", "change what is logged by");
-    let sources = handle.look(look).await??;
-    let count = sources.len();
-    let security = handle.security();
-    let ask = sources.into_iter().map(|source| {
-        let level = Some(level.clone());
-        async move {
-            let Source { topology, worker, supervisor, address } = source;
-            let request = supervisor::LogLevelRequest { topology, worker, level };
-            let answer = async {
-                let mut client = SupervisorClient::new(connect(&address, security).await?);
-                let set = client.set_log_level(request).await;
-                set.map(drop).map_err(|status| status.message().to_owned())
-            };
-            let answer = tokio::time::timeout(CALL_TIMEOUT, answer).await;
-            let answer = answer.unwrap_or_else(|_| Err(format!("{address} does not answer")));
-            answer.err().map(|why| format!("worker {worker} at {supervisor}: {why}"))
-        }
-    });
-    let failed: Vec<String> = join_all(ask).await.into_iter().flatten().collect();
-    if failed.len() == count {
-        let what = format!("failed to change what `{name}` logs");
-        let fix = format!("`squall describe {name}` shows where its workers run; try again");
-        return Err(Refusal::new(RefusalKind::Unavailable, what, failed.join("; "), fix));
-    }
-    let time = match level.for_ms {
-        0 => "until it is changed or they are started again".to_owned(),
-        time => format!("for {}", format_duration(std::time::Duration::from_millis(time))),
-    };
-    let done = count - failed.len();
-    let mut text = if level.filter.is_empty() {
-        format!("{done} workers of `{name}` log what they did at first")
-    } else {
-        format!("{done} workers of `{name}` log `{}` {time}", level.filter)
-    };
-    for problem in failed {
-        text.push_str("\nnot told: ");
-        text.push_str(&problem);
-    }
-    Ok(Done { text })
 }
