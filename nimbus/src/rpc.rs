@@ -5,8 +5,8 @@
 
 mod binaries;
 pub(crate) mod letters;
-mod logs;
-mod looks;
+pub(crate) mod logs;
+pub(crate) mod looks;
 mod plan;
 mod recover;
 mod reports;

@@ -4,6 +4,7 @@
 use daemon::Shutdown;
 use daemon::grpc::CALL_TIMEOUT;
 use daemon::listen::Security;
+use futures::StreamExt;
 use proto::nimbus::{TapRequest, Tapped};
 use proto::store::StreamSpec;
 use proto::supervisor::supervisor_client::SupervisorClient;
@@ -13,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use topology_api::runtime::{Condition, did_you_mean};
 
-use super::logs::{Source, connect, sources};
+use super::logs::{Source, Whose, connect, sources};
 use super::{BoxStream, refused};
 use crate::daemon::Handle;
 use crate::engine::Engine;
@@ -22,20 +23,31 @@ use crate::engine::command::{Refusal, RefusalKind};
 /// What is shown and waits for the client; then supervisors leave out.
 const SHOWN_MAX: usize = 16;
 
-/// Shows live tuples of a component until the client goes.
+/// Shows live tuples of a component until the client goes, for gRPC.
 pub(super) async fn tap(
     handle: &Handle,
     shutdown: &Shutdown,
     request: TapRequest,
 ) -> Result<BoxStream<Tapped>, Status> {
+    let shown = show(handle, shutdown, request).await.map_err(refused)?;
+    Ok(Box::pin(ReceiverStream::new(shown).map(Ok)))
+}
+
+/// Shows live tuples of a component until nobody takes them any more.
+pub(crate) async fn show(
+    handle: &Handle,
+    shutdown: &Shutdown,
+    request: TapRequest,
+) -> Result<mpsc::Receiver<Tapped>, Refusal> {
     let TapRequest { name, tap } = request;
     let mut tap = tap.unwrap_or_default();
     let asked = tap.clone();
     let look = move |engine: &Engine, _| {
         check(engine, &name, &asked)?;
-        sources(engine, &name, &asked.component, "look into")
+        let whose = Whose { name: &name, component: &asked.component, worker: None };
+        sources(engine, &whose, "look into")
     };
-    let sources = handle.look(look).await.map_err(refused)?.map_err(refused)?;
+    let sources = handle.look(look).await??;
     tap.rate = tap.rate.div_ceil(u32::try_from(sources.len()).unwrap_or(u32::MAX).max(1));
     let (sender, shown) = mpsc::channel(SHOWN_MAX);
     for source in sources {
@@ -49,20 +61,15 @@ pub(super) async fn tap(
             }
         });
     }
-    Ok(Box::pin(ReceiverStream::new(shown)))
+    Ok(shown)
 }
 
 /// Passes on what one worker shows. One that cannot be looked at is said so, so that what the others
 /// show still comes.
-async fn forward(
-    source: Source,
-    tap: Tap,
-    security: &Security,
-    shown: &mpsc::Sender<Result<Tapped, Status>>,
-) {
+async fn forward(source: Source, tap: Tap, security: &Security, shown: &mpsc::Sender<Tapped>) {
     let show = |tapped| {
         let Source { worker, supervisor, .. } = &source;
-        Ok(Tapped { worker: *worker, supervisor: supervisor.clone(), tapped: Some(tapped) })
+        Tapped { worker: *worker, supervisor: supervisor.clone(), tapped: Some(tapped) }
     };
     let request = supervisor::TapRequest {
         topology: source.topology.clone(),
