@@ -1,5 +1,6 @@
 // What the workers of a topology write: searched where it lies, followed as it comes.
 
+import { dialog } from "./actions.js";
 import { get } from "./api.js";
 import { h, morph } from "./dom.js";
 import { clock, count, quoted } from "./format.js";
@@ -201,6 +202,19 @@ function commandOf({ name, query }) {
   return ["squall logs", quoted(name), "-f", ...flags.map((flag) => `--${flag} ${quoted(query[flag])}`)].join(" ");
 }
 
+/** Asks for more lines, or fewer, for a while. */
+function changeLevel({ name, log_level: log }) {
+  const filter = h("input", { value: log?.filter ?? "info", required: true, spellcheck: "false", autocomplete: "off" });
+  const minutes = h("input", { type: "number", min: 1, max: 10080, step: 1, value: "10", required: true });
+  const fields = [h("label", {}, "Filter, as in RUST_LOG", filter), h("label", {}, "For so many minutes", minutes)];
+  dialog({
+    title: `What ${name} logs`, verb: "Change", fields, path: ["topologies", name, "log-level"],
+    body: () => ({ filter: filter.value.trim() === "reset" ? "" : filter.value, for_ms: Number(minutes.value) * 60_000 }),
+    text: "All its workers log by this filter, also those that start meanwhile: info,my_topology=debug logs more of one module, reset what was logged at first.",
+    shell: `squall log-level ${name} FILTER --for 10m`, done: `${name}: asked to log by another filter.`,
+  });
+}
+
 export function view({ topology }, route) {
   const asked = { topology, ...route };
   feed.route = route;
@@ -209,5 +223,7 @@ export function view({ topology }, route) {
   const { log_level: log } = topology;
   return h("div", { class: "page" }, head(topology, "logs", [commandOf(route)]),
     section("Log lines", [form(asked), feed.why && problem(feed.why), lines()],
-      log && h("span", { class: "muted" }, "logs ", h("code", {}, log.filter), log.until_ms === null ? " until it is changed" : ` until ${clock(log.until_ms).slice(0, 8)}`)));
+      h("span", { class: "form" },
+        log && h("span", { class: "muted" }, "logs ", h("code", {}, log.filter), log.until_ms === null ? " until it is changed" : ` until ${clock(log.until_ms).slice(0, 8)}`),
+        h("button", { type: "button", class: "quiet", onclick: () => changeLevel(topology) }, "Log level…"))));
 }

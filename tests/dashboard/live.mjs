@@ -1,6 +1,6 @@
 // Checks of the pages that show what comes while it does: logs, and live tuples.
 
-import { picture, visit } from "./browser.mjs";
+import { accessibility, picture, visit } from "./browser.mjs";
 
 /** What workers might write, as a nimbus would send it. */
 const sent = (lines, more = {}) => `event: lines\ndata: ${JSON.stringify({ schema_version: 1, lines, cut: false, away: [], left_out: 0, ...more })}\n\n`;
@@ -72,6 +72,18 @@ export function live({ browser, cluster, check, sound, flowing, leave, harmless,
       const said = await page.innerText("main");
       return numbers.length <= 1000 && numbers.every((it, at) => at === 0 || it > numbers[at - 1]) && said.includes("234 lines left out") && said.includes("it is away");
     });
+    await check("live: what is logged is changed for a while, and said", async () => {
+      await visit(browser, "#/t/watched/logs?level=debug");
+      await page.getByRole("button", { name: "Log level…" }).click();
+      await page.getByLabel(/Filter/).fill("info,h2=debug");
+      await picture(page, "live-log-level", false);
+      const axe = await accessibility(page);
+      await page.locator("dialog button[type=submit]").click();
+      await until(() => document.querySelector(".log").innerText.includes("DEBUG") && document.querySelector("main").innerText.includes("logs info,h2=debug until"));
+      await cluster.squall("log-level", "watched", "reset");
+      await until(() => !document.querySelector("main").innerText.includes("logs info,h2=debug"));
+      return axe;
+    });
     await check("live: it stays where somebody reads, and goes to the newest when asked", async () => {
       await visit(browser, "#/t/watched/logs");
       await until(() => document.querySelectorAll(".log .line").length > 60);
@@ -102,12 +114,13 @@ export function live({ browser, cluster, check, sound, flowing, leave, harmless,
       await page.getByRole("searchbox", { name: "Where" }).focus();
       await page.keyboard.type("number > 100 and not key contains 7");
       await page.keyboard.press("Enter");
-      await page.waitForFunction(() => location.hash.includes("where="));
-      await page.waitForSelector("[data-own=tuples] tbody tr");
-      const keys = await page.locator("[data-own=tuples] tbody tr").allInnerTexts();
-      const said = await page.locator(".command code").first().innerText();
+      const wanted = "squall tap watched check --where 'number > 100 and not key contains 7' --rate 20";
+      await page.waitForFunction((said) => document.querySelector(".command code").innerText === said, wanted);
+      await until(() => {
+        const keys = [...document.querySelectorAll("[data-own=tuples] tbody td:last-child")].map((it) => it.innerText);
+        return keys.length > 3 && keys.every((it) => !it.split("script>").at(-1).includes("7"));
+      });
       await picture(page, "live-tap-where");
-      return said === "squall tap watched check --where 'number > 100 and not key contains 7' --rate 20" && keys.every((it) => !it.split("script>").at(-1).split("\t")[0].includes("7"));
     });
     await check("live: Stop ends it, and what was shown stays", async () => {
       await page.getByRole("button", { name: "Stop" }).click();
