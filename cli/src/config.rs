@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::args::size;
 use crate::codes::Code;
+use crate::daemons::LogFormat;
 use crate::error::Failure;
 use crate::output::Format;
 
@@ -54,6 +55,8 @@ pub(crate) struct File {
     pub(crate) etcd: Option<Vec<String>>,
     /// Whether both daemons may listen beyond loopback without TLS.
     pub(crate) insecure: Option<bool>,
+    /// What lines of the logs of daemons look like.
+    pub(crate) log_format: Option<LogFormat>,
     /// The certificate that is shown to others.
     pub(crate) tls_cert: Option<PathBuf>,
     /// Its private key.

@@ -5,11 +5,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use coordination::{EtcdStore, EtcdTls, Store};
 use daemon::listen::{ListenError, Security};
 use daemon::signals::{self, Signal};
 use daemon::{Clock, Shutdown, logging};
+use serde::Deserialize;
 use tokio::signal::unix::{self, SignalKind};
 
 use crate::codes::Code;
@@ -47,6 +48,31 @@ pub(crate) struct StoreFlags {
     /// Listen beyond loopback without TLS
     #[arg(long, env = "SQUALL_INSECURE", hide_env_values = true)]
     insecure: bool,
+}
+
+/// Flags of all that log.
+#[derive(Debug, Args)]
+pub(crate) struct LogFlags {
+    /// What lines of its log, and of its workers', look like [default: text, and json with -o json]
+    #[arg(long, value_name = "FORM", env = "SQUALL_LOG_FORMAT", hide_env_values = true)]
+    log_format: Option<LogFormat>,
+}
+
+impl LogFlags {
+    /// Whether lines are to be JSON, if somebody said so.
+    pub(crate) fn json(&self, file: &File) -> Option<bool> {
+        self.log_format.or(file.log_format).map(|format| format == LogFormat::Json)
+    }
+}
+
+/// What lines of a log look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// Where etcd is, and how to speak with it.
@@ -216,12 +242,11 @@ fn hangup_is_ignored() -> bool {
     ignored.is_some_and(|mask| mask & 1 != 0)
 }
 
-/// Sends logs to standard error; `RUST_LOG` says which.
-pub(crate) fn log(format: Format) -> Result<(), Failure> {
-    let format = match format {
-        Format::Table | Format::Wide => logging::Format::Text,
-        Format::Json | Format::Yaml => logging::Format::Json,
-    };
+/// Sends logs to standard error; `RUST_LOG` says which. They are JSON where that is asked for, or else
+/// where all output is.
+pub(crate) fn log(json: Option<bool>, output: Format) -> Result<(), Failure> {
+    let json = json.unwrap_or(matches!(output, Format::Json | Format::Yaml));
+    let format = if json { logging::Format::Json } else { logging::Format::Text };
     logging::init(format).map_err(|error| {
         Failure::new(Exit::Config, "cannot write logs", error, "correct or unset RUST_LOG")
     })

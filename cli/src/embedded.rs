@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) slots: u32,
     /// Cores each of them gets.
     pub(crate) cores_per_worker: Option<u32>,
+    /// Whether they log JSON objects, where their topology does not say.
+    pub(crate) json_logs: bool,
 }
 
 /// A running cluster.
@@ -126,6 +128,7 @@ fn supervisor_config(settings: &Settings) -> Result<supervisor::Config, Failure>
         security: settings.security.clone(),
         slots: settings.slots,
         cores_per_worker: settings.cores_per_worker,
+        json_logs: settings.json_logs,
         ..supervisor::Config::new(&settings.cluster, data_dir)
     })
 }

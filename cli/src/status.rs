@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+mod log_level;
 mod pace;
 
+pub(crate) use log_level::LogLevelStatus;
 pub(crate) use pace::{EventStatus, EventsStatus, FindingStatus, RatesStatus, TimeStatus};
 
 /// `cluster`
@@ -173,6 +175,8 @@ pub(crate) struct TopologyDetail {
     pub(crate) totals: Totals,
     /// The dead letters that its supervisors keep.
     pub(crate) dead_letters: LettersStatus,
+    /// What its workers log, where that was changed.
+    pub(crate) log_level: Option<LogLevelStatus>,
     /// The newest errors.
     pub(crate) errors: Vec<ErrorStatus>,
     /// What its tasks left at the end.

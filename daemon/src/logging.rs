@@ -3,6 +3,8 @@
 //! `RUST_LOG` says what is logged, as in `info,nimbus=debug`; without it everything from INFO up.
 
 mod levels;
+mod line;
+mod search;
 
 use std::io::{IsTerminal, stderr};
 
@@ -11,6 +13,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 pub use levels::{Levels, Place, check, init_with_levels};
+pub use line::{Line, Pieces, readable};
+pub use search::Search;
 
 /// What a line of the log looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

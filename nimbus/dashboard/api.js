@@ -10,18 +10,31 @@ export class Refused extends Error {
 
 const PATIENCE_MS = 10_000;
 
+/** That nobody answers. */
+export const unreachable = (why) => new Refused(0, {
+  what: "no answer from nimbus",
+  why,
+  fix: "this page goes on asking; look whether `squall nimbus` runs, or open the page of another nimbus",
+});
+
+/** What an answer says that is none. */
+export function refusal(response, body) {
+  const told = body?.error ?? {};
+  return new Refused(response.status, {
+    code: told.code,
+    what: told.what ?? "nimbus refused",
+    why: told.why ?? `it answered ${response.status} ${response.statusText}`,
+    fix: told.fix ?? "",
+  });
+}
+
 async function ask(path, options) {
   const signal = AbortSignal.timeout(PATIENCE_MS);
   let response;
   try {
     response = await fetch(`/api/v1/${path}`, { ...options, signal, credentials: "same-origin" });
   } catch (error) {
-    const why = error.name === "TimeoutError" ? "it did not answer within 10 s" : "it cannot be reached";
-    throw new Refused(0, {
-      what: "no answer from nimbus",
-      why,
-      fix: "this page goes on asking; look whether `squall nimbus` runs, or open the page of another nimbus",
-    });
+    throw unreachable(error.name === "TimeoutError" ? "it did not answer within 10 s" : "it cannot be reached");
   }
   let body = null;
   if (response.headers.get("content-type")?.includes("json")) {
@@ -34,13 +47,7 @@ async function ask(path, options) {
     const standby = response.headers.get("squall-standby");
     return { body, standby: standby && { id: standby, leader: response.headers.get("squall-leader") } };
   }
-  const told = body?.error ?? {};
-  throw new Refused(response.status, {
-    code: told.code,
-    what: told.what ?? "nimbus refused",
-    why: told.why ?? `it answered ${response.status} ${response.statusText}`,
-    fix: told.fix ?? "",
-  });
+  throw refusal(response, body);
 }
 
 /** An address from parts and a query; parts may hold anything. */

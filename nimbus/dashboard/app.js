@@ -3,14 +3,16 @@
 import { h, morph } from "./dom.js";
 import * as cluster from "./cluster.js";
 import * as component from "./component.js";
+import * as logs from "./logs.js";
 import { keyOf, problem, to } from "./parts.js";
 import * as records from "./records.js";
+import * as tap from "./tap.js";
 import * as topology from "./topology.js";
 import * as workers from "./workers.js";
 
 const EVERY_MS = 1000;
 /** Pages of a topology, by what follows its name. */
-const PAGES = { workers, errors: records.errors, letters: records.letters, logs: records.logs, events: records.events, config: records.config };
+const PAGES = { workers, errors: records.errors, letters: records.letters, logs, tap, events: records.events, config: records.config };
 
 const main = document.getElementById("main");
 const announcer = document.getElementById("announce");
@@ -65,13 +67,9 @@ function tell(data) {
 }
 
 function show(content) {
-  const logs = main.querySelector("[data-follow]");
-  const atEnd = !logs || logs.scrollHeight - logs.scrollTop - logs.clientHeight < 24;
   const page = h("div", { "data-key": state.route.key }, content);
   if (main.firstElementChild && main.children.length === 1) morph(main.firstElementChild, page);
   else main.replaceChildren(page);
-  const follow = main.querySelector("[data-follow]");
-  if (follow && atEnd) follow.scrollTop = follow.scrollHeight;
 }
 
 function standing(standby) {
@@ -136,6 +134,7 @@ function navigate() {
   const route = routeOf(location.hash);
   route.key = JSON.stringify([location.hash.split("?")[0]]);
   const other = route.key !== state.route?.key;
+  if (other) state.route?.page.leave?.();
   state.route = route;
   document.title = `${route.page.title(route)} · Squall`;
   if (other) {
@@ -163,6 +162,7 @@ theme.addEventListener("change", () => {
 pause.addEventListener("click", () => {
   state.paused = !state.paused;
   pause.setAttribute("aria-pressed", String(state.paused));
+  state.route.page.hold?.(state.paused, state.route);
   turn();
 });
 document.getElementById("skip").addEventListener("click", () => main.focus());

@@ -55,7 +55,7 @@ export function view({ cluster, supervisors, topologies, events }) {
   return h("div", { class: "page" },
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, `Cluster ${cluster.cluster}`),
       pill(cluster.store === "ok" ? "store ok" : "store in trouble", cluster.store === "ok" ? "good" : "bad")),
-    command("squall list", "squall describe"),
+    command("squall list", "squall describe", "squall top", "squall events"),
     cluster.store !== "ok" && h("p", { class: "card pad problem" }, `The coordination store: ${cluster.store}`),
     findings(cluster.findings, undefined, "Nothing is wrong with the cluster or any topology."),
     facts([

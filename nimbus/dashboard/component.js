@@ -116,11 +116,15 @@ export function view({ detail, topology, history: series }, route) {
   const { name, component, query } = route;
   const { word, share } = stateOf(detail.busiest);
   const spout = detail.kind === "spout";
+  const emits = topology.components.some((it) => it.name === component && it.outputs.some(({ tuple }) => tuple !== "NoOutput"));
   const found = topology.findings.filter((it) => it.component === component);
   return h("div", { class: "page" },
     h("div", { class: "head" }, h("h1", { tabindex: -1 }, component), pill(detail.kind),
       h("span", { class: "muted" }, "busiest executor: ", word, share === null ? "" : ` ${percent(share)}`)),
-    command(`squall describe ${name}`, `squall logs ${name} --component ${component}`),
+    command(`squall top ${name}`, `squall tap ${name} ${component}`, `squall logs ${name} --component ${component}`),
+    h("nav", { class: "legend", "aria-label": "More of this component" },
+      link(["t", name, "logs"], "Logs of its workers", { component }),
+      emits && link(["t", name, "tap"], "Its live tuples", { component })),
     findings(found, name, "Nothing is wrong with this component."),
     facts([
       !spout && ["In", rate(detail.rates_10s.executed), `${rate(detail.rates_1m.executed)} over 1 min`],

@@ -3,7 +3,7 @@
 // Data becomes text nodes and attribute values only, never markup.
 
 const SVG = "http://www.w3.org/2000/svg";
-const HANDLERS = ["onclick", "oninput", "onchange", "onsubmit", "onpointermove", "onpointerleave", "onkeydown"];
+const HANDLERS = ["onclick", "oninput", "onchange", "onsubmit", "onpointermove", "onpointerleave", "onkeydown", "onscroll"];
 
 function fill(element, props, children) {
   for (const [name, value] of Object.entries(props ?? {})) {
@@ -42,7 +42,8 @@ export function morph(there, wanted) {
     return there;
   }
   attributes(there, wanted);
-  children(there, wanted);
+  // What is inside belongs to its page, which brings it up to date itself.
+  if (!there.hasAttribute("data-own")) children(there, wanted);
   if (there.nodeName === "SELECT" && there !== document.activeElement) there.value = wanted.value;
   return there;
 }

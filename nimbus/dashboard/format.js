@@ -60,6 +60,16 @@ export function lasting(ms) {
   return `${Math.floor(all / size)} ${unit}${rest ? ` ${rest} ${below[0]}` : ""}`;
 }
 
+/** The time of a day, to the millisecond. */
+export function clock(ms) {
+  const at = new Date(ms);
+  const digits = (number, size) => String(number).padStart(size, "0");
+  return `${digits(at.getHours(), 2)}:${digits(at.getMinutes(), 2)}:${digits(at.getSeconds(), 2)}.${digits(at.getMilliseconds(), 3)}`;
+}
+
+/** A word as a shell takes it. */
+export const quoted = (word) => (/^[\w./:@%+=,-]+$/.test(word) ? word : `'${String(word).replaceAll("'", "'\\''")}'`);
+
 /** A moment: the time of today, else with its day. */
 export function moment(ms) {
   const at = new Date(ms);

@@ -1,4 +1,4 @@
-// What a topology leaves behind: errors, dead letters, log lines, events; and its configuration.
+// What a topology leaves behind: errors, dead letters, events; and its configuration.
 
 import { dialog } from "./actions.js";
 import { get, perhaps } from "./api.js";
@@ -29,7 +29,7 @@ const absent = (error) => h("div", { class: "card pad note" }, h("p", {}, error.
 
 export const errors = page({
   label: "Errors", tab: "errors",
-  shell: ({ name }) => [`squall describe ${name}`],
+  shell: ({ name }) => [`squall errors ${name}`],
   content: ({ topology, name }) => section("Newest errors", table({
     caption: "Newest errors", rows: topology.errors, empty: "No component has failed.",
     key: (it) => `${it.at_ms}-${it.component}-${it.task}-${it.reason}`,
@@ -91,36 +91,6 @@ export const letters = page({
   },
 });
 
-function logForm({ topology, name, query }) {
-  const change = (event) => {
-    const form = event.currentTarget.form;
-    location.hash = to(["t", name, "logs"], { component: form.elements.component.value, grep: form.elements.grep.value });
-  };
-  const stay = (event) => event.preventDefault();
-  return h("form", { class: "form", role: "search", onsubmit: stay },
-    h("label", {}, "Workers of", h("select", { name: "component", onchange: change },
-      h("option", { value: "" }, "all components"),
-      topology.components.map((it) => h("option", { value: it.name, selected: it.name === query.component }, it.name)))),
-    h("label", {}, "Lines with", h("input", { name: "grep", type: "search", value: query.grep ?? "", onchange: change, placeholder: "text, then Enter" })));
-}
-
-function logLines({ lines, cut }) {
-  if (!lines.length) return h("div", { class: "card empty" }, "No line fits.");
-  return h("div", { class: "card" },
-    cut && h("p", { class: "pad muted" }, "There is more before; the command above shows all of it."),
-    h("div", { class: "log", role: "log", "aria-live": "off", "aria-label": "Log lines", tabindex: 0, "data-follow": "end" },
-      lines.map((line) => h("div", {}, h("span", {}, `worker ${line.worker}`), h("span", {}, line.text)))));
-}
-
-export const logs = page({
-  label: "Logs", tab: "logs",
-  more: ({ name, query }) => perhaps("logs", ["topologies", name, "logs"], { component: query.component, grep: query.grep }),
-  shell: ({ name, query }) => [`squall logs ${name} -f${query.component ? ` --component ${query.component}` : ""}`],
-  content: ({ topology, other, name, query }) => section("Newest lines", [
-    logForm({ topology, name, query }), other instanceof Error ? absent(other) : logLines(other)],
-  h("span", { class: "muted" }, "follows while you are at its end")),
-});
-
 /** What happened, as a list. */
 export function timeline(list) {
   if (!list.length) return h("div", { class: "card empty" }, "Nothing has happened since this nimbus leads.");
@@ -131,7 +101,7 @@ export function timeline(list) {
 export const events = page({
   label: "Events", tab: "events",
   more: ({ name }) => perhaps("events of topologies", ["topologies", name, "events"]),
-  shell: ({ name }) => [`squall describe ${name}`],
+  shell: ({ name }) => [`squall events ${name}`],
   content: ({ other }) => section("What happened", other instanceof Error ? absent(other) : timeline(other.events),
     h("span", { class: "muted" }, "newest first, 200 of them")),
 });

@@ -13,7 +13,7 @@ export const crumbs = () => [];
 
 const TABS = [
   ["", "Overview"], ["workers", "Workers"], ["errors", "Errors"], ["letters", "Dead letters"],
-  ["logs", "Logs"], ["events", "Events"], ["config", "Configuration"],
+  ["logs", "Logs"], ["tap", "Live tuples"], ["events", "Events"], ["config", "Configuration"],
 ];
 
 /** What stands above every page of a topology. */
@@ -82,7 +82,7 @@ const results = (topology) => topology.results.length > 0 && section("Results", 
 
 export function view({ topology, history: series }, { name, query }) {
   const busiest = topology.components.filter((it) => it.busiest).map((it) => `${it.name}: ${timeWords(it.busiest)}`);
-  return h("div", { class: "page" }, head(topology, "", [`squall describe ${name}`]),
+  return h("div", { class: "page" }, head(topology, "", [`squall describe ${name}`, `squall explain ${name}`, `squall top ${name}`]),
     findings(topology.findings, name, "Nothing is wrong with this topology."), totals(topology),
     section("Graph", [graph(topology), h("p", { class: "unseen" }, busiest.join("; "))]),
     section("Components", table({

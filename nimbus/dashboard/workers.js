@@ -35,8 +35,8 @@ function why(it, topology) {
   ];
 }
 
-const columns = (topology) => [
-  { head: "Worker", cell: (it) => String(it.worker) },
+const columns = (name, topology) => [
+  { head: "Worker", cell: (it) => [`${it.worker} `, h("a", { href: to(["t", name, "logs"], { worker: it.worker }), "aria-label": `Logs of worker ${it.worker}` }, "logs")] },
   { head: "State", cell: (it) => pill(it.state || "not heard of") },
   { head: "Restarts", num: true, cell: (it) => (it.restarts ? h("b", {}, count(it.restarts)) : "0") },
   { head: "Last exit, and why", wrap: true, cell: (it) => why(it, topology) },
@@ -61,9 +61,9 @@ export function view({ topology }, { name, query }) {
   const workers = [...topology.workers].sort((one, other) => restarts(other) - restarts(one) || one.worker - other.worker);
   const href = (at) => to(["t", name, "workers"], { offset: at || undefined });
   const turned = topology.workers.flatMap((it) => it.turned_away.map((other) => ({ ...other, by: it.worker })));
-  return h("div", { class: "page" }, head(topology, "workers", [`squall describe ${name}`]),
+  return h("div", { class: "page" }, head(topology, "workers", [`squall describe ${name}`, `squall logs ${name}`]),
     section("Workers", table({
-      caption: "Workers", columns: columns(topology.id), rows: workers.slice(offset, offset + LIMIT), key: (it) => it.worker,
+      caption: "Workers", columns: columns(name, topology.id), rows: workers.slice(offset, offset + LIMIT), key: (it) => it.worker,
       empty: topology.reason || "No worker is assigned.",
     }), pager({ offset, limit: LIMIT, total: workers.length, href })),
     turned.length > 0 && section("Turned away", table({

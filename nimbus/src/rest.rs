@@ -10,9 +10,11 @@ mod guard;
 mod input;
 mod letters;
 mod live;
+mod logs;
 mod openapi;
 mod problem;
 mod reads;
+mod tap;
 mod told;
 
 use std::sync::{Arc, OnceLock};
@@ -75,11 +77,15 @@ pub(crate) fn routes(handle: Handle, shutdown: Shutdown) -> Router {
         .routes(routes!(changes::deactivate))
         .routes(routes!(changes::rebalance))
         .routes(routes!(changes::kill))
+        .routes(routes!(changes::log_level))
         .routes(routes!(told::of_cluster))
         .routes(routes!(told::of_topology))
         .routes(routes!(told::config))
         .routes(routes!(live::cluster))
         .routes(routes!(live::stream))
+        .routes(routes!(logs::list))
+        .routes(routes!(logs::stream))
+        .routes(routes!(tap::stream))
         .split_for_parts();
     openapi::complete(&mut described);
     let text = described.to_json().expect("a description is plain data");

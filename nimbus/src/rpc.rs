@@ -5,8 +5,8 @@
 
 mod binaries;
 pub(crate) mod letters;
-mod logs;
-mod looks;
+pub(crate) mod logs;
+pub(crate) mod looks;
 mod plan;
 mod recover;
 mod reports;
@@ -28,6 +28,7 @@ use proto::nimbus::{
     LogsRequest, PlanReply, PlanRequest, RebalanceRequest, RecoverRequest, StatusReply,
     StatusRequest, SubmitPart, SubmitReply, TapRequest, Tapped, TopologyRequest,
 };
+use proto::supervisor::LogLevel;
 use serde_json::json;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::service::Routes;
@@ -169,8 +170,10 @@ impl Nimbus for Service {
         &self,
         request: Request<LogLevelRequest>,
     ) -> Result<Response<Done>, Status> {
-        let set = looks::set_log_level(&self.context.handle, request.into_inner()).await;
-        set.map(Response::new).map_err(|refusal| self.refused_here(refusal))
+        let LogLevelRequest { name, level, request_id } = request.into_inner();
+        let LogLevel { filter, for_ms } = level.unwrap_or_default();
+        let time = Duration::from_millis(for_ms);
+        self.change(request_id, Verb::LogLevel { name, filter, time }).await
     }
 
     async fn dead_letters(

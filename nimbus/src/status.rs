@@ -13,6 +13,7 @@ pub mod events;
 pub mod findings;
 pub mod history;
 mod letters;
+mod log_level;
 pub mod model;
 mod own;
 pub mod pace;

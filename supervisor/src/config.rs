@@ -42,6 +42,8 @@ pub struct Config {
     /// The cgroup (version 2) below which each worker gets one of its own; if not given, the parent
     /// of the supervisor's own, should that be called `supervisor`.
     pub cgroup: Option<PathBuf>,
+    /// Whether workers log JSON objects whose topology does not say.
+    pub json_logs: bool,
     /// Most bytes of binaries kept for the next start.
     pub binaries_bytes_max: u64,
     /// Whether it writes down how far it has seen the store, and after a restart does not believe
@@ -65,6 +67,7 @@ impl Config {
             security: Security::Loopback,
             cores_per_worker: None,
             cgroup: None,
+            json_logs: false,
             binaries_bytes_max: BINARIES_BYTES_MAX,
             remember_store: false,
             timings: Timings::default(),

@@ -12,13 +12,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon::Shutdown;
 use daemon::grpc::FRAME_BYTES_MAX;
+use daemon::{Clock, Shutdown};
 use futures::Stream;
-use proto::store::AssignmentRecord;
+use proto::store::{AssignmentRecord, LogFilter};
 use proto::supervisor::worker_control_server::{WorkerControl, WorkerControlServer};
 use proto::supervisor::{
-    Beat, DesiredState, FromWorker, Nimbuses, Stop, ToWorker, WorkerHello, from_worker, to_worker,
+    Beat, DesiredState, FromWorker, LogLevel, Nimbuses, Stop, ToWorker, WorkerHello, from_worker,
+    to_worker,
 };
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -89,9 +90,9 @@ pub(crate) fn serve(
     listener: UnixListener,
     messages: mpsc::Sender<Message>,
     letters: Letters,
-    parts: &Shutdown,
+    (clock, parts): (&Clock, &Shutdown),
 ) {
-    let service = Control { messages, letters, parts: parts.clone() };
+    let service = Control { messages, letters, clock: clock.clone(), parts: parts.clone() };
     let server = WorkerControlServer::new(service).max_decoding_message_size(REPORT_BYTES_MAX);
     let asked = parts.clone();
     parts.spawn(async move {
@@ -111,6 +112,7 @@ pub(crate) fn serve(
 struct Control {
     messages: mpsc::Sender<Message>,
     letters: Letters,
+    clock: Clock,
     parts: Shutdown,
 }
 
@@ -124,6 +126,7 @@ impl WorkerControl for Control {
     ) -> Result<Response<Self::AttachStream>, Status> {
         let (sender, answers) = mpsc::channel(WAITING_MAX);
         let (messages, asked) = (self.messages.clone(), self.parts.clone());
+        let clock = self.clock.clone();
         let letters = Correspondence {
             letters: self.letters.clone(),
             messages: messages.clone(),
@@ -138,6 +141,7 @@ impl WorkerControl for Control {
                 messages,
                 letters,
                 lookers: Lookers::default(),
+                clock,
                 sent: Sent::default(),
             };
             tokio::select! {
@@ -156,6 +160,8 @@ struct Sent {
     table_version: u64,
     state: i32,
     nimbuses: Vec<String>,
+    /// What it logs; nothing in it if that was not changed.
+    log: Option<LogFilter>,
     stop: bool,
 }
 
@@ -165,6 +171,7 @@ struct Conversation {
     messages: mpsc::Sender<Message>,
     letters: Correspondence,
     lookers: Lookers,
+    clock: Clock,
     sent: Sent,
 }
 
@@ -214,8 +221,8 @@ impl Conversation {
                     }
                 }
                 Some(look) = attached.looks.recv() => {
-                    let asked = self.lookers.begin(look);
-                    if !self.say(asked).await {
+                    let tap = self.lookers.begin(look);
+                    if !self.say(to_worker::Kind::Tap(tap)).await {
                         break;
                     }
                 }
@@ -264,6 +271,15 @@ impl Conversation {
     /// Sends what the worker was not told yet; false if it does not listen.
     async fn tell(&mut self, orders: Orders) -> bool {
         if let Some(instructions) = orders.instructions {
+            // First, so that it logs by it how it begins.
+            let log = instructions.log.unwrap_or_default();
+            if self.sent.log.as_ref() != Some(&log) {
+                let level = level(&log, self.clock.wall_ms());
+                self.sent.log = Some(log);
+                if !self.say(to_worker::Kind::LogLevel(level)).await {
+                    return false;
+                }
+            }
             let assignment = instructions.assignment;
             if self.sent.assignment.as_ref() != Some(&assignment) {
                 self.sent.assignment = Some(Arc::clone(&assignment));
@@ -310,5 +326,33 @@ impl Conversation {
         let message = ToWorker { kind: Some(kind) };
         let sent = tokio::time::timeout(SEND_MAX, self.answers.send(Ok(message))).await;
         matches!(sent, Ok(Ok(())))
+    }
+}
+
+/// What a worker is told of a filter: for how long from now on; what it logged at first, if it is over.
+fn level(log: &LogFilter, now_ms: u64) -> LogLevel {
+    let LogFilter { filter, until_ms } = log.clone();
+    match until_ms {
+        0 => LogLevel { filter, for_ms: 0 },
+        _ if until_ms > now_ms => LogLevel { filter, for_ms: until_ms - now_ms },
+        _ => LogLevel::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_comes_later_logs_by_a_filter_for_the_rest_of_its_time() {
+        let kept = |until_ms| LogFilter { filter: "debug".to_owned(), until_ms };
+        let told = |log: LogFilter| {
+            let LogLevel { filter, for_ms } = level(&log, 1_000);
+            (filter, for_ms)
+        };
+        assert_eq!(told(kept(4_000)), ("debug".to_owned(), 3_000));
+        assert_eq!(told(kept(0)), ("debug".to_owned(), 0), "until it is changed");
+        assert_eq!(told(kept(1_000)), (String::new(), 0), "it is over");
+        assert_eq!(told(LogFilter::default()), (String::new(), 0), "as at first");
     }
 }

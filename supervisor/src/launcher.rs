@@ -135,6 +135,7 @@ impl Launcher {
             .env("SQUALL_ADVERTISE", self.config.host())
             .env("SQUALL_CORES", self.config.cores().to_string())
             .env("SQUALL_CONFIG", config)
+            .envs(self.config.json_logs.then_some(("SQUALL_LOG_FORMAT", "json")))
             .envs(self.config.security.tls().map(Tls::environment).unwrap_or_default())
             .stdin(Stdio::null())
             .process_group(0)

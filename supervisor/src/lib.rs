@@ -171,7 +171,7 @@ pub async fn start(
     let service = rpc::Service { logs, replays, looks: Looks::new(messages.clone()) };
     rpc::serve(connections, service, &parts);
     logs::keep_small(Arc::clone(&data), clock.clone(), &parts);
-    control::serve(workers, messages.clone(), letters.clone(), &parts);
+    control::serve(workers, messages.clone(), letters.clone(), (&clock, &parts));
     let record = SupervisorRecord {
         id: data.id.clone(),
         host: workdir::hostname(),

@@ -90,15 +90,17 @@ fn copy_to(mut from: impl Read, path: &Path) -> io::Result<()> {
     io::copy(&mut from, &mut to).map(drop)
 }
 
-/// Like [`tail`], but begins with a whole line, unless the last one alone is longer than that.
-pub(crate) fn last_lines(folder: &Path, bytes: u64) -> io::Result<(Vec<u8>, u64)> {
+/// Like [`tail`], but begins with a whole line, unless the last one alone is longer than that. Tells
+/// whether there is more before it.
+pub(crate) fn last_lines(folder: &Path, bytes: u64) -> io::Result<(Vec<u8>, u64, bool)> {
     // One byte more tells whether something was cut, and whether the cut is between two lines.
     let (mut end, position) = tail(folder, bytes + 1)?;
-    if end.len() as u64 > bytes {
+    let is_cut = end.len() as u64 > bytes;
+    if is_cut {
         let cut = end.iter().position(|byte| *byte == b'\n').unwrap_or(0);
         end.drain(..=cut);
     }
-    Ok((end, position))
+    Ok((end, position, is_cut))
 }
 
 /// Returns the end of the log, at most `bytes`, and the position in the newest file from which to
@@ -211,8 +213,9 @@ mod tests {
             (5, ""),
             (0, ""),
         ] {
-            let (end, position) = last_lines(folder.path(), bytes).unwrap();
+            let (end, position, cut) = last_lines(folder.path(), bytes).unwrap();
             assert_eq!((String::from_utf8(end).unwrap().as_str(), position), (expected, 14));
+            assert_eq!(cut, bytes < 14, "{bytes}");
         }
         fs::write(path(folder.path()), "no end").unwrap();
         assert_eq!(last_lines(folder.path(), 3).unwrap().0, b"end", "one long line");

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon::logging::Search;
 use daemon::{Clock, Shutdown};
 use proto::supervisor::{LogChunk, LogsRequest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -81,34 +82,44 @@ impl Logs {
         let Some(folder) = self.data.worker(&request.topology, request.worker) else {
             return Err(Status::invalid_argument("this is no id of a topology"));
         };
-        let grep = Grep::new(&request.grep).map_err(Status::invalid_argument)?;
+        let mut grep = search(&request).map(Grep::new).map_err(Status::invalid_argument)?;
         let Ok(permit) = Arc::clone(&self.readers).try_acquire_owned() else {
             return Err(Status::resource_exhausted("too many read logs here: try again later"));
         };
         let bytes = request.tail_bytes.min(TAIL_BYTES_MAX);
-        let (tail, position) = {
+        let LogsRequest { follow, last_lines, .. } = request;
+        let (first, position, grep) = {
             let folder = folder.clone();
-            let read =
-                tokio::task::spawn_blocking(move || log_file::last_lines(&folder, bytes)).await;
-            let read = read.map_err(|error| Status::internal(error.to_string()))?;
+            // Some MiB are read and searched: nothing for a thread that others wait for.
+            let read = tokio::task::spawn_blocking(move || {
+                let (tail, position, cut) = log_file::last_lines(&folder, bytes)?;
+                let mut found = grep.pass(tail);
+                if !follow {
+                    found.append(&mut grep.rest());
+                }
+                let (data, more) = grep::last(found, last_lines);
+                Ok::<_, io::Error>((LogChunk { data, cut: cut || more }, position, grep))
+            });
+            let read = read.await.map_err(|error| Status::internal(error.to_string()))?;
             read.map_err(|error| refusal(&error, &request))?
         };
         let (sender, chunks) = mpsc::channel(4);
         let clock = self.clock.clone();
         let mut reader = Reader { folder, sender, clock, grep, _permit: permit };
         self.parts.spawn_until_asked(async move {
-            if !reader.send(tail).await {
-                return;
-            }
-            if request.follow {
+            if reader.send_first(first).await && follow {
                 reader.follow(position).await;
-            } else {
-                let rest = reader.grep.rest();
-                reader.send_all(&rest).await;
             }
         });
         Ok(ReceiverStream::new(chunks))
     }
+}
+
+/// What is looked for.
+fn search(request: &LogsRequest) -> Result<Search, String> {
+    let mut expressions = request.more_greps.clone();
+    expressions.push(request.grep.clone());
+    Search::new(&expressions, &request.level, request.since_ms)
 }
 
 fn refusal(error: &io::Error, request: &LogsRequest) -> Status {
@@ -130,15 +141,19 @@ struct Reader {
 }
 
 impl Reader {
-    /// Sends what of it is wanted; false if nobody reads any more.
-    async fn send(&mut self, bytes: Vec<u8>) -> bool {
-        let wanted = self.grep.pass(bytes);
-        self.send_all(&wanted).await
+    /// Sends what was found at first; false if nobody reads any more.
+    async fn send_first(&self, LogChunk { data, cut }: LogChunk) -> bool {
+        if cut && self.sender.send(Ok(LogChunk { data: Vec::new(), cut })).await.is_err() {
+            return false;
+        }
+        self.send(&data).await
     }
 
-    async fn send_all(&self, bytes: &[u8]) -> bool {
+    /// Sends this; false if nobody reads any more.
+    async fn send(&self, bytes: &[u8]) -> bool {
         for chunk in bytes.chunks(CHUNK_BYTES) {
-            if self.sender.send(Ok(LogChunk { data: chunk.to_vec() })).await.is_err() {
+            let chunk = LogChunk { data: chunk.to_vec(), cut: false };
+            if self.sender.send(Ok(chunk)).await.is_err() {
                 return false;
             }
         }
@@ -153,7 +168,8 @@ impl Reader {
             let Ok(Ok((more, next))) = tokio::task::spawn_blocking(read).await else { return };
             position = next;
             let is_all = more.len() < CHUNK_BYTES;
-            if !self.send(more).await {
+            let wanted = self.grep.pass(more);
+            if !self.send(&wanted).await {
                 return;
             }
             if is_all {

@@ -1,4 +1,4 @@
-//! Passes on what people ask of running workers: to see live tuples, and to log more or less.
+//! Passes on what people ask of running workers: to see live tuples.
 //!
 //! A worker is asked on the conversation that it holds with its supervisor. What it shows is passed
 //! on without waiting: who reads slowly misses some, and is told how many. Who is gone is noticed at
@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use proto::supervisor::{LogLevel, LogLevelRequest, Looked, Tap, TapRequest, Tapped, to_worker};
-use tokio::sync::{mpsc, oneshot};
+use proto::supervisor::{Looked, Tap, TapRequest, Tapped};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -17,22 +17,16 @@ use crate::daemon::Message;
 /// What is shown and waits for who looks.
 const SHOWN_MAX: usize = 64;
 
-/// Something that a worker is asked.
+/// A tap that a worker is asked for.
 #[derive(Debug)]
 pub(crate) struct Look {
     /// Id of the topology.
     pub(crate) topology: String,
     /// The worker.
     pub(crate) worker: u32,
-    what: What,
-}
-
-#[derive(Debug)]
-enum What {
+    tap: Tap,
     /// Ends when the worker is gone.
-    Tap { tap: Tap, shown: mpsc::Sender<Result<Tapped, Status>> },
-    /// Answered when the worker was told.
-    Level { level: LogLevel, told: oneshot::Sender<()> },
+    shown: mpsc::Sender<Result<Tapped, Status>>,
 }
 
 /// What it takes to ask workers.
@@ -56,24 +50,10 @@ impl Looks {
         let id = 1 + self.newest.fetch_add(1, Ordering::Relaxed);
         let tap = Tap { id, ..tap.unwrap_or_default() };
         let (shown, shows) = mpsc::channel(SHOWN_MAX);
-        self.ask(Look { topology, worker, what: What::Tap { tap, shown } }).await?;
-        Ok(ReceiverStream::new(shows))
-    }
-
-    /// Changes what a worker logs.
-    pub(crate) async fn set_level(&self, request: LogLevelRequest) -> Result<(), Status> {
-        let LogLevelRequest { topology, worker, level } = request;
-        let level = level.unwrap_or_default();
-        daemon::logging::check(&level.filter)
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let (told, heard) = oneshot::channel();
-        self.ask(Look { topology, worker, what: What::Level { level, told } }).await?;
-        heard.await.map_err(|_| Status::unavailable(format!("worker {worker} does not run now")))
-    }
-
-    async fn ask(&self, look: Look) -> Result<(), Status> {
+        let look = Look { topology, worker, tap, shown };
         let stops = |_| Status::unavailable("the supervisor stops");
-        self.messages.send(Message::Look(look)).await.map_err(stops)
+        self.messages.send(Message::Look(look)).await.map_err(stops)?;
+        Ok(ReceiverStream::new(shows))
     }
 }
 
@@ -86,20 +66,11 @@ pub(crate) struct Lookers {
 }
 
 impl Lookers {
-    /// Notes who looks, and returns what the worker is to be told.
-    pub(crate) fn begin(&mut self, look: Look) -> to_worker::Kind {
-        match look.what {
-            What::Tap { tap, shown } => {
-                self.shown.insert(tap.id, shown);
-                to_worker::Kind::Tap(tap)
-            }
-            What::Level { level, told } => {
-                if told.send(()).is_err() {
-                    tracing::debug!("who asked is gone");
-                }
-                to_worker::Kind::LogLevel(level)
-            }
-        }
+    /// Notes who looks, and returns the tap that the worker is to open.
+    pub(crate) fn begin(&mut self, look: Look) -> Tap {
+        let Look { tap, shown, .. } = look;
+        self.shown.insert(tap.id, shown);
+        tap
     }
 
     /// Passes on what the worker shows; returns the taps at which nobody looks any more.
@@ -139,8 +110,7 @@ mod tests {
         let (shown, mut shows) = mpsc::channel(2);
         let mut lookers = Lookers::default();
         let tap = Tap { id: 1, ..Tap::default() };
-        let look = Look { topology: "t".into(), worker: 0, what: What::Tap { tap, shown } };
-        assert!(matches!(lookers.begin(look), to_worker::Kind::Tap(_)));
+        assert_eq!(lookers.begin(Look { topology: "t".into(), worker: 0, tap, shown }).id, 1);
         for _ in 0..4 {
             assert!(lookers.show(looked(3)).is_empty(), "it is there");
         }

@@ -7,8 +7,8 @@ use daemon::tls::Connection;
 use daemon::{Shutdown, grpc};
 use proto::supervisor::supervisor_server::{Supervisor, SupervisorServer};
 use proto::supervisor::{
-    LetterSettled, LettersDone, LettersPage, LettersRequest, LogChunk, LogLevelRequest,
-    LogLevelSet, LogsRequest, ReplayHereRequest, ReplayRequest, TapRequest, Tapped,
+    LetterSettled, LettersDone, LettersPage, LettersRequest, LogChunk, LogsRequest,
+    ReplayHereRequest, ReplayRequest, TapRequest, Tapped,
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -53,14 +53,6 @@ impl Supervisor for Service {
 
     async fn tap(&self, request: Request<TapRequest>) -> Result<Response<Self::TapStream>, Status> {
         self.looks.tap(request.into_inner()).await.map(Response::new)
-    }
-
-    async fn set_log_level(
-        &self,
-        request: Request<LogLevelRequest>,
-    ) -> Result<Response<LogLevelSet>, Status> {
-        self.looks.set_level(request.into_inner()).await?;
-        Ok(Response::new(LogLevelSet {}))
     }
 
     async fn logs(

@@ -5,6 +5,7 @@ import { join } from "node:path";
 
 import { accessibility, open, picture, visit } from "./browser.mjs";
 import { start, until } from "./cluster.mjs";
+import { live } from "./live.mjs";
 
 const results = [];
 const cluster = await start();
@@ -24,7 +25,7 @@ async function check(claim, look) {
   console.log(`${why === null ? "ok  " : "FAIL"} ${claim}${why === null ? "" : `\n    ${why}`}`);
 }
 
-const tabs = (name) => ["", "/workers", "/errors", "/letters", "/logs", "/events", "/config"].map((tab) => `#/t/${name}${tab}`);
+const tabs = (name) => ["", "/workers", "/errors", "/letters", "/logs", "/tap", "/events", "/config"].map((tab) => `#/t/${name}${tab}`);
 const fileOf = (hash) => hash.replace(/^#\/?/, "").replaceAll("/", "-") || "cluster";
 const text = () => page.innerText("main");
 const theme = (name) => page.selectOption("#theme", name);
@@ -160,15 +161,10 @@ async function hostile() {
     });
   }
   await check("hostile: log lines that look like markup are text", async () => {
-    const served = await cluster.get("/api/v1/topologies/hostile/logs");
-    const lines = [{ worker: 0, text: `task 1 got ${HOSTILE}` }];
-    if (!served) await page.route("**/hostile/logs*", (route) => route.fulfill({ json: { lines, cut: false } }));
-    await page.reload();
     await visit(browser, "#/t/hostile/logs?grep=onerror");
-    await page.waitForSelector(".log div");
+    await page.waitForSelector(".log .line");
     const shown = (await page.innerText(".log")).includes(HOSTILE) && (await harmless());
     await picture(page, "hostile-logs");
-    await page.unroute("**/hostile/logs*");
     return shown;
   });
   await sound("#/t/hostile/errors", "hostile", false);
@@ -332,7 +328,8 @@ async function keyboard() {
   await leave("keys");
 }
 
-const groups = { empty, one, many, hostile, causes, actions, keyboard };
+const watched = live({ browser, cluster, check, sound, flowing, leave, harmless, HOSTILE });
+const groups = { empty, one, many, hostile, live: watched, causes, actions, keyboard };
 const asked = process.argv.slice(2);
 try {
   for (const [name, group] of Object.entries(groups)) {

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tests::{Cluster, get, until};
+use tests::{Cluster, Etcd, Signal, get, signal, until};
 
 use crate::path;
 
 /// Submits a topology whose bolt cannot take every tenth number, forever.
-fn submit_errors(cluster: &Cluster, flags: &[&str]) {
+pub(crate) fn submit_errors(cluster: &Cluster, flags: &[&str]) {
     let trouble = path("trouble");
     let submit = ["submit", &trouble, "--name", "errs", "--wait", "--workers", "2"];
     let flags = [flags, &["-c", "max_pending=50"]].concat();
@@ -65,17 +65,29 @@ fn logs_are_searched_and_what_is_logged_changes_for_a_while() {
     let cluster = Cluster::start(2, 1);
     submit_errors(&cluster, &["-c", "worker.log.json=true"]);
     let found = |expression: &str| cluster.does(&["logs", "errs", "--grep", expression]);
-    let text = |line: &str| line.split_once(" | ").map_or("", |(_, text)| text).to_owned();
+    let failing = ["logs", "errs", "--grep", r#""task":"#, "--grep", r#""component":"troubled""#];
     let mut failed = String::new();
     until("a line of a component is found", || {
-        failed = found(r#""task":.*"component":"troubled""#);
+        failed = cluster.does(&failing);
         !failed.is_empty()
     });
     for line in failed.lines() {
-        let line: Value = serde_json::from_str(&text(line)).expect(line);
+        assert!(line.contains("WARN") && line.contains(": component failed "), "as text: {line}");
+        assert!(line.contains(" topology=errs component=troubled task="), "{line}");
+    }
+    for row in lines(&cluster.does(&[&failing[..], &["-o", "json"]].concat())) {
+        let line: Value = serde_json::from_str(row["line"].as_str().unwrap_or_default()).unwrap();
         assert_eq!((&line["topology"], &line["component"]), (&"errs".into(), &"troubled".into()));
         assert!(line["task"].is_u64() && line["message"] == "component failed", "{line}");
+        assert!(line["timestamp"].is_string() && line["target"].is_string(), "{line}");
     }
+    let all = lines(&cluster.does(&["logs", "errs", "--level", "info", "-o", "json"]));
+    let is_ours = |row: &Value| row["line"].as_str().is_some_and(|it| it.contains(r#""errs""#));
+    assert!(all.iter().all(is_ours), "each says which topology it is of: {all:?}");
+    let grave = cluster.does(&["logs", "errs", "--level", "error", "--since", "1h"]);
+    assert_eq!(grave, "", "nothing is as grave as that");
+    let one = cluster.does(&["logs", "errs", "--worker", "0", "--level", "info"]);
+    assert!(one.lines().count() > 0 && one.lines().all(|line| line.starts_with("worker 0 ")));
     assert_eq!(found("not to be found anywhere"), "", "other lines are left out");
     let wrong = cluster.squall(&["logs", "errs", "--grep", "("]);
     assert_eq!(wrong.code, 64, "{wrong:?}");
@@ -96,6 +108,56 @@ fn logs_are_searched_and_what_is_logged_changes_for_a_while() {
         let refused = cluster.squall(&["log-level", "errs", filter, "--for", time]);
         assert_eq!(refused.code, 64, "{refused:?}");
     }
+    cluster.does(&["kill", "errs", "--wait", "--drain", "0s"]);
+}
+
+#[test]
+fn what_is_logged_for_a_while_is_also_logged_by_workers_that_start_meanwhile() {
+    let flags = ["--log-format", "json"].map(str::to_owned).to_vec();
+    let mut cluster = Cluster::start_with(Etcd::start, 2, vec![flags]);
+    submit_errors(&cluster, &[]);
+    let logged = lines(&cluster.does(&["logs", "errs", "--level", "info", "-o", "json"]));
+    let is_json = |row: &Value| row["line"].as_str().is_some_and(|it| it.starts_with('{'));
+    assert!(!logged.is_empty() && logged.iter().all(is_json), "as their supervisor: {logged:?}");
+    assert!(cluster.supervisor(0).log().contains("{\"timestamp\""), "and it does so itself");
+    let told = cluster.does(&["log-level", "errs", "info,h2=debug", "--for", "1h"]);
+    assert!(told.contains("2 workers of `errs` log `info,h2=debug` for 1h"), "{told}");
+    let shown = cluster.status("errs")["log_level"].clone();
+    assert_eq!(shown["filter"], "info,h2=debug", "{shown}");
+    assert!(shown["until_ms"].as_u64() > cluster.status("errs")["submitted_ms"].as_u64());
+    let described = cluster.does(&["describe", "errs"]);
+    assert!(described.contains("`info,h2=debug` for another "), "{described}");
+
+    // What the newest incarnation of a worker wrote.
+    let newest = |cluster: &Cluster| {
+        let log = cluster.does(&["logs", "errs", "--worker", "0", "--tail", "16MiB"]);
+        log.rsplit("squall: worker starts").next().unwrap_or_default().to_owned()
+    };
+    until("it logs more", || newest(&cluster).contains("DEBUG"));
+    for killed in 1..=2 {
+        if killed == 2 {
+            // Whoever starts now knows it from nobody but the store.
+            cluster.kill_nimbus();
+            cluster.kill_supervisor(0);
+            cluster.restart_supervisor(0);
+            cluster.restart_nimbus();
+            until("its workers are known again", || {
+                cluster.workers("errs").first().is_some_and(|(pid, _)| *pid > 1)
+            });
+        }
+        let pid = cluster.workers("errs")[0].0;
+        assert!(signal(pid, Signal::SIGKILL), "the worker was there");
+        until("another process is there and logs as the one before", || {
+            let status = cluster.status("errs");
+            let restarts = &status["workers"][0]["restarts"];
+            *restarts == killed && newest(&cluster).contains("DEBUG")
+        });
+    }
+    cluster.does(&["log-level", "errs", "reset"]);
+    assert!(cluster.status("errs")["log_level"].is_null(), "it is as at first");
+    until("the worker knows", || {
+        newest(&cluster).matches("what is logged was changed").count() > 1
+    });
     cluster.does(&["kill", "errs", "--wait", "--drain", "0s"]);
 }
 

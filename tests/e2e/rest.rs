@@ -1,6 +1,7 @@
 //! REST: what `/api/v1/openapi.json` says is what a nimbus does, whoever asks for whatever; changes
 //! are checked, done once, and taken from nobody's page but our own.
 
+mod look;
 mod schema;
 
 use std::io::{Read as _, Write as _};

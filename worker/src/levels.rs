@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use daemon::logging::{Format, init_with_levels};
+use daemon::logging::{Format, Place, init_with_levels};
 use proto::supervisor::LogLevel;
 use topology_api::{Topology, format_duration};
 
@@ -24,7 +24,9 @@ struct Names {
 pub(crate) struct Levels {
     /// None if somebody else has set up logging.
     levels: Option<daemon::logging::Levels>,
-    /// When what was asked for ends.
+    /// What was asked for; empty if nothing is.
+    filter: String,
+    /// When that ends.
     until: Option<Instant>,
 }
 
@@ -37,20 +39,33 @@ impl Levels {
             Names { topology: topology.name().to_owned(), components: components.collect() };
         // Only one worker runs in a process; another would not be named wrongly, but not at all.
         drop(NAMES.set(names));
-        let json = topology.config().worker_log_json();
+        let config = topology.config();
+        // What the topology says itself comes before what its supervisor does.
+        let json = if config.pairs().contains_key("worker.log.json") {
+            config.worker_log_json()
+        } else {
+            std::env::var_os("SQUALL_LOG_FORMAT").is_some_and(|word| word == "json")
+        };
         let format = if json { Format::Json } else { Format::Text };
-        Self { levels: init_with_levels(format, place).ok(), until: None }
+        let place: Place = if json { topology_and_place } else { place };
+        let levels = init_with_levels(format, place).ok();
+        Self { levels, ..Self::default() }
     }
 
     /// Logs what is asked for from now on.
     pub(crate) fn set(&mut self, level: &LogLevel, now: Instant) {
         let Some(levels) = &self.levels else { return };
         let LogLevel { filter, for_ms } = level;
+        let time = Duration::from_millis(*for_ms);
+        let until = (*for_ms > 0 && !filter.is_empty()).then(|| now.checked_add(time)).flatten();
+        // It is told again whenever its supervisor is back.
+        if *filter == self.filter {
+            self.until = until;
+            return;
+        }
         match levels.set(filter) {
             Ok(()) => {
-                let time = Duration::from_millis(*for_ms);
-                self.until =
-                    (*for_ms > 0 && !filter.is_empty()).then(|| now.checked_add(time)).flatten();
+                (self.filter, self.until) = (filter.clone(), until);
                 let time = self.until.map_or("good".to_owned(), |_| format_duration(time));
                 tracing::info!(%filter, %time, "what is logged was changed");
             }
@@ -63,6 +78,15 @@ impl Levels {
         if self.until.is_some_and(|until| now >= until) {
             self.set(&LogLevel::default(), now);
         }
+    }
+}
+
+/// For programs: each line says whose it is, wherever it comes from.
+fn topology_and_place() -> Vec<(&'static str, String)> {
+    let place = place();
+    match NAMES.get() {
+        Some(names) if place.is_empty() => vec![("topology", names.topology.clone())],
+        _ => place,
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) async fn run(demo: Demo, globals: &Globals) -> Result<(), Failure> {
     let json = globals.format.is_for_programs();
     let given = readable(&demo.files)?;
     if std::env::var_os("RUST_LOG").is_some() {
-        crate::daemons::log(globals.format)?;
+        crate::daemons::log(None, globals.format)?;
     }
     let signal = crate::daemons::signal();
     let folder = temporary_folder("squall-demo-")?;
@@ -66,6 +66,7 @@ pub(crate) async fn run(demo: Demo, globals: &Globals) -> Result<(), Failure> {
         security: Security::Loopback,
         slots: WORKERS,
         cores_per_worker: None,
+        json_logs: false,
     };
     let cluster = Embedded::start(&settings).await?;
     let counted = tokio::select! {

@@ -9,8 +9,8 @@ use crate::commands::{Globals, topology_name, topology_path, written};
 use crate::error::Failure;
 use crate::output::{self, age, escape, grouped, latency};
 use crate::status::{
-    ClusterStatus, ComponentStatus, ErrorStatus, LettersStatus, NimbusStatus, ResultStatus,
-    SupervisorStatus, TopologyDetail, TurnedStatus, WorkerStatus,
+    ClusterStatus, ComponentStatus, ErrorStatus, LettersStatus, LogLevelStatus, NimbusStatus,
+    ResultStatus, SupervisorStatus, TopologyDetail, TurnedStatus, WorkerStatus,
 };
 use crate::table::{Align, table};
 
@@ -177,6 +177,7 @@ fn topology_text(topology: &TopologyDetail) -> String {
         ("failed", grouped(totals.failed)),
         ("pending", grouped(totals.pending)),
         ("letters", letters(&topology.dead_letters)),
+        ("logs", topology.log_level.as_ref().map(LogLevelStatus::text).unwrap_or_default()),
     ]);
     components(&mut text, &topology.components);
     workers(&mut text, &topology.workers);

@@ -17,6 +17,7 @@ use crate::client::Client;
 use crate::commands::submit::{self, Submit};
 use crate::commands::{Globals, topology_name};
 use crate::config::{CLUSTER, HTTP_PORT, NIMBUS_PORT, SLOTS, loopback};
+use crate::daemons::LogFlags;
 use crate::embedded::{Embedded, Settings, data_dir};
 use crate::error::{Exit, Failure};
 use crate::output;
@@ -47,6 +48,9 @@ pub(crate) struct Dev {
     /// Listen beyond loopback without TLS
     #[arg(long, env = "SQUALL_INSECURE", hide_env_values = true)]
     pub(crate) insecure: bool,
+    /// What its log looks like.
+    #[command(flatten)]
+    pub(crate) log: LogFlags,
     /// How many workers it can run [default: 4]
     #[arg(long, value_name = "N", env = "SQUALL_SUPERVISOR_SLOTS", hide_env_values = true,
         value_parser = clap::value_parser!(u32).range(1..))]
@@ -80,7 +84,7 @@ pub(crate) struct Dev {
 /// Runs the cluster until it is asked to stop.
 pub(crate) async fn run(dev: Dev, globals: &Globals) -> Result<(), Failure> {
     check(&dev)?;
-    crate::daemons::log(globals.format)?;
+    crate::daemons::log(dev.log.json(&globals.file), globals.format)?;
     let signal = crate::daemons::signal();
     let (data_dir, temporary) = match &dev.data_dir {
         Some(path) => (data_dir(path)?, None),
@@ -161,6 +165,7 @@ fn settings(dev: &Dev, globals: &Globals, data_dir: PathBuf) -> Result<Settings,
         security: globals.security(dev.insecure || file.insecure.unwrap_or(false))?,
         slots: dev.slots.or(file.supervisor.slots).unwrap_or(SLOTS),
         cores_per_worker: dev.cores_per_worker.or(file.supervisor.cores_per_worker),
+        json_logs: dev.log.json(file).unwrap_or(false),
     })
 }
 

@@ -7,7 +7,7 @@ use proto::nimbus::LogLevelRequest;
 use proto::supervisor::LogLevel as Level;
 
 use crate::args::duration;
-use crate::client::unary;
+use crate::client::{request_id, unary};
 use crate::commands::{Globals, topology_name};
 use crate::error::Failure;
 
@@ -24,7 +24,7 @@ pub(crate) struct LogLevel {
     /// What is logged, as in `RUST_LOG`; `reset`: what was at first
     #[arg(value_parser = filter)]
     filter: String,
-    /// For how long; `0s` until it is changed again or the worker is started again
+    /// For how long, also by workers that are started meanwhile; `0s`: until it is changed again
     #[arg(long = "for", value_name = "DURATION", value_parser = duration, default_value = "10m")]
     time: Duration,
 }
@@ -42,7 +42,7 @@ pub(crate) async fn run(asked: LogLevel, globals: &Globals) -> Result<(), Failur
     let what = format!("cannot change what `{}` logs", asked.name);
     let for_ms = u64::try_from(asked.time.as_millis()).unwrap_or(u64::MAX);
     let level = Some(Level { filter: asked.filter, for_ms });
-    let request = LogLevelRequest { name: asked.name, level };
+    let request = LogLevelRequest { name: asked.name, level, request_id: request_id() };
     let done = globals
         .client()
         .call(&what, async |mut nimbus| nimbus.set_log_level(unary(request.clone())).await)

@@ -11,7 +11,7 @@ use topology_api::check_name;
 use crate::args::{address, size};
 use crate::commands::Globals;
 use crate::config::{HTTP_PORT, NIMBUS_PORT, bad_value, loopback, required, size_in_file};
-use crate::daemons::{self, StoreFlags};
+use crate::daemons::{self, LogFlags, StoreFlags};
 use crate::embedded::data_dir;
 use crate::error::{Exit, Failure};
 
@@ -26,6 +26,9 @@ pub(crate) struct Nimbus {
     /// The coordination store, and what both daemons share.
     #[command(flatten)]
     store: StoreFlags,
+    /// What its log looks like.
+    #[command(flatten)]
+    log: LogFlags,
     /// Name of this nimbus [default: made once and kept in its data folder]
     #[arg(long, value_name = "ID", env = "SQUALL_NIMBUS_ID", hide_env_values = true)]
     id: Option<String>,
@@ -67,7 +70,7 @@ pub(crate) struct Nimbus {
 
 /// Runs it until it is asked to stop.
 pub(crate) async fn run(nimbus: Nimbus, globals: &Globals) -> Result<(), Failure> {
-    daemons::log(globals.format)?;
+    daemons::log(nimbus.log.json(&globals.file), globals.format)?;
     let config = config(&nimbus, globals)?;
     let etcd = nimbus.store.etcd(&globals.file)?;
     let security = config.security.clone();

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::args::{address, size};
 use crate::commands::Globals;
 use crate::config::{SLOTS, bad_value, loopback, required, size_in_file};
-use crate::daemons::{self, StoreFlags};
+use crate::daemons::{self, LogFlags, StoreFlags};
 use crate::embedded::data_dir;
 use crate::error::Failure;
 
@@ -25,6 +25,9 @@ pub(crate) struct Supervisor {
     /// The coordination store, and what both daemons share.
     #[command(flatten)]
     store: StoreFlags,
+    /// What its log looks like.
+    #[command(flatten)]
+    log: LogFlags,
     /// Where binaries, logs and the folders of workers are
     #[arg(long, value_name = "DIR", env = "SQUALL_SUPERVISOR_DATA_DIR", hide_env_values = true)]
     data_dir: Option<PathBuf>,
@@ -66,7 +69,7 @@ fn ports(text: &str) -> Result<(u16, u16), String> {
 
 /// Runs it until it is asked to stop.
 pub(crate) async fn run(supervisor: Supervisor, globals: &Globals) -> Result<(), Failure> {
-    daemons::log(globals.format)?;
+    daemons::log(supervisor.log.json(&globals.file), globals.format)?;
     let config = config(&supervisor, globals)?;
     let etcd = supervisor.store.etcd(&globals.file)?;
     let security = config.security.clone();
@@ -101,6 +104,7 @@ fn config(supervisor: &Supervisor, globals: &Globals) -> Result<supervisor::Conf
         worker_ports: supervisor.worker_ports.or(ports_in_file),
         cgroup: supervisor.cgroup.clone().or(section.cgroup.clone()),
         binaries_bytes_max: binaries_max.unwrap_or(defaults.binaries_bytes_max),
+        json_logs: supervisor.log.json(file).unwrap_or(false),
         remember_store: true,
         ..defaults
     })

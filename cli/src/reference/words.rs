@@ -77,7 +77,7 @@ message_timeout = \"1m\"
 | `RUST_LOG` | daemons, `squall dev`, workers | what is logged, as in `info,nimbus=debug`; without it everything from INFO up. Workers inherit it from their supervisor |
 | `NO_COLOR` | the same | if it is set, logs on a terminal have no colours |
 | `PATH`, `HOME`, `LANG`, `TZ`, `RUST_BACKTRACE` | workers | inherited from their supervisor; nothing else is |
-| `SQUALL_MODE`, `SQUALL_SOCKET`, `SQUALL_TOKEN`, `SQUALL_TOPOLOGY`, `SQUALL_NAME`, `SQUALL_WORKER`, `SQUALL_EPOCH`, `SQUALL_LISTEN`, `SQUALL_ADVERTISE`, `SQUALL_CORES`, `SQUALL_CONFIG`, and the `SQUALL_TLS_` ones above | topology binaries | set by the supervisor for its workers, and `SQUALL_MODE=describe` by `squall submit`. Do not set them yourself: a `squall` started with `SQUALL_MODE` takes itself for a topology |
+| `SQUALL_MODE`, `SQUALL_SOCKET`, `SQUALL_TOKEN`, `SQUALL_TOPOLOGY`, `SQUALL_NAME`, `SQUALL_WORKER`, `SQUALL_EPOCH`, `SQUALL_LISTEN`, `SQUALL_ADVERTISE`, `SQUALL_CORES`, `SQUALL_CONFIG`, `SQUALL_LOG_FORMAT`, and the `SQUALL_TLS_` ones above | topology binaries | set by the supervisor for its workers, and `SQUALL_MODE=describe` by `squall submit`. Do not set them yourself: a `squall` started with `SQUALL_MODE` takes itself for a topology |
 ";
 
 /// Which values a flag takes, by the name of its value and its own.
@@ -87,8 +87,11 @@ pub(super) fn value(name: &str, long: &str) -> &'static str {
         ("ADDR", _) => "`ip:port`; port 0 is any that is free",
         ("N", "name") | ("NAME" | "ID", _) => "a name",
         ("N", _) => "a number, 1 or more",
+        ("NUMBER", _) => "a number",
         ("SIZE", _) => "a size",
         ("DURATION", _) => "a duration",
+        ("FORM", _) => "`text` or `json`",
+        ("LEVEL", _) => "`error`, `warn`, `info`, `debug` or `trace`",
         ("FORMAT", _) => "`table`, `wide`, `json` or `yaml`",
         ("FIRST-LAST", _) => "`first-last`, or one port",
         ("HOST", _) => "a name or an IP address, without a port",
@@ -126,6 +129,8 @@ pub(super) fn samples(name: &str, long: &str) -> &'static [(&'static str, bool)]
         ("N", _) => &[("1", true), ("0", false), ("many", false)],
         ("SIZE", _) => &[("1", true), ("1.5GiB", true), ("10KB", true), ("large", false)],
         ("DURATION", _) => &[("1m30s", true), ("30", false)],
+        ("FORM", _) => &[("text", true), ("json", true), ("yaml", false)],
+        ("LEVEL", _) => &[("warn", true), ("loud", false), ("1", false)],
         ("FORMAT", _) => &[("table", true), ("wide", true), ("yaml", true), ("xml", false)],
         ("FIRST-LAST", _) => &[("1-2", true), ("7", true), ("2-1", false), ("0", false)],
         ("COMPONENT=N", _) => &[("split=2", true), ("split=0", false), ("split", false)],
@@ -145,6 +150,7 @@ pub(super) fn reason(of: &str, setting: &str) -> &'static str {
         ("squall", "config") => "no file is looked for",
         (_, "etcd") => "no default, so that nobody writes into the wrong store; name all members",
         (_, "cluster") => "all keys lie below it, so clusters that share an etcd do not meet",
+        (_, "log_format") => "people read it more often than programs",
         (_, "insecure") => "whoever reaches a port can run programs; see [security](security.md)",
         ("squall", "tls_cert" | "tls_key" | "tls_ca") => {
             "none: nothing but loopback is listened on; see [security](security.md)"

@@ -196,6 +196,15 @@ pub enum Verb {
         /// How many executors these components are to have.
         executors: BTreeMap<String, u32>,
     },
+    /// Have the workers of a topology log by another filter.
+    LogLevel {
+        /// Its name.
+        name: String,
+        /// As in `RUST_LOG`; empty: what they log at first.
+        filter: String,
+        /// For how long; zero: until it is changed again.
+        time: Duration,
+    },
 }
 
 impl Verb {
@@ -208,6 +217,7 @@ impl Verb {
             Self::Deactivate(_) => "deactivate",
             Self::Kill { .. } => "kill",
             Self::Rebalance { .. } => "rebalance",
+            Self::LogLevel { .. } => "log-level",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! repetition gets the first answer and changes nothing.
 
 mod forecast;
+mod log_level;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -57,6 +58,7 @@ impl Engine {
             Verb::Rebalance { name, workers, executors } => {
                 self.ask_to_rebalance(name, *workers, executors, now)
             }
+            Verb::LogLevel { name, filter, time } => self.set_log_level(name, filter, (*time, now)),
         }
         .map_err(Err)?;
         if let (Some(reply), false) = (&decision.reply, request.id.is_empty()) {

@@ -3,6 +3,7 @@
 mod detection;
 mod forecast;
 mod insight;
+mod log_level;
 mod moves;
 mod several;
 pub(crate) mod world;

@@ -18,6 +18,9 @@ use crate::engine::Engine;
 use crate::engine::command::{Refusal, Reply};
 use crate::engine::event::{Request, Verb};
 
+/// How long a topology logs by another filter if nobody says.
+const LOG_LEVEL_TIME: Duration = Duration::from_secs(600);
+
 /// What was done.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Done {
@@ -47,6 +50,16 @@ pub(super) struct KillBody {
     /// How long tuples under way may take to finish, in milliseconds; the topology's message timeout
     /// if left out.
     wait_ms: Option<u64>,
+}
+
+/// What the workers of a topology are to log.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LogLevelBody {
+    /// As in `RUST_LOG`, such as `info,my_topology=debug`; empty: what they log at first.
+    filter: String,
+    /// For how long, in milliseconds; 0: until it is changed again. Ten minutes if left out.
+    for_ms: Option<u64>,
 }
 
 type Answer = Result<Json<Versioned<Done>>, Problem>;
@@ -124,6 +137,20 @@ pub(super) async fn kill(
         }
     };
     api.change(key, Verb::Kill { name, wait }).await
+}
+
+/// Changes what the workers of a topology log, also those that are started meanwhile
+#[utoipa::path(post, path = "/api/v1/topologies/{name}/log-level", tag = "changes",
+    params(("name" = String, Path, description = "Name of the topology")),
+    request_body = LogLevelBody, responses((status = 200, body = Versioned<Done>)))]
+pub(super) async fn log_level(
+    State(api): State<Api>,
+    Named(name): Named<String>,
+    Key(key): Key,
+    Body(LogLevelBody { filter, for_ms }): Body<LogLevelBody>,
+) -> Answer {
+    let time = for_ms.map_or(LOG_LEVEL_TIME, Duration::from_millis);
+    api.change(key, Verb::LogLevel { name, filter, time }).await
 }
 
 /// How long a topology lets its tuples take.

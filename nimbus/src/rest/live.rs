@@ -83,7 +83,7 @@ pub(super) async fn stream(
 
 impl Api {
     /// Takes room for a live view.
-    fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+    pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
         self.viewers.clone().try_acquire_owned().map_err(|_| {
             let what = "failed to show it live";
             let why = format!("{} others watch already", super::VIEWERS_MAX);
@@ -117,7 +117,8 @@ async fn topology(api: Api, name: String) -> Next {
     }
 }
 
-fn event(kind: &str, document: impl Serialize) -> Event {
+/// An event with a document.
+pub(super) fn event(kind: &str, document: impl Serialize) -> Event {
     let text = serde_json::to_string(&document).expect("the documents are plain data");
     Event::default().event(kind).data(text)
 }

@@ -12,7 +12,9 @@ use utoipa::openapi::{
 
 use super::Api;
 use super::live::Overview;
+use super::logs::LogPart;
 use super::problem::ProblemBody;
+use super::tap::TuplesShown;
 
 /// What is true of all pages.
 #[derive(OpenApi)]
@@ -25,7 +27,7 @@ use super::problem::ProblemBody;
                        is left to `squall submit`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(ProblemBody, Overview))
+    components(schemas(ProblemBody, Overview, LogPart, TuplesShown))
 )]
 struct Begun;
 

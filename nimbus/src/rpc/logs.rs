@@ -3,6 +3,8 @@
 
 use daemon::Shutdown;
 use daemon::listen::Security;
+use daemon::logging::Search;
+use futures::StreamExt;
 use proto::nimbus::{LogsChunk, LogsRequest};
 use proto::supervisor::supervisor_client::SupervisorClient;
 use proto::supervisor::{self, LogChunk};
@@ -30,35 +32,75 @@ pub(super) struct Source {
     pub(super) address: String,
 }
 
-/// Fetches the logs of a topology's workers.
+/// Which workers are meant.
+pub(super) struct Whose<'a> {
+    /// Name of the topology.
+    pub(super) name: &'a str,
+    /// Those that run tasks of it; empty: all of them.
+    pub(super) component: &'a str,
+    /// This one alone.
+    pub(super) worker: Option<u32>,
+}
+
+/// Fetches the logs of a topology's workers, for gRPC.
 pub(super) async fn logs(
     handle: &Handle,
     shutdown: &Shutdown,
     request: LogsRequest,
 ) -> Result<BoxStream<LogsChunk>, Status> {
-    let LogsRequest { name, component, follow, tail_bytes, grep } = request;
-    let sources =
-        handle.look(move |engine, _| sources(engine, &name, &component, "read the logs of")).await;
+    let chunks = fetch(handle, shutdown, request).await.map_err(refused)?;
+    Ok(Box::pin(ReceiverStream::new(chunks).map(Ok)))
+}
+
+/// Fetches the logs of a topology's workers until nobody takes them any more.
+pub(crate) async fn fetch(
+    handle: &Handle,
+    shutdown: &Shutdown,
+    request: LogsRequest,
+) -> Result<mpsc::Receiver<LogsChunk>, Refusal> {
+    let asked = check(&request)?;
+    let LogsRequest { name, component, worker, .. } = request;
+    let look = move |engine: &Engine, _| {
+        let whose = Whose { name: &name, component: &component, worker };
+        sources(engine, &whose, "read the logs of")
+    };
+    let sources = handle.look(look).await??;
     let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
-    for source in sources.map_err(refused)?.map_err(refused)? {
-        let (sender, asked) = (sender.clone(), shutdown.clone());
-        let request = supervisor::LogsRequest {
-            topology: source.topology.clone(),
-            worker: source.worker,
-            follow,
-            tail_bytes,
-            grep: grep.clone(),
-        };
+    for source in sources {
+        let (sender, stopped) = (sender.clone(), shutdown.clone());
+        let (topology, worker) = (source.topology.clone(), source.worker);
+        let request = supervisor::LogsRequest { topology, worker, ..asked.clone() };
         let security = handle.security().clone();
         shutdown.spawn(async move {
             tokio::select! {
-                () = asked.asked() => {}
+                () = stopped.asked() => {}
                 () = sender.closed() => {}
                 () = forward(source, request, &security, &sender) => {}
             }
         });
     }
-    Ok(Box::pin(ReceiverStream::new(chunks)))
+    Ok(chunks)
+}
+
+/// What supervisors are asked for; refused here if they would all refuse it.
+fn check(request: &LogsRequest) -> Result<supervisor::LogsRequest, Refusal> {
+    let LogsRequest { follow, tail_bytes, grep, more_greps, level, since_ms, last_lines, .. } =
+        request.clone();
+    let expressions: Vec<String> = more_greps.iter().chain([&grep]).cloned().collect();
+    Search::new(&expressions, &level, since_ms).map_err(|why| {
+        let what = format!("failed to read the logs of `{}`", request.name);
+        Refusal::new(RefusalKind::Invalid, what, why, "correct what to look for")
+    })?;
+    Ok(supervisor::LogsRequest {
+        follow,
+        tail_bytes,
+        grep,
+        more_greps,
+        level,
+        since_ms,
+        last_lines,
+        ..supervisor::LogsRequest::default()
+    })
 }
 
 /// Passes the logs of one worker on. A supervisor that cannot be reached is said so in its place,
@@ -67,15 +109,16 @@ async fn forward(
     source: Source,
     request: supervisor::LogsRequest,
     security: &Security,
-    chunks: &mpsc::Sender<Result<LogsChunk, Status>>,
+    chunks: &mpsc::Sender<LogsChunk>,
 ) {
-    let chunk =
-        |data| Ok(LogsChunk { worker: source.worker, supervisor: source.supervisor.clone(), data });
-    let failed = match open(&source.address, request, security).await {
+    let Source { worker, supervisor, .. } = &source;
+    let of = |chunk| LogsChunk { worker: *worker, supervisor: supervisor.clone(), ..chunk };
+    let problem = match open(&source.address, request, security).await {
         Ok(mut log) => loop {
             match log.message().await {
-                Ok(Some(LogChunk { data })) => {
-                    if chunks.send(chunk(data)).await.is_err() {
+                Ok(Some(LogChunk { data, cut })) => {
+                    let chunk = of(LogsChunk { data, cut, ..LogsChunk::default() });
+                    if chunks.send(chunk).await.is_err() {
                         return;
                     }
                 }
@@ -85,9 +128,9 @@ async fn forward(
         },
         Err(error) => error,
     };
-    let text = format!("[no more logs of worker {}: {failed}]\n", source.worker);
+    let data = format!("[no more logs of worker {worker}: {problem}]\n").into_bytes();
     // If this cannot be sent, the client is gone.
-    drop(chunks.send(chunk(text.into_bytes())).await);
+    drop(chunks.send(of(LogsChunk { data, problem, ..LogsChunk::default() })).await);
 }
 
 async fn open(
@@ -111,14 +154,13 @@ pub(super) async fn connect(address: &str, security: &Security) -> Result<Channe
     })
 }
 
-/// Lists the workers of a topology that run tasks of `component` (empty: all of them). `verb` is
-/// what somebody wants to do, for a refusal.
+/// Lists the workers of a topology that are meant. `verb` is what somebody wants to do, for a refusal.
 pub(super) fn sources(
     engine: &Engine,
-    name: &str,
-    component: &str,
+    whose: &Whose<'_>,
     verb: &str,
 ) -> Result<Vec<Source>, Refusal> {
+    let Whose { name, component, worker } = *whose;
     let topology = &engine.topology(verb, name)?.record;
     let components = || topology.spec.iter().flat_map(|spec| &spec.components);
     let what = format!("failed to {verb} `{name}`");
@@ -135,6 +177,7 @@ pub(super) fn sources(
     let sources: Vec<Source> = engine
         .view()
         .in_force(&topology.id)
+        .filter(|assignment| worker.is_none_or(|worker| assignment.record.worker == worker))
         .filter(|assignment| runs(&assignment.record.executors))
         .filter_map(|assignment| {
             let supervisor = assignment.record.supervisor.clone();
@@ -144,7 +187,10 @@ pub(super) fn sources(
         })
         .collect();
     if sources.is_empty() {
-        let why = "no worker runs it now";
+        let why = match worker {
+            Some(worker) => format!("no worker {worker} runs it now"),
+            None => "no worker runs it now".to_owned(),
+        };
         let fix = format!("`squall describe {name}` shows why");
         return Err(Refusal::new(RefusalKind::NotNow, what, why, fix));
     }

@@ -1,21 +1,20 @@
-//! What people ask of running workers: live tuples, and to log more or less. The workers' supervisors
-//! are asked, and what they say is merged. Who runs what is in the store, so a standby serves this too.
+//! What people ask of running workers: live tuples. The workers' supervisors are asked, and what they
+//! show is merged. Who runs what is in the store, so a standby serves this too.
 
 use daemon::Shutdown;
 use daemon::grpc::CALL_TIMEOUT;
 use daemon::listen::Security;
-use futures::future::join_all;
-use proto::nimbus::{Done, LogLevelRequest, TapRequest, Tapped};
+use futures::StreamExt;
+use proto::nimbus::{TapRequest, Tapped};
 use proto::store::StreamSpec;
 use proto::supervisor::supervisor_client::SupervisorClient;
 use proto::supervisor::{self, Tap};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
-use topology_api::format_duration;
 use topology_api::runtime::{Condition, did_you_mean};
 
-use super::logs::{Source, connect, sources};
+use super::logs::{Source, Whose, connect, sources};
 use super::{BoxStream, refused};
 use crate::daemon::Handle;
 use crate::engine::Engine;
@@ -24,24 +23,31 @@ use crate::engine::command::{Refusal, RefusalKind};
 /// What is shown and waits for the client; then supervisors leave out.
 const SHOWN_MAX: usize = 16;
 
-/// The longest that a filter may be, and in force.
-const FILTER_BYTES_MAX: usize = 4 * 1024;
-const FILTER_TIME_MAX_MS: u64 = 7 * 24 * 3_600_000;
-
-/// Shows live tuples of a component until the client goes.
+/// Shows live tuples of a component until the client goes, for gRPC.
 pub(super) async fn tap(
     handle: &Handle,
     shutdown: &Shutdown,
     request: TapRequest,
 ) -> Result<BoxStream<Tapped>, Status> {
+    let shown = show(handle, shutdown, request).await.map_err(refused)?;
+    Ok(Box::pin(ReceiverStream::new(shown).map(Ok)))
+}
+
+/// Shows live tuples of a component until nobody takes them any more.
+pub(crate) async fn show(
+    handle: &Handle,
+    shutdown: &Shutdown,
+    request: TapRequest,
+) -> Result<mpsc::Receiver<Tapped>, Refusal> {
     let TapRequest { name, tap } = request;
     let mut tap = tap.unwrap_or_default();
     let asked = tap.clone();
     let look = move |engine: &Engine, _| {
         check(engine, &name, &asked)?;
-        sources(engine, &name, &asked.component, "look into")
+        let whose = Whose { name: &name, component: &asked.component, worker: None };
+        sources(engine, &whose, "look into")
     };
-    let sources = handle.look(look).await.map_err(refused)?.map_err(refused)?;
+    let sources = handle.look(look).await??;
     tap.rate = tap.rate.div_ceil(u32::try_from(sources.len()).unwrap_or(u32::MAX).max(1));
     let (sender, shown) = mpsc::channel(SHOWN_MAX);
     for source in sources {
@@ -55,20 +61,15 @@ pub(super) async fn tap(
             }
         });
     }
-    Ok(Box::pin(ReceiverStream::new(shown)))
+    Ok(shown)
 }
 
 /// Passes on what one worker shows. One that cannot be looked at is said so, so that what the others
 /// show still comes.
-async fn forward(
-    source: Source,
-    tap: Tap,
-    security: &Security,
-    shown: &mpsc::Sender<Result<Tapped, Status>>,
-) {
+async fn forward(source: Source, tap: Tap, security: &Security, shown: &mpsc::Sender<Tapped>) {
     let show = |tapped| {
         let Source { worker, supervisor, .. } = &source;
-        Ok(Tapped { worker: *worker, supervisor: supervisor.clone(), tapped: Some(tapped) })
+        Tapped { worker: *worker, supervisor: supervisor.clone(), tapped: Some(tapped) }
     };
     let request = supervisor::TapRequest {
         topology: source.topology.clone(),
@@ -160,67 +161,4 @@ fn check(engine: &Engine, name: &str, tap: &Tap) -> Result<(), Refusal> {
             refuse(RefusalKind::NotFound, why, format!("its fields: {}", known.join(", ")))
         }
     }
-}
-
-/// Has all workers of a topology log by another filter.
-pub(super) async fn set_log_level(
-    handle: &Handle,
-    request: LogLevelRequest,
-) -> Result<Done, Refusal> {
-    let LogLevelRequest { name, level } = request;
-    let level = level.unwrap_or_default();
-    let invalid = |why: String, fix: &str| {
-        let what = format!("failed to change what `{name}` logs");
-        Refusal::new(RefusalKind::Invalid, what, why, fix.to_owned())
-    };
-    if level.filter.len() > FILTER_BYTES_MAX {
-        return Err(invalid("the filter is too long".to_owned(), "a few modules will do"));
-    }
-    if level.for_ms > FILTER_TIME_MAX_MS {
-        return Err(invalid("that is more than a week".to_owned(), "give a shorter time"));
-    }
-    daemon::logging::check(&level.filter).map_err(|error| {
-        invalid(error.to_string(), "write it as in RUST_LOG: info,my_topology=debug")
-    })?;
-    let known = name.clone();
-    let look = move |engine: &Engine, _| sources(engine, &known, "", "change what is logged by");
-    let sources = handle.look(look).await??;
-    let count = sources.len();
-    let security = handle.security();
-    let ask = sources.into_iter().map(|source| {
-        let level = Some(level.clone());
-        async move {
-            let Source { topology, worker, supervisor, address } = source;
-            let request = supervisor::LogLevelRequest { topology, worker, level };
-            let answer = async {
-                let mut client = SupervisorClient::new(connect(&address, security).await?);
-                let set = client.set_log_level(request).await;
-                set.map(drop).map_err(|status| status.message().to_owned())
-            };
-            let answer = tokio::time::timeout(CALL_TIMEOUT, answer).await;
-            let answer = answer.unwrap_or_else(|_| Err(format!("{address} does not answer")));
-            answer.err().map(|why| format!("worker {worker} at {supervisor}: {why}"))
-        }
-    });
-    let failed: Vec<String> = join_all(ask).await.into_iter().flatten().collect();
-    if failed.len() == count {
-        let what = format!("failed to change what `{name}` logs");
-        let fix = format!("`squall describe {name}` shows where its workers run; try again");
-        return Err(Refusal::new(RefusalKind::Unavailable, what, failed.join("; "), fix));
-    }
-    let time = match level.for_ms {
-        0 => "until it is changed or they are started again".to_owned(),
-        time => format!("for {}", format_duration(std::time::Duration::from_millis(time))),
-    };
-    let done = count - failed.len();
-    let mut text = if level.filter.is_empty() {
-        format!("{done} workers of `{name}` log what they did at first")
-    } else {
-        format!("{done} workers of `{name}` log `{}` {time}", level.filter)
-    };
-    for problem in failed {
-        text.push_str("\nnot told: ");
-        text.push_str(&problem);
-    }
-    Ok(Done { text })
 }

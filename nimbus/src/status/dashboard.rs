@@ -49,6 +49,9 @@ files! {
     SCRIPT "component.js",
     SCRIPT "workers.js",
     SCRIPT "records.js",
+    SCRIPT "stream.js",
+    SCRIPT "logs.js",
+    SCRIPT "tap.js",
 }
 
 /// What tells one version of a file from another, in the order of [`FILES`].

@@ -19,6 +19,7 @@ use crate::engine::parallelism;
 pub use super::cluster::{Cluster, Leader, Nimbus, Standby, cluster};
 use super::letters;
 pub use super::letters::DeadLetters;
+pub use super::log_level::LogLevel;
 pub use super::own::{GaugeValues, HistogramValues};
 pub use super::pace::{Edge, Pace};
 pub use super::topology::{Input, Output, TaskError, TaskValue, topology};
@@ -140,6 +141,8 @@ pub struct Topology {
     pub edges: Vec<Edge>,
     /// The dead letters that its supervisors keep.
     pub dead_letters: DeadLetters,
+    /// What its workers log, where that was changed.
+    pub log_level: Option<LogLevel>,
     /// The newest errors, newest first.
     pub errors: Vec<TaskError>,
     /// What its tasks left, by task.

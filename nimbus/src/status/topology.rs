@@ -11,7 +11,7 @@ use super::cluster::standby;
 use super::model::{Component, Topology, Totals, Worker, few, uptime_ms};
 use super::pace::{Pace, edges};
 use super::turned::reported;
-use super::{letters, own};
+use super::{letters, log_level, own};
 use crate::engine::Engine;
 use crate::engine::command::Refusal;
 use crate::engine::event::Now;
@@ -109,6 +109,7 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
         findings: if engine.is_leading() { findings::of_topology(&figures) } else { Vec::new() },
         edges: edges(&figures),
         dead_letters: letters::of(engine, &record.id),
+        log_level: log_level::of(record, now),
         errors: errors(told),
         results: results(engine, &record.id, told),
         standby: standby(engine),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use proto::store::{AssignmentRecord, Released};
+use proto::store::{AssignmentRecord, LogFilter, Released};
 use proto::supervisor::RoutingTable;
 use proto::supervisor::desired_state::State as DesiredState;
 
@@ -17,6 +17,8 @@ pub struct Instructions {
     pub table: Option<Arc<RoutingTable>>,
     /// What its spouts may do; `None` until the store has said so: an adopted worker goes on.
     pub state: Option<DesiredState>,
+    /// What it logs, where that was changed, and until when.
+    pub log: Option<LogFilter>,
 }
 
 /// The two signals a worker gets.

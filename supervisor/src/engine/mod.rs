@@ -202,7 +202,11 @@ impl Engine {
             };
             let table = self.routes.get(&placement.topology).and_then(Routes::table).cloned();
             let assignment = Arc::clone(&placement.assignment);
-            let instructions = Instructions { assignment, table, state };
+            let log = match self.view.topology(&placement.topology) {
+                Some(record) => record.log_filter.clone(),
+                None => told.and_then(|told| told.log.clone()),
+            };
+            let instructions = Instructions { assignment, table, state, log };
             if told != Some(&instructions) {
                 self.told.insert(*number, instructions.clone());
                 commands.push(Command::Instruct { slot: *number, instructions });

@@ -198,6 +198,12 @@ impl View {
         Some(state)
     }
 
+    /// Returns the record of a topology, if it is known.
+    #[must_use]
+    pub fn topology(&self, id: &str) -> Option<&TopologyRecord> {
+        self.topologies.get(id)
+    }
+
     /// Returns the workers of a topology's generation in force.
     #[must_use]
     pub fn in_force(&self, topology: &str) -> InForce<'_> {

@@ -2,8 +2,8 @@
 
 use daemon::Clock;
 use proto::store::{
-    AssignedRecord, AssignmentRecord, LeaderRecord, NimbusRecord, TopologyRecord, TopologyStatus,
-    WorkerRecord,
+    AssignedRecord, AssignmentRecord, LeaderRecord, LogFilter, NimbusRecord, TopologyRecord,
+    TopologyStatus, WorkerRecord,
 };
 
 use super::*;
@@ -321,4 +321,18 @@ fn a_supervisor_that_stood_still_kills_nobody() {
     assert_eq!(commands, [], "nobody could have been heard");
     bench.now += Duration::from_millis(900);
     assert_eq!(bench.on(Event::Tick), [], "not yet quiet");
+}
+
+#[test]
+fn a_worker_is_told_what_it_logs_whenever_that_changes() {
+    let mut bench = running();
+    let filter = LogFilter { filter: "debug".into(), until_ms: 9 };
+    let Fact::Topology(id, Some(mut record)) = topology(TopologyStatus::Active) else {
+        panic!("a topology is there");
+    };
+    record.log_filter = Some(filter.clone());
+    let commands = bench.on(Event::Store(vec![Fact::Topology(id, Some(record))]));
+    assert_eq!(instructions(&commands).and_then(|it| it.log.clone()), Some(filter));
+    let commands = bench.on(Event::Store(vec![topology(TopologyStatus::Active)]));
+    assert_eq!(instructions(&commands).map(|it| it.log.clone()), Some(None), "as at first");
 }
