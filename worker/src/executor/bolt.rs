@@ -212,6 +212,9 @@ impl BoltExecutor {
                 break;
             }
         }
+        if self.stand == Stand::Ready && self.is_stalled() {
+            self.stand = Stand::Calling;
+        }
         worked |= self.settle_held(None, plan, exits);
         self.finish_ended(plan, exits);
         self.outbox.flush(self.source(), exits);
