@@ -76,8 +76,36 @@ fn a_running_topology_is_explained_watched_and_looked_after() {
         let found = found.into_iter().find(|it| it["check"] == check);
         assert!(found.is_some_and(|it| it["health"] != "fails"), "{check}: {checks}");
     }
-    let killed = cluster.squall(&["kill", "audit"]);
-    assert!(killed.stderr.contains("kills `audit`: 1 workers"), "{}", killed.stderr);
+}
+
+#[test]
+fn nothing_is_killed_or_dropped_for_good_unless_somebody_says_that_it_is_meant() {
+    let cluster = Cluster::start(1, 2);
+    cluster.does(&["submit", &path("trouble"), "--name", "it", "--", "--trouble=slow"]);
+    let nimbus = cluster.addresses()[0];
+    let does = |arguments: &[&str], yes: Option<&str>| {
+        let mut command = tests::squall();
+        command.args(arguments).args(["--nimbus", nimbus]).env_remove("SQUALL_YES");
+        command.envs(yes.map(|yes| ("SQUALL_YES", yes)));
+        let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+        tests::Outcome::from(output)
+    };
+    let drop_all = ["dead-letters", "it", "drop", "--all"];
+    for arguments in [&["kill", "it"][..], &drop_all, &drop_all[..3], &["recover"]] {
+        let arguments = [arguments, &["m.1"][..usize::from(arguments.len() == 3)]].concat();
+        for yes in [None, Some("no")] {
+            let refused = does(&arguments, yes);
+            assert_eq!(refused.code, 64, "{arguments:?}: {refused:?}");
+            for part in ["SQ6403", "no terminal", "--yes"] {
+                assert!(refused.stderr.contains(part), "{arguments:?} lacks `{part}`: {refused:?}");
+            }
+        }
+    }
+    assert!(does(&["list"], None).stdout.contains("it "), "nothing was done");
+    let dropped = does(&drop_all, Some("1"));
+    assert_eq!(dropped.code, 0, "{dropped:?}");
+    let killed = does(&["kill", "it", "--yes", "--drain", "0s"], None);
+    assert!(killed.code == 0 && killed.stderr.contains("kills `it`: "), "{killed:?}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::args::duration;
 use crate::client::{Client, request_id, unary};
 use crate::codes::Code;
 use crate::commands::{Globals, LOOK_EVERY, topology_name, topology_path};
-use crate::confirm::confirm;
+use crate::confirm::Yes;
 use crate::error::{Exit, Failure};
 use crate::output::grouped;
 use crate::progress::Line;
@@ -23,8 +23,9 @@ use crate::status::TopologyDetail;
     squall kill word-count                drain it, then remove it\n  \
     squall kill word-count --wait         come back when nothing of it is left\n  \
     squall kill word-count --drain 0s     do not wait for what is under way\n  \
-    squall kill word-count --yes          do not ask\n\n\
-    On a terminal it shows what dies and asks. A script is taken at its word.")]
+    squall kill word-count --yes          do not ask, as in a script\n\n\
+    On a terminal it shows what dies and asks. Without one nothing is done unless --yes is given, or\n\
+    SQUALL_YES=true is set.")]
 pub(crate) struct Kill {
     /// The topology
     #[arg(value_parser = topology_name)]
@@ -32,9 +33,8 @@ pub(crate) struct Kill {
     /// How long tuples under way may take to finish [default: the topology's message timeout]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     drain: Option<Duration>,
-    /// Do not ask
-    #[arg(long, short)]
-    yes: bool,
+    #[command(flatten)]
+    yes: Yes,
     /// Come back when the topology is gone: no process, no key, no folder
     #[arg(long)]
     wait: bool,
@@ -48,7 +48,7 @@ pub(crate) async fn run(kill: Kill, globals: &Globals) -> Result<(), Failure> {
     let what = format!("cannot kill `{}`", kill.name);
     let mut client = globals.client();
     let topology: TopologyDetail = client.status(&what, &topology_path(&kill.name)).await?;
-    confirm(&what, &format!("kills {}", what_dies(&topology)), &kill.name, kill.yes)?;
+    kill.yes.or_ask(&what, &format!("kills {}", what_dies(&topology)), &kill.name)?;
     let drain = match kill.drain {
         Some(drain) => drain,
         None => message_timeout(&topology),
