@@ -81,7 +81,15 @@ fn a_running_topology_is_explained_watched_and_looked_after() {
 #[test]
 fn nothing_is_killed_or_dropped_for_good_unless_somebody_says_that_it_is_meant() {
     let cluster = Cluster::start(1, 2);
-    cluster.does(&["submit", &path("trouble"), "--name", "it", "--", "--trouble=slow"]);
+    cluster.does(&[
+        "submit",
+        &path("trouble"),
+        "--name",
+        "it",
+        "--",
+        "--trouble=slow",
+        "--count=100000",
+    ]);
     let nimbus = cluster.addresses()[0];
     let does = |arguments: &[&str], yes: Option<&str>| {
         let mut command = tests::squall();
@@ -116,4 +124,54 @@ fn a_program_is_checked_without_a_cluster() {
     let outcome = tests::Outcome::of(&["validate", "/bin/true"]);
     assert_eq!(outcome.code, 65, "{outcome:?}");
     assert!(outcome.stderr.contains("SQ65"), "{}", outcome.stderr);
+}
+
+/// What the function that `squall completions bash` defines completes the last word to.
+fn completed(cluster: &Cluster, words: &[&str]) -> Vec<String> {
+    let script = "source <(squall completions bash) && COMP_WORDS=(\"$@\") COMP_CWORD=$(($# - 1)) \
+                  COMP_TYPE=9 && _clap_complete_squall squall \"${@: -1}\" && \
+                  printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let squall = tests::program("squall");
+    let folder = squall.parent().expect("a program lies in a folder");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let output = std::process::Command::new("bash")
+        .args(["-c", script, "bash", "squall"])
+        .args(words)
+        .env("PATH", format!("{}:{path}", folder.display()))
+        .env("SQUALL_NIMBUS", cluster.addresses()[0])
+        .output()
+        .expect("there is a bash");
+    assert!(output.stderr.is_empty(), "{words:?}: {output:?}");
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    let words = words.split(['\n', '\u{b}']).map(|word| word.trim().to_owned());
+    words.filter(|word| !word.is_empty()).collect()
+}
+
+#[test]
+fn a_shell_completes_the_topologies_and_components_that_the_cluster_has() {
+    let cluster = Cluster::start(1, 2);
+    cluster.does(&[
+        "submit",
+        &path("trouble"),
+        "--name",
+        "storms",
+        "--",
+        "--trouble=slow",
+        "--count=100000",
+    ]);
+    for (words, expected) in [
+        (&["describe", "st"][..], &["storms"][..]),
+        (&["kill", "--yes", "s"], &["storms"]),
+        (&["tap", "storms", "tr"], &["troubled"]),
+        (&["rebalance", "storms", "-e", "co"], &["count="]),
+        (&["plan", "rebalance", "storms", "--executors", "n"], &["numbers="]),
+        (&["logs", "storms", "--component", "t"], &["troubled"]),
+        (&["describ"], &["describe"]),
+        (&["kill", "--dr"], &["--drain"]),
+    ] {
+        // An answer that takes long on a busy machine is none.
+        until("names are completed", || completed(&cluster, words) == expected);
+    }
+    let away = completed(&cluster, &["--nimbus", "127.0.0.1:1", "describe", "st"]);
+    assert_eq!(away, [""; 0], "nobody answers, and nothing is said");
 }
