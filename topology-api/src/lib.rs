@@ -105,7 +105,7 @@ pub use channel::{ChannelSpout, Fed, Feeder, NotSent, Outcome, Receipt, channel}
 pub use codec::DecodeError;
 pub use config::{ConfigError, ConfigKey, ConfigKind, TopologyConfig, config_keys};
 pub use context::{Args, Context, RESULT_BYTES_MAX};
-pub use custom_grouping::{CustomGrouping, GroupingTargets};
+pub use custom_grouping::{CustomCopies, CustomGrouping, GroupingTargets};
 pub use dead_letter::DeadLetter;
 pub use declarer::{Async, BoltDeclarer, ConnectedBolt, Short, SpoutDeclarer};
 pub use description::{
