@@ -85,6 +85,7 @@ mod problems;
 mod raw;
 mod replaying;
 mod rows;
+mod said;
 #[doc(hidden)]
 pub mod serde_field;
 mod spout;
@@ -148,6 +149,7 @@ pub mod runtime {
     pub use crate::names::did_you_mean;
     pub use crate::output::{Emitted, HandOver, NOT_DIRECT, SEVERAL, UNANCHORED};
     pub use crate::rows::{Batch, Convert, Decode, KeyHashes, Pool, Rows};
+    pub use crate::said::saying;
     pub use crate::task::{BoltTask, DONE, Elsewhere, Fault, SpoutTask, Task};
     pub use crate::topology::{Calls, Component, InputStream, Kind, OutputStream};
 }

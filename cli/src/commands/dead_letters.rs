@@ -269,6 +269,9 @@ fn text(letter: &DeadLetter, now_ms: u64) -> String {
         ("last failed", ago(letter.last_failed_ms, now_ms)),
         ("tuple", letter.text.clone()),
     ];
+    if !letter.error.is_empty() {
+        facts.insert(4, ("it said", letter.error.clone()));
+    }
     if letter.replaying {
         facts.insert(1, ("state", "being replayed".to_owned()));
     }
@@ -286,6 +289,7 @@ fn document(letter: &DeadLetter) -> Value {
         "worker": letter.worker,
         "epoch": format!("{}.{}", epoch.revision, epoch.restarts),
         "reason": letter.reason,
+        "error": letter.error,
         "attempts": letter.attempts,
         "first_failed_ms": letter.first_failed_ms,
         "last_failed_ms": letter.last_failed_ms,
