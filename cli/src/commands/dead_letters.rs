@@ -57,6 +57,9 @@ enum What {
 
 /// Flags of `list`.
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:\n  \
+    squall dead-letters word-count list --limit 20\n  \
+    squall dead-letters word-count list --after machine-1.17     the next ones")]
 struct List {
     /// Begin behind this one
     #[arg(long, value_name = "LETTER")]
@@ -69,6 +72,9 @@ struct List {
 
 /// Flags of `show`.
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:\n  \
+    squall dead-letters word-count show machine-1.17\n  \
+    squall dead-letters word-count show machine-1.17 -o json | jq .tuple")]
 struct Show {
     /// The letter, as it is listed
     #[arg(value_name = "LETTER")]
@@ -77,6 +83,9 @@ struct Show {
 
 /// Flags of `replay`.
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:\n  \
+    squall dead-letters word-count replay machine-1.17 machine-1.18\n  \
+    squall dead-letters word-count replay --all")]
 struct Replay {
     /// The letters, as they are listed
     #[arg(value_name = "LETTER", required_unless_present = "all")]
@@ -88,6 +97,9 @@ struct Replay {
 
 /// Flags of `drop`.
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:\n  \
+    squall dead-letters word-count drop machine-1.17          shows what goes, and asks\n  \
+    squall dead-letters word-count drop --all --yes           does not ask, as in a script")]
 struct Drop {
     /// The letters, as they are listed
     #[arg(value_name = "LETTER", required_unless_present = "all")]
