@@ -69,18 +69,22 @@ pub(crate) async fn run(kill: Kill, globals: &Globals) -> Result<(), Failure> {
 
 /// What is gone when this topology is killed.
 fn what_dies(topology: &TopologyDetail) -> String {
-    let tasks: u32 = topology.components.iter().map(|it| it.tasks).sum();
+    let counted = |count: u64, what: &str| {
+        format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
+    };
+    let tasks: u64 = topology.components.iter().map(|it| u64::from(it.tasks)).sum();
     let mut text = format!(
-        "`{}`: {} workers with {tasks} tasks, {} tuple trees under way",
+        "`{}`: {} with {}, {} under way",
         topology.name,
-        topology.workers.len(),
-        grouped(topology.totals.pending)
+        counted(topology.workers.len() as u64, "worker"),
+        counted(tasks, "task"),
+        counted(topology.totals.pending, "tuple tree")
     );
     if topology.dead_letters.kept > 0 {
-        text += &format!(", {} dead letters", grouped(topology.dead_letters.kept));
+        text += &format!(", {}", counted(topology.dead_letters.kept, "dead letter"));
     }
     if !topology.results.is_empty() {
-        text += &format!(", {} results", topology.results.len());
+        text += &format!(", {}", counted(topology.results.len() as u64, "result"));
     }
     text
 }
