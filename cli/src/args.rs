@@ -160,8 +160,9 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Parsed, Failure> {
 
 /// clap's definition, with our order of help in every verb.
 pub(crate) fn command() -> clap::Command {
-    let command = Cli::command().help_template(HELP).after_help(Exit::help());
-    command.mut_subcommands(|verb| verb.help_template(HELP))
+    let in_order = |verb: clap::Command| verb.help_template(HELP);
+    let command = in_order(Cli::command()).after_help(Exit::help());
+    command.mut_subcommands(|verb| in_order(verb).mut_subcommands(in_order))
 }
 
 /// Splits clap's text ("error: ...", tips, usage, "For more information ...") into our three parts.
@@ -265,8 +266,16 @@ mod tests {
 
     #[test]
     fn every_verb_leads_its_help_with_examples() {
-        let names: Vec<String> =
-            command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+        let mut names = Vec::new();
+        for verb in command().get_subcommands() {
+            names.push(verb.get_name().to_owned());
+            let below = verb.get_subcommands().map(|it| (it.get_name(), verb.get_name()));
+            // Its letters are of a topology.
+            names.extend(below.map(|(below, verb)| match verb {
+                "dead-letters" => format!("{verb} it {below}"),
+                _ => format!("{verb} {below}"),
+            }));
+        }
         for verb in names.iter().filter(|name| *name != "help") {
             let Ok(Parsed::Show(help)) = parse(words(&format!("squall {verb} --help"))) else {
                 panic!("`{verb} --help` shows no help");

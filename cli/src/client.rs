@@ -74,6 +74,11 @@ impl Client {
         Self { addresses, leader: None, told: false, security, clock: Clock::system() }
     }
 
+    /// Says nothing of its own on standard error.
+    pub(crate) fn quiet(self) -> Self {
+        Self { told: true, ..self }
+    }
+
     /// Calls the leader until it answers, or until trying longer would not help.
     ///
     /// `what` is the sentence a failure starts with: "cannot list topologies".

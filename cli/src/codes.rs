@@ -49,8 +49,10 @@ codes! {
         "docs/configuration.md lists all settings with what they allow; correct `-c` or [topology]",
         "squall submit ./wc -c max_pendign=5          # -c max_pending=5";
     NotConfirmed = 6403: "a destructive act was not confirmed",
-        "what is killed or dropped is gone for good, and nobody said that it is meant",
-        "answer with the name, or give --yes", "squall dead-letters wc drop --all          # add --yes";
+        "what is killed or dropped is gone for good, and nobody said that it is meant; without a terminal \
+         nobody can be asked",
+        "answer with the name, or give --yes; SQUALL_YES=true answers for a whole script",
+        "squall kill wc </dev/null          # add --yes";
     GivenTwice = 6404: "the same was given twice",
         "a component has two numbers of executors", "give each component once",
         "squall rebalance wc -e count=2 -e count=3          # -e count=3";

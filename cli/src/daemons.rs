@@ -166,7 +166,10 @@ pub(crate) fn nimbus_failure(error: &nimbus::Error) -> Failure {
             Failure::new(Exit::Config, WHAT, error, "choose another name with --cluster")
         }
         nimbus::Error::Listen(error) => cannot_listen(WHAT, error),
-        nimbus::Error::Folder(_) => Failure::new(Exit::CannotCreate, WHAT, error, OTHER_FOLDER),
+        nimbus::Error::Folder(nimbus::BinaryError::InUse(_)) => {
+            Failure::new(Exit::CannotCreate, WHAT, error, OTHER_FOLDER)
+        }
+        nimbus::Error::Folder(_) => Failure::new(Exit::CannotCreate, WHAT, error, MAKE_ROOM),
     }
 }
 
@@ -184,13 +187,17 @@ pub(crate) fn supervisor_failure(error: &supervisor::Error) -> Failure {
             Failure::new(Exit::Config, WHAT, why, fix)
         }
         supervisor::Error::Listen(error) => cannot_listen(WHAT, error),
-        supervisor::Error::InUse { .. }
-        | supervisor::Error::DataDir { .. }
-        | supervisor::Error::Socket { .. } => {
+        supervisor::Error::DataDir { .. } => {
+            Failure::new(Exit::CannotCreate, WHAT, error, format!("{MAKE_ROOM}; its workers go on"))
+        }
+        supervisor::Error::InUse { .. } | supervisor::Error::Socket { .. } => {
             Failure::new(Exit::CannotCreate, WHAT, error, OTHER_FOLDER)
         }
     }
 }
+
+const MAKE_ROOM: &str = "make room there and make it writable for this user, or choose another folder \
+                         with --data-dir";
 
 const OTHER_FOLDER: &str = "choose another folder with --data-dir, or stop what uses this one";
 

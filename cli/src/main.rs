@@ -15,6 +15,7 @@ mod demo;
 mod description;
 mod embedded;
 mod error;
+mod names;
 mod output;
 mod progress;
 #[cfg(test)]
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     if std::env::var_os("SQUALL_MODE").is_some() {
         return worker::main(demo::word_count);
     }
+    names::complete();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let wanted = args::wanted_format(&arguments, std::env::var_os("SQUALL_OUTPUT"));
     match args::parse(arguments) {

@@ -107,12 +107,13 @@ fn flags(verb: &Command, page: &mut String) {
         let (meaning, default) = meaning(argument);
         let variable = variable(argument);
         let long = argument.get_long().unwrap_or_default();
+        let key = variable.as_deref().and_then(file_key);
         let value = match (argument.get_action().takes_values(), &variable) {
             (true, _) => words::value(&value_name(argument), long),
+            (false, Some(_)) if key.is_none() => "no value; `true` or `false` in the environment",
             (false, Some(_)) => "no value; `true` or `false` in the environment and the file",
             (false, None) => "no value",
         };
-        let key = variable.as_deref().and_then(file_key);
         let mut cells =
             vec![flag(argument), code(variable), code(key), value.into(), default, cell(&meaning)];
         if with_reasons {

@@ -207,9 +207,14 @@ fn documents_can_be_yaml_and_failures_too() {
 
 #[test]
 fn completions_and_manual_pages_know_every_verb() {
-    for shell in ["bash", "zsh", "fish"] {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = squall(&["completions", shell], &[]);
-        assert!(stdout(&output).contains("rebalance"), "{shell}");
+        assert!(stdout(&output).contains("SQUALL_COMPLETE"), "{shell}");
+    }
+    let asks = [("SQUALL_COMPLETE", "bash"), ("_CLAP_COMPLETE_INDEX", "1"), ("_CLAP_IFS", " ")];
+    let verbs = stdout(&squall(&["--", "squall", ""], &asks));
+    for verb in ["rebalance", "dead-letters", "explain-error"] {
+        assert!(verbs.contains(verb), "`{verb}` is not completed: {verbs}");
     }
     fails(&["completions", "cmd"], &[], 64);
     assert!(stdout(&squall(&["man"], &[])).contains(".TH"), "no page");

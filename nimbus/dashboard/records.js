@@ -64,6 +64,7 @@ const letterColumns = (name) => [
   { head: "Letter", cell: (it) => it.id },
   { head: "Component", cell: (it) => link(["t", name, "c", it.component], it.component) },
   { head: "Task", num: true, cell: (it) => String(it.task) }, { head: "Reason", cell: (it) => it.reason },
+  { head: "What it said", wrap: true, cell: (it) => it.error && h("code", {}, it.error) },
   { head: "Attempts", num: true, cell: (it) => count(it.attempts) },
   { head: "Last failed", cell: (it) => when(it.last_failed_ms) },
   { head: "Tuple", wrap: true, cell: (it) => h("code", {}, it.text) },

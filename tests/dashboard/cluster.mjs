@@ -53,7 +53,7 @@ export async function start() {
       run(SQUALL, ["submit", resolve(PLANTED), "--nimbus", `127.0.0.1:${grpc}`, "--name", name, ...settings, "--", ...words]),
     status: (name) => get(`/api/v1/topologies/${name}`),
     kill: async (name) => {
-      await squall("kill", name, "--drain", "0s");
+      await squall("kill", name, "--drain", "0s", "--yes");
       await until(`${name} is gone`, async () => (await cluster.status(name)) === null);
     },
     stop: async () => {

@@ -179,3 +179,90 @@ fn a_worker_whose_disk_is_read_only_starts_when_it_is_not_and_a_damaged_binary_i
         end(&cluster, &audit, &["talks"]);
     });
 }
+
+/// A submission that is refused for what the disk says, and leaves nothing.
+#[track_caller]
+fn assert_not_taken(cluster: &Cluster, why: &str) {
+    let refused = cluster.squall(&["submit", &path("misbehave"), "--name", "late"]);
+    assert!(refused.code == 75 && refused.stderr.contains(why), "{refused:?}");
+    assert_eq!(cluster.status("late"), Value::Null, "nothing of it is there");
+}
+
+/// A daemon that is started where it cannot work: it says why and what to do, and ends.
+#[track_caller]
+fn assert_does_not_start(cluster: &Cluster, daemon: &str, (folder, why): (&Path, &str)) {
+    let (folder, etcd) = (folder.to_str().expect("it is UTF-8"), cluster.etcd_url());
+    let start = [daemon, "--etcd", &etcd, "--data-dir", folder, "--listen", "127.0.0.1:0"];
+    let http = ["--http", "127.0.0.1:0"];
+    let http = if daemon == "nimbus" { &http[..] } else { &[] };
+    let mut started = cluster.start_squall(&[&start[..], http].concat());
+    assert_eq!(started.wait(), Some(73), "{}", started.log());
+    for part in [why, folder, "make room there and make it writable"] {
+        assert!(started.log().contains(part), "it does not say `{part}`: {}", started.log());
+    }
+}
+
+#[test]
+fn a_nimbus_on_a_read_only_disk_takes_no_binaries_does_all_else_and_starts_when_it_is_writable() {
+    story(|mut disk| {
+        let mut cluster = Cluster::start(1, 2);
+        cluster.kill_nimbus();
+        let nimbus = cluster.nimbus_folder();
+        disk.mount(&nimbus, cluster.folder(), DISK_MIB);
+        cluster.restart_nimbus();
+        let audit = submit_audit(&cluster, "audit", &[], &["--count=5000", "--until-end"]);
+        until_flowing(&audit, "there is a load");
+        disk.make_read_only();
+        assert_not_taken(&cluster, "Read-only file system");
+        cluster.does(&["deactivate", "audit"]);
+        cluster.does(&["activate", "audit"]);
+        until_flowing(&audit, "what needs no disk is done");
+        assert_untouched(&cluster, "audit");
+
+        cluster.kill_nimbus();
+        assert_does_not_start(&cluster, "nimbus", (&nimbus, "Read-only file system"));
+        until_flowing(&audit, "what runs needs no nimbus");
+        disk.make_writable();
+        cluster.restart_nimbus();
+        until("it knows what runs", || cluster.status("audit")["status"] == "active");
+        cluster.does(&["submit", &path("misbehave"), "--name", "late", "--wait"]);
+        end(&cluster, &audit, &["late"]);
+    });
+}
+
+#[test]
+fn daemons_started_on_a_full_disk_work_or_say_why_not_and_what_ran_before_goes_on() {
+    story(|mut disk| {
+        let mut cluster = Cluster::start(1, 2);
+        cluster.kill_nimbus();
+        disk.mount(&cluster.nimbus_folder(), cluster.folder(), DISK_MIB);
+        cluster.restart_nimbus();
+        let mut second = Disk::default();
+        cluster.kill_supervisor(0);
+        second.mount(&cluster.supervisor_folder(0), cluster.folder(), DISK_MIB);
+        cluster.restart_supervisor(0);
+        let audit = submit_audit(&cluster, "audit", &[], &["--count=5000", "--until-end"]);
+        until_flowing(&audit, "there is a load");
+
+        disk.fill();
+        cluster.kill_nimbus();
+        cluster.restart_nimbus();
+        until("a nimbus knows what runs", || cluster.status("audit")["status"] == "active");
+        assert_not_taken(&cluster, "No space left");
+        cluster.does(&["deactivate", "audit"]);
+        cluster.does(&["activate", "audit"]);
+        disk.make_room();
+
+        second.fill();
+        let (folder, before) = (cluster.supervisor_folder(0), cluster.workers("audit"));
+        cluster.kill_supervisor(0);
+        assert_does_not_start(&cluster, "supervisor", (&folder, "No space left"));
+        until_flowing(&audit, "its workers go on");
+        second.make_room();
+        cluster.restart_supervisor(0);
+        until("it adopts them", || cluster.workers("audit") == before);
+        assert_untouched(&cluster, "audit");
+        cluster.does(&["submit", &path("misbehave"), "--name", "late", "--wait"]);
+        end(&cluster, &audit, &["late"]);
+    });
+}

@@ -24,8 +24,6 @@ fn a_planted_bottleneck_is_named_with_what_would_lift_it_and_shown_in_figures() 
         status = cluster.status("slow");
         findings(&status) == [("bottleneck".to_owned(), "troubled".to_owned())]
     });
-    let next = status["findings"][0]["next"].as_str().unwrap_or_default();
-    assert!(next.contains("squall rebalance slow") || next.contains("parallelism"), "{status:#}");
     let edge = &status["edges"][0];
     assert!(edge["rate"].as_f64().is_some_and(|rate| rate > 0.0), "tuples flow: {edge}");
     until("the cluster tells of it too", || {
@@ -50,4 +48,36 @@ fn a_planted_bottleneck_is_named_with_what_would_lift_it_and_shown_in_figures() 
     for kind in ["submitted", "assigned", "worker-started"] {
         assert!(kinds.contains(&kind), "no `{kind}` in {kinds:?}");
     }
+}
+
+/// What is said of the bottleneck of a topology whose bolt has this trouble: why, and what to do.
+fn advice(cluster: &Cluster, trouble: &str) -> (String, String) {
+    let first = cluster.status(trouble)["findings"][0].clone();
+    assert!(first.is_null() || first["code"] == "bottleneck", "{first:#}");
+    let text = |of: &str| first[of].as_str().unwrap_or_default().to_owned();
+    (text("text"), text("next"))
+}
+
+#[test]
+fn a_bolt_that_sleeps_needs_calls_side_by_side_and_one_that_computes_cores_or_executors() {
+    let cluster = Cluster::start(1, 3);
+    for trouble in ["slow", "sleeps-aside", "computes"] {
+        let binary = path("trouble");
+        let (trouble, arguments) = (format!("--trouble={trouble}"), "--count=1000000");
+        let name = &trouble["--trouble=".len()..];
+        cluster.does(&["submit", &binary, "--name", name, "--wait", "--", &trouble, arguments]);
+    }
+    let waits = "it only waits (for input or output, in a sleep or for a lock): the cores are not the limit";
+    until("a bolt that sleeps in its turn is to do it aside", || {
+        let (why, next) = advice(&cluster, "slow");
+        why.contains(waits) && next.contains("`.blocking()`")
+    });
+    until("one that does so is to have more threads", || {
+        let (why, next) = advice(&cluster, "sleeps-aside");
+        why.contains(waits) && next.contains(".parallelism(")
+    });
+    until("one that computes is not said to wait", || {
+        let (why, _) = advice(&cluster, "computes");
+        why.contains("is the bottleneck") && !why.contains("waits (for")
+    });
 }

@@ -26,6 +26,7 @@ mod memory;
 mod moves;
 mod outages;
 mod outputs;
+mod projects;
 mod rest;
 mod store_trouble;
 mod tls;

@@ -126,6 +126,49 @@ fn every_verb_fails_in_json() {
     }
 }
 
+#[test]
+fn what_every_verb_that_reads_writes_has_a_schema_version_and_may_be_cut_off_by_its_reader() {
+    let cluster = Cluster::start(1, 2);
+    let misbehave = path("misbehave");
+    cluster.does(&["submit", &misbehave, "--name", "it", "--wait"]);
+    let etcd = cluster.etcd_url();
+    for arguments in [
+        &["list"][..],
+        &["describe"],
+        &["describe", "it"],
+        &["top", "it"],
+        &["events", "it"],
+        &["events"],
+        &["errors", "it"],
+        &["explain", "it"],
+        &["plan", "submit", &misbehave, "--name", "other"],
+        &["plan", "rebalance", "it", "--workers", "2"],
+        &["validate", &misbehave],
+        &["dead-letters", "it"],
+        &["dead-letters", "it", "list"],
+        &["log-level", "it", "debug", "--for", "1m"],
+        &["doctor", "--etcd", &etcd],
+        &["explain-error", "SQ6600"],
+    ] {
+        let json = cluster.squall(&[arguments, &["-o", "json"]].concat());
+        let found = documents(&json);
+        assert!(found.len() == 1 && found[0]["schema_version"] == 1, "{arguments:?}: {json:?}");
+        let yaml = cluster.squall(&[arguments, &["-o", "yaml"]].concat());
+        let is_yaml = yaml.stdout.starts_with("---\n");
+        let version = yaml.stdout.lines().filter(|line| *line == "schema_version: 1").count();
+        assert!(is_yaml && version == 1 && yaml.code == json.code, "{arguments:?}: {yaml:?}");
+        for format in ["table", "wide", "json", "yaml"] {
+            let mut command = std::process::Command::new("bash");
+            let script = "set -o pipefail; \"$@\" | head -c 1 >/dev/null";
+            command.args(["-c", script, "bash", &path("squall")]).args(arguments);
+            command.args(["--nimbus", cluster.addresses()[0], "-o", format]);
+            let cut = Outcome::from(command.env_remove("SQUALL_OUTPUT").output().unwrap());
+            assert_eq!(cut.code, json.code, "{arguments:?} -o {format}: {cut:?}");
+            assert!(!cut.stderr.contains("panic"), "{arguments:?} -o {format}: {cut:?}");
+        }
+    }
+}
+
 /// The executors of a component, as the status has them.
 fn executors(cluster: &Cluster, name: &str, component: &str) -> u64 {
     let status = cluster.status(name);

@@ -5,7 +5,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use serde_json::Value;
-use tests::{Audit, Network, Outcome, SecureCluster, Signal, get_over_tls, signal, until};
+use tests::{
+    Audit, Network, Outcome, SecureCluster, Signal, exchange_over_tls, get_over_tls, signal, until,
+};
 
 use crate::{path, until_flowing};
 
@@ -114,6 +116,46 @@ fn a_cluster_with_tls_works_as_ever_and_refuses_strangers() {
     workers_report_by_themselves(&cluster);
     assert_eq!(cluster.workers("audit"), workers, "nobody who belongs here noticed");
     end(&cluster, &audit);
+}
+
+#[test]
+fn who_shows_no_certificate_changes_nothing_by_rest_or_grpc_even_where_everybody_may_read() {
+    let cluster = SecureCluster::start_with(Network::loopback(2), &["--http-open-read"]);
+    let submit = ["submit", &path("trouble"), "--name", "it", "--wait", "--", "--trouble=slow"];
+    cluster.does(&submit);
+    let [grpc, http] = cluster.addresses();
+    let [cert, key, ca] = cluster.files("client");
+    let mine = Some((&*cert, &*key));
+    let (code, page) = get_over_tls(http, "/api/v1/openapi.json", &ca, None).unwrap();
+    assert_eq!(code, 200, "everybody may read: {page}");
+    let page: Value = serde_json::from_str(&page).unwrap();
+    let paths = page["paths"].as_object().cloned().unwrap_or_default();
+    let changes: Vec<&String> =
+        paths.iter().filter(|(_, methods)| methods.get("post").is_some()).map(|it| it.0).collect();
+    assert!(changes.len() >= 6, "{changes:?}");
+    let change = |path: &str, identity| {
+        let path = path.replace("{name}", "it");
+        let head = format!("POST {path} HTTP/1.1\r\nhost: {http}\r\ncontent-length: 2\r\n");
+        let request = format!("{head}content-type: application/json\r\n\r\n{{}}");
+        exchange_over_tls(http, (&ca, identity), &request).unwrap()
+    };
+    for path in changes {
+        let (code, why) = change(path, None);
+        assert_eq!(code, 403, "{path}: {why}");
+        assert!(why.contains("who shows no certificate may only read"), "{path}: {why}");
+    }
+    // The connection of a client that keeps silent about who it is ends before anything is asked.
+    let asked = exchange_over_tls(grpc, (&ca, None), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    let why = asked.expect_err("gRPC is not open to read").to_string();
+    assert!(why.contains("CertificateRequired"), "{why}");
+    assert_eq!(cluster.status("it")["status"], "active", "nothing was changed");
+    let described = || cluster.describe();
+    until("it is counted", || refused(&described(), "nimbus", "no-certificate") > 0);
+
+    let (code, done) = change("/api/v1/topologies/{name}/deactivate", mine);
+    assert_eq!(code, 200, "who shows one may: {done}");
+    until("that was done", || cluster.status("it")["status"] == "inactive");
+    cluster.does(&["kill", "it", "--wait", "--drain", "0s"]);
 }
 
 /// While their supervisors stand still, workers dial nimbus with the certificates that they have.

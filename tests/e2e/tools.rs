@@ -76,8 +76,44 @@ fn a_running_topology_is_explained_watched_and_looked_after() {
         let found = found.into_iter().find(|it| it["check"] == check);
         assert!(found.is_some_and(|it| it["health"] != "fails"), "{check}: {checks}");
     }
-    let killed = cluster.squall(&["kill", "audit"]);
-    assert!(killed.stderr.contains("kills `audit`: 1 workers"), "{}", killed.stderr);
+}
+
+#[test]
+fn nothing_is_killed_or_dropped_for_good_unless_somebody_says_that_it_is_meant() {
+    let cluster = Cluster::start(1, 2);
+    cluster.does(&[
+        "submit",
+        &path("trouble"),
+        "--name",
+        "it",
+        "--",
+        "--trouble=slow",
+        "--count=100000",
+    ]);
+    let nimbus = cluster.addresses()[0];
+    let does = |arguments: &[&str], yes: Option<&str>| {
+        let mut command = tests::squall();
+        command.args(arguments).args(["--nimbus", nimbus]).env_remove("SQUALL_YES");
+        command.envs(yes.map(|yes| ("SQUALL_YES", yes)));
+        let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+        tests::Outcome::from(output)
+    };
+    let drop_all = ["dead-letters", "it", "drop", "--all"];
+    for arguments in [&["kill", "it"][..], &drop_all, &drop_all[..3], &["recover"]] {
+        let arguments = [arguments, &["m.1"][..usize::from(arguments.len() == 3)]].concat();
+        for yes in [None, Some("no")] {
+            let refused = does(&arguments, yes);
+            assert_eq!(refused.code, 64, "{arguments:?}: {refused:?}");
+            for part in ["SQ6403", "no terminal", "--yes"] {
+                assert!(refused.stderr.contains(part), "{arguments:?} lacks `{part}`: {refused:?}");
+            }
+        }
+    }
+    assert!(does(&["list"], None).stdout.contains("it "), "nothing was done");
+    let dropped = does(&drop_all, Some("1"));
+    assert_eq!(dropped.code, 0, "{dropped:?}");
+    let killed = does(&["kill", "it", "--yes", "--drain", "0s"], None);
+    assert!(killed.code == 0 && killed.stderr.contains("kills `it`: "), "{killed:?}");
 }
 
 #[test]
@@ -88,4 +124,54 @@ fn a_program_is_checked_without_a_cluster() {
     let outcome = tests::Outcome::of(&["validate", "/bin/true"]);
     assert_eq!(outcome.code, 65, "{outcome:?}");
     assert!(outcome.stderr.contains("SQ65"), "{}", outcome.stderr);
+}
+
+/// What the function that `squall completions bash` defines completes the last word to.
+fn completed(cluster: &Cluster, words: &[&str]) -> Vec<String> {
+    let script = "source <(squall completions bash) && COMP_WORDS=(\"$@\") COMP_CWORD=$(($# - 1)) \
+                  COMP_TYPE=9 && _clap_complete_squall squall \"${@: -1}\" && \
+                  printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let squall = tests::program("squall");
+    let folder = squall.parent().expect("a program lies in a folder");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let output = std::process::Command::new("bash")
+        .args(["-c", script, "bash", "squall"])
+        .args(words)
+        .env("PATH", format!("{}:{path}", folder.display()))
+        .env("SQUALL_NIMBUS", cluster.addresses()[0])
+        .output()
+        .expect("there is a bash");
+    assert!(output.stderr.is_empty(), "{words:?}: {output:?}");
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    let words = words.split(['\n', '\u{b}']).map(|word| word.trim().to_owned());
+    words.filter(|word| !word.is_empty()).collect()
+}
+
+#[test]
+fn a_shell_completes_the_topologies_and_components_that_the_cluster_has() {
+    let cluster = Cluster::start(1, 2);
+    cluster.does(&[
+        "submit",
+        &path("trouble"),
+        "--name",
+        "storms",
+        "--",
+        "--trouble=slow",
+        "--count=100000",
+    ]);
+    for (words, expected) in [
+        (&["describe", "st"][..], &["storms"][..]),
+        (&["kill", "--yes", "s"], &["storms"]),
+        (&["tap", "storms", "tr"], &["troubled"]),
+        (&["rebalance", "storms", "-e", "co"], &["count="]),
+        (&["plan", "rebalance", "storms", "--executors", "n"], &["numbers="]),
+        (&["logs", "storms", "--component", "t"], &["troubled"]),
+        (&["describ"], &["describe"]),
+        (&["kill", "--dr"], &["--drain"]),
+    ] {
+        // An answer that takes long on a busy machine is none.
+        until("names are completed", || completed(&cluster, words) == expected);
+    }
+    let away = completed(&cluster, &["--nimbus", "127.0.0.1:1", "describe", "st"]);
+    assert_eq!(away, [""; 0], "nobody answers, and nothing is said");
 }

@@ -70,14 +70,17 @@ impl From<std::process::Output> for Outcome {
     }
 }
 
-/// The `squall` command, with nothing in its environment that it would read.
+/// The `squall` command, with nothing in its environment that it would read but that all it is told to
+/// do is meant, as in any script.
 ///
 /// # Panics
 ///
 /// If it was not built.
 #[must_use]
 pub fn squall() -> Command {
-    unset(Command::new(program("squall")))
+    let mut squall = unset(Command::new(program("squall")));
+    squall.env("SQUALL_YES", "true");
+    squall
 }
 
 /// The same command, with nothing in its environment that `squall` would read.

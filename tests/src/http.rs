@@ -51,6 +51,21 @@ pub fn get_over_tls(
     ca: &Path,
     identity: Option<(&Path, &Path)>,
 ) -> io::Result<(u16, String)> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    exchange_over_tls(address, (ca, identity), &request)
+}
+
+/// Sends a request as it is written here over TLS, and returns status code and body of the answer;
+/// whom it trusts and what it shows as for [`get_over_tls`].
+///
+/// # Errors
+///
+/// As [`get_over_tls`].
+pub fn exchange_over_tls(
+    address: &str,
+    (ca, identity): (&Path, Option<(&Path, &Path)>),
+    request: &str,
+) -> io::Result<(u16, String)> {
     let other = |error: pem::Error| io::Error::other(error.to_string());
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca).map_err(other)? {
@@ -71,8 +86,7 @@ pub fn get_over_tls(
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host).to_owned();
     let name = ServerName::try_from(host).map_err(io::Error::other)?;
     let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
-    ask_on(StreamOwned::new(connection, connect(address)?), &request)
+    ask_on(StreamOwned::new(connection, connect(address)?), request)
 }
 
 /// Sends a request as it is written here, head and body, and returns status code, head and body of

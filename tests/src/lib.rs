@@ -29,7 +29,7 @@ pub use cluster::Cluster;
 pub use command::{Outcome, program, squall};
 pub use disk::Disk;
 pub use etcd::Etcd;
-pub use http::{exchange, get, get_over_tls, post, read_until};
+pub use http::{exchange, exchange_over_tls, get, get_over_tls, post, read_until};
 pub use network::{Machine, Network};
 pub use nix::sys::signal::Signal;
 pub use process::{Process, processes_below, rss_bytes, signal};

@@ -80,6 +80,11 @@ impl Process {
         self.end(Signal::SIGINT)
     }
 
+    /// Waits until it ends by itself, and returns its exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.ended("it ends by itself")
+    }
+
     /// How much memory it uses, in bytes.
     #[must_use]
     pub fn rss_bytes(&self) -> u64 {
@@ -88,8 +93,12 @@ impl Process {
 
     fn end(&mut self, asked: Signal) -> Option<i32> {
         signal(self.id(), asked);
+        self.ended("a daemon that is asked to stop ends")
+    }
+
+    fn ended(&mut self, what: &str) -> Option<i32> {
         let mut ended = None;
-        until("a daemon that is asked to stop ends", || {
+        until(what, || {
             ended = self.child.try_wait().expect("a child can be waited for");
             ended.is_some()
         });

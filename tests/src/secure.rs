@@ -40,6 +40,16 @@ impl SecureCluster {
     /// If a process does not start.
     #[must_use]
     pub fn start(network: Network) -> Self {
+        Self::start_with(network, &[])
+    }
+
+    /// Starts a cluster whose nimbus has these flags too.
+    ///
+    /// # Panics
+    ///
+    /// If a process does not start.
+    #[must_use]
+    pub fn start_with(network: Network, of_nimbus: &[&str]) -> Self {
         let alone = alone();
         let folder = tempfile::tempdir().expect("there is room for temporary files");
         new_authority(&folder.path().join("ca"));
@@ -51,7 +61,9 @@ impl SecureCluster {
         let etcd_at = free_ports().map(|port| format!("{}:{port}", machines[0].address));
         let etcd = start_etcd(&machines[0], folder.path(), &etcd_at);
         let store = etcd_flags(folder.path(), &etcd_at);
-        let mut nimbus = start_daemon(&machines[0], folder.path(), (0, "nimbus"), &store);
+        let of_nimbus = of_nimbus.iter().map(|flag| (*flag).to_owned());
+        let of_nimbus: Vec<String> = store.iter().cloned().chain(of_nimbus).collect();
+        let mut nimbus = start_daemon(&machines[0], folder.path(), (0, "nimbus"), &of_nimbus);
         let line = nimbus.line("nimbus listens on ");
         let (address, http) =
             line.split_once(", its status is at https://").expect("the ready line");

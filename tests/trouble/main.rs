@@ -27,8 +27,12 @@ enum Trouble {
     NeverAcks,
     /// The bolt drops each tenth number without a verdict, the first time.
     Drops,
-    /// The bolt takes 20 ms for each.
+    /// The bolt sleeps for 20 ms for each.
     Slow,
+    /// It does so on a thread of its own.
+    SleepsAside,
+    /// The bolt computes for 20 ms for each.
+    Computes,
     /// The bolt emits ten million copies of the first number in one call.
     Floods,
     /// The bolt gives ten million copies of it as an iterator.
@@ -52,12 +56,14 @@ enum Trouble {
     Loops,
 }
 
-const TROUBLES: [(&str, Trouble); 15] = [
+const TROUBLES: [(&str, Trouble); 17] = [
     ("panics", Trouble::Panics),
     ("errors", Trouble::Errors),
     ("never-acks", Trouble::NeverAcks),
     ("drops", Trouble::Drops),
     ("slow", Trouble::Slow),
+    ("sleeps-aside", Trouble::SleepsAside),
+    ("computes", Trouble::Computes),
     ("floods", Trouble::Floods),
     ("pours", Trouble::Pours),
     ("large", Trouble::Large),
@@ -72,6 +78,18 @@ const TROUBLES: [(&str, Trouble); 15] = [
 
 /// Copies in a flood.
 const MANY: u64 = 10_000_000;
+
+/// How long the slow ones take.
+const SLOW: Duration = Duration::from_millis(20);
+
+/// Computes for as long as the slow ones sleep.
+fn compute() {
+    let clock = daemon::Clock::system();
+    let begun = clock.now();
+    while clock.now().saturating_duration_since(begun) < SLOW {
+        std::hint::spin_loop();
+    }
+}
 
 #[derive(Clone, Debug, Tuple)]
 struct Number {
@@ -166,7 +184,8 @@ impl Bolt for Troubled {
             Trouble::Chatters if n > 10 && n.is_multiple_of(10) => {
                 writeln!(std::io::stdout().lock(), "and another ten numbers are done: {n}")?;
             }
-            Trouble::Slow => std::thread::sleep(Duration::from_millis(20)),
+            Trouble::Slow | Trouble::SleepsAside => std::thread::sleep(SLOW),
+            Trouble::Computes => compute(),
             Trouble::Floods if n == 0 && first => {
                 (0..MANY).for_each(|_| out.emit(number.clone()));
             }
@@ -261,7 +280,10 @@ fn trouble(args: &Args) -> Result<Topology, BuildError> {
             if fails { Err("the database is not there yet") } else { Ok(()) }?;
             Ok::<_, &str>(Troubled { trouble, once: once.clone(), seen: HashSet::new() })
         };
-        t.bolt("troubled", make).shuffle(&numbers).stream()
+        let troubled = t.bolt("troubled", make);
+        let aside = trouble == Trouble::SleepsAside;
+        let troubled = if aside { troubled.blocking() } else { troubled };
+        troubled.shuffle(&numbers).stream()
     };
     t.bolt("count", |cx| Count { cx: cx.clone(), seen: BTreeSet::new() }).global(&troubled);
     t.build()

@@ -374,7 +374,7 @@ impl<I: Tuple, T: Tuple, C> BoltDeclarer<I, T, C> {
     }
 
     #[track_caller]
-    fn read<S: Tuple>(self, stream: &Stream<S>, grouping: Grouping) -> Self
+    pub(crate) fn read<S: Tuple>(self, stream: &Stream<S>, grouping: Grouping) -> Self
     where
         I: Reads<S>,
     {

@@ -30,6 +30,8 @@ pub struct Letter {
     pub text: String,
     /// The name of the last reason.
     pub reason: &'static str,
+    /// What was said of the last failure; empty if that is not known.
+    pub error: String,
     /// How often it was emitted.
     pub attempts: u32,
     /// When it first failed, in milliseconds since 1970.
@@ -75,6 +77,8 @@ pub enum Replayed {
     Failed {
         /// The name of the last reason.
         reason: &'static str,
+        /// What was said of the last failure; empty if that is not known.
+        error: String,
         /// How often it was emitted this time.
         attempts: u32,
         /// When it last failed, in milliseconds since 1970.

@@ -85,6 +85,7 @@ mod problems;
 mod raw;
 mod replaying;
 mod rows;
+mod said;
 #[doc(hidden)]
 pub mod serde_field;
 mod spout;
@@ -105,7 +106,7 @@ pub use channel::{ChannelSpout, Fed, Feeder, NotSent, Outcome, Receipt, channel}
 pub use codec::DecodeError;
 pub use config::{ConfigError, ConfigKey, ConfigKind, TopologyConfig, config_keys};
 pub use context::{Args, Context, RESULT_BYTES_MAX};
-pub use custom_grouping::{CustomGrouping, GroupingTargets};
+pub use custom_grouping::{CustomCopies, CustomGrouping, GroupingTargets};
 pub use dead_letter::DeadLetter;
 pub use declarer::{Async, BoltDeclarer, ConnectedBolt, Short, SpoutDeclarer};
 pub use description::{
@@ -148,6 +149,7 @@ pub mod runtime {
     pub use crate::names::did_you_mean;
     pub use crate::output::{Emitted, HandOver, NOT_DIRECT, SEVERAL, UNANCHORED};
     pub use crate::rows::{Batch, Convert, Decode, KeyHashes, Pool, Rows};
+    pub use crate::said::saying;
     pub use crate::task::{BoltTask, DONE, Elsewhere, Fault, SpoutTask, Task};
     pub use crate::topology::{Calls, Component, InputStream, Kind, OutputStream};
 }

@@ -18,6 +18,7 @@ pub use self::schedule::Replays;
 use self::safe::{Safe, Word};
 use self::schedule::Schedule;
 use crate::keeping::{Letter, Replayed, text_of};
+use crate::said::said;
 use crate::{
     Context, DeadLetter, Error, FailReason, Next, Port, Spout, SpoutOutput, SpoutResult, Tuple,
 };
@@ -44,8 +45,9 @@ struct Failures {
     in_a_row: u32,
     /// It is a dead letter.
     dead: bool,
-    /// The last reason while it was alive.
+    /// The last reason while it was alive, and what was said of it.
     reason: FailReason,
+    error: Option<Box<str>>,
     first: SystemTime,
     last: SystemTime,
     /// The letter that is replayed, if it is one.
@@ -55,7 +57,8 @@ struct Failures {
 impl Failures {
     fn none(reason: FailReason, wall: SystemTime) -> Box<Self> {
         let (own, all, in_a_row, dead) = (0, 0, 0, false);
-        Box::new(Self { own, all, in_a_row, dead, reason, first: wall, last: wall, letter: None })
+        let (error, letter, first, last) = (None, None, wall, wall);
+        Box::new(Self { own, all, in_a_row, dead, reason, error, first, last, letter })
     }
 }
 
@@ -194,10 +197,14 @@ impl<S: Spout> Replaying<S> {
         };
         let mut row = Vec::with_capacity(letter.tuple.weight());
         letter.tuple.encode(&mut row);
-        let reason = kept.failures.as_deref().map_or("", |failures| failures.reason.name());
+        let failures = kept.failures.as_deref();
+        let reason = failures.map_or("", |failures| failures.reason.name());
+        let error = failures.and_then(|failures| failures.error.as_deref()).unwrap_or_default();
+        let error = error.to_owned();
         let DeadLetter { attempts, first_failed_ms, last_failed_ms, .. } = letter;
         let text = text_of(&letter.tuple);
-        safe.keep(Letter { row, text, reason, attempts, first_failed_ms, last_failed_ms }, kept);
+        let letter = Letter { row, text, reason, error, attempts, first_failed_ms, last_failed_ms };
+        safe.keep(letter, kept);
     }
 
     /// Acts on what the keeper says of letters that were handed over.
@@ -313,12 +320,14 @@ impl<S: Spout> Spout for Replaying<S> {
             failures.all = failures.all.saturating_add(1);
             failures.own = failures.own.saturating_add(u32::from(reason.is_own_fault()));
             (failures.reason, failures.last) = (reason, wall);
+            failures.error = said();
             if self.replays.is_over(failures.own) {
                 if let Some(letter) = failures.letter.take() {
                     let (attempts, last_failed_ms) = (failures.all, milliseconds(wall));
                     self.kept = self.kept.saturating_sub(1);
                     let reason = reason.name();
-                    let failed = Replayed::Failed { reason, attempts, last_failed_ms };
+                    let error = failures.error.take().map_or_else(String::new, String::from);
+                    let failed = Replayed::Failed { reason, error, attempts, last_failed_ms };
                     return self.settle(&letter, failed);
                 }
                 failures.dead = true;

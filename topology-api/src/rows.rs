@@ -46,6 +46,9 @@ pub trait Rows: Any + Send {
     /// Copies the batch, for a second subscriber.
     fn duplicate(&self) -> Box<dyn Rows>;
 
+    /// Copies tuple `i` so often as `copies[i]` says, in order.
+    fn repeat(&self, copies: &[u32]) -> Box<dyn Rows>;
+
     /// Makes an empty batch of the same type.
     fn empty(&self) -> Box<dyn Rows>;
 
@@ -164,6 +167,13 @@ impl<T: Tuple> Rows for Batch<T> {
 
     fn duplicate(&self) -> Box<dyn Rows> {
         Box::new(self.clone())
+    }
+
+    fn repeat(&self, copies: &[u32]) -> Box<dyn Rows> {
+        debug_assert_eq!(copies.len(), self.rows.len(), "a number for each tuple");
+        let all = self.rows.iter().zip(copies);
+        let repeated = all.flat_map(|(row, copies)| (0..*copies).map(|_| row.clone()));
+        Box::new(Self { rows: repeated.collect() })
     }
 
     fn empty(&self) -> Box<dyn Rows> {

@@ -159,7 +159,7 @@ impl Keeper for Letters {
     }
 
     fn keep(&self, task: u32, letter: Letter) -> u64 {
-        let Letter { row, text, reason, attempts, first_failed_ms, last_failed_ms } = letter;
+        let Letter { row, text, reason, error, attempts, first_failed_ms, last_failed_ms } = letter;
         let mut state = self.lock();
         state.newest += 1;
         let ticket = state.newest;
@@ -177,6 +177,7 @@ impl Keeper for Letters {
             component,
             task,
             reason: reason.to_owned(),
+            error,
             attempts,
             first_failed_ms,
             last_failed_ms,
@@ -194,9 +195,9 @@ impl Keeper for Letters {
     fn settle(&self, letter: &str, replayed: Replayed) {
         let outcome = match replayed {
             Replayed::Acked => Outcome::Acked(true),
-            Replayed::Failed { reason, attempts, last_failed_ms } => {
+            Replayed::Failed { reason, error, attempts, last_failed_ms } => {
                 let (number, reason) = (0, reason.to_owned());
-                Outcome::Failed(LetterRenewed { number, reason, attempts, last_failed_ms })
+                Outcome::Failed(LetterRenewed { number, reason, error, attempts, last_failed_ms })
             }
             Replayed::Unreadable(why) => Outcome::GivenUp(why),
         };

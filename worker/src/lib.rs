@@ -24,6 +24,7 @@ mod log;
 mod remote;
 mod report;
 pub mod transport;
+mod waiting;
 
 pub use entry::main;
 pub use local::{Finished, run_here};

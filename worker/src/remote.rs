@@ -32,6 +32,7 @@ use crate::local::{Loops, cores, counters_of, until};
 use crate::log::{Dropped, Log};
 use crate::report::{Facts, report};
 use crate::transport::{Config, FrameWriter, Listen, Receiver, Transport};
+use crate::waiting::Waiting;
 
 /// How often the worker reports when nothing changes.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
@@ -134,6 +135,7 @@ async fn serve(
         sequence: 0,
         told_waiting: false,
         dropped,
+        waits: Waiting::default(),
         security,
         launch,
     };
@@ -165,6 +167,7 @@ struct Worker {
     told_waiting: bool,
     /// What of its log was dropped.
     dropped: Arc<Dropped>,
+    waits: Waiting,
     security: Security,
 }
 
@@ -333,7 +336,7 @@ impl Worker {
         self.told_waiting = tell_waiting(own, self.told_waiting, &self.table, &self.transport);
         self.board.show_stuck(loops.plan.topology.config().stuck_after());
         self.sequence += 1;
-        let seating = self.moves.seating();
+        let (seating, now) = (self.moves.seating(), self.clock.now());
         let executor_of = |task: u32| seating.seat_of(task).map(|seat| seat.executor.index);
         let facts = Facts {
             sequence: self.sequence,
@@ -343,7 +346,7 @@ impl Worker {
             waiting: Duration::from_nanos(own),
             released: self.moves.released(),
             tls_refused: self.security.tls().map(Tls::refusals).unwrap_or_default(),
-            efforts: self.board.efforts.efforts(self.clock.now(), executor_of),
+            efforts: self.waits.efforts(&self.board, now, executor_of),
             log_dropped: self.dropped.by_reason(),
         };
         let report = report(&loops.plan, &self.board.snapshot(), &self.transport, &facts);

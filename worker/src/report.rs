@@ -122,10 +122,11 @@ fn executor_report(it: &ExecutorEffort) -> ExecutorReport {
         executor: u32::from(it.executor),
         at_loop: u32::try_from(it.at_loop).unwrap_or(u32::MAX),
         executing_ns: effort.executing,
-        ready_ns: effort.ready,
+        ready_ns: effort.ready + effort.calling,
         blocked_ns: effort.blocked,
         throttled_ns: effort.throttled,
         total_ns: effort.total(),
+        waiting_ns: it.waiting,
     }
 }
 

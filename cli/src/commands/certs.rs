@@ -61,6 +61,8 @@ enum Make {
 
 /// Flags of `squall certs init`.
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:\n  \
+    squall certs init ca          an authority, in the folder ca")]
 struct Init {
     /// Where it is kept; ca.pem goes to every machine, ca-key.pem to none
     #[arg(value_name = "DIR")]
@@ -69,6 +71,9 @@ struct Init {
 
 /// Flags of `squall certs issue`.
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:\n  \
+    squall certs issue ca nimbus1 --host nimbus1 --host 10.0.0.1     for a machine\n  \
+    squall certs issue ca alice                                      for a person who only dials")]
 struct Issue {
     /// Where the authority is kept, and NAME.pem and NAME-key.pem will be
     #[arg(value_name = "DIR")]

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::client::unary;
 use crate::codes::Code;
 use crate::commands::{Globals, topology_name, written};
+use crate::confirm::Yes;
 use crate::error::{Exit, Failure};
 use crate::output::{self, age, escape};
 use crate::table::{Align, table};
@@ -28,7 +29,8 @@ const TUPLE_SHOWN: usize = 60;
     squall dead-letters word-count                            list them\n  \
     squall dead-letters word-count show machine-1.17          one of them, with its tuple\n  \
     squall dead-letters word-count replay machine-1.17        give it to its spout again\n  \
-    squall dead-letters word-count drop --all --yes\n\n\
+    squall dead-letters word-count drop machine-1.17 --yes    drop it for good, without being asked\n  \
+    squall dead-letters word-count drop --all                 drop all of them\n\n\
     Kept are tuples that failed too often, of spouts declared as replaying whose dead letters no bolt \
     reads. A letter that is replayed goes when its tuple has been processed.")]
 pub(crate) struct DeadLetters {
@@ -55,6 +57,9 @@ enum What {
 
 /// Flags of `list`.
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:\n  \
+    squall dead-letters word-count list --limit 20\n  \
+    squall dead-letters word-count list --after machine-1.17     the next ones")]
 struct List {
     /// Begin behind this one
     #[arg(long, value_name = "LETTER")]
@@ -67,6 +72,9 @@ struct List {
 
 /// Flags of `show`.
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:\n  \
+    squall dead-letters word-count show machine-1.17\n  \
+    squall dead-letters word-count show machine-1.17 -o json | jq .tuple")]
 struct Show {
     /// The letter, as it is listed
     #[arg(value_name = "LETTER")]
@@ -75,6 +83,9 @@ struct Show {
 
 /// Flags of `replay`.
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:\n  \
+    squall dead-letters word-count replay machine-1.17 machine-1.18\n  \
+    squall dead-letters word-count replay --all")]
 struct Replay {
     /// The letters, as they are listed
     #[arg(value_name = "LETTER", required_unless_present = "all")]
@@ -86,16 +97,18 @@ struct Replay {
 
 /// Flags of `drop`.
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:\n  \
+    squall dead-letters word-count drop machine-1.17          shows what goes, and asks\n  \
+    squall dead-letters word-count drop --all --yes           does not ask, as in a script")]
 struct Drop {
     /// The letters, as they are listed
     #[arg(value_name = "LETTER", required_unless_present = "all")]
     ids: Vec<String>,
-    /// All letters of the topology; needs --yes
+    /// All letters of the topology
     #[arg(long, conflicts_with = "ids")]
     all: bool,
-    /// Yes, all of them
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    yes: Yes,
 }
 
 /// Asks nimbus, which asks the supervisors.
@@ -111,12 +124,8 @@ pub(crate) async fn run(letters: DeadLetters, globals: &Globals) -> Result<(), F
         }
         What::Drop(Drop { ids, all, yes }) => {
             let what = format!("cannot drop dead letters of `{name}`");
-            if all && !yes {
-                let why = "dropped letters are gone for good";
-                let fix = "say --yes if you mean all of them; `squall dead-letters NAME list` shows \
-                           them";
-                return Err(Failure::new(Code::NotConfirmed, what, why, fix));
-            }
+            let which = if all { "all".to_owned() } else { ids.join(", ") };
+            yes.or_ask(&what, &format!("drops for good of `{name}`: {which}"), &name)?;
             let request = DeadLettersRequest { all, ..request(name, Verb::Drop, ids) };
             done(&what, ("dropped", "dropped"), request, globals).await
         }
@@ -272,6 +281,9 @@ fn text(letter: &DeadLetter, now_ms: u64) -> String {
         ("last failed", ago(letter.last_failed_ms, now_ms)),
         ("tuple", letter.text.clone()),
     ];
+    if !letter.error.is_empty() {
+        facts.insert(4, ("it said", letter.error.clone()));
+    }
     if letter.replaying {
         facts.insert(1, ("state", "being replayed".to_owned()));
     }
@@ -289,6 +301,7 @@ fn document(letter: &DeadLetter) -> Value {
         "worker": letter.worker,
         "epoch": format!("{}.{}", epoch.revision, epoch.restarts),
         "reason": letter.reason,
+        "error": letter.error,
         "attempts": letter.attempts,
         "first_failed_ms": letter.first_failed_ms,
         "last_failed_ms": letter.last_failed_ms,

@@ -11,7 +11,7 @@ use crate::args::duration;
 use crate::client::{Client, request_id, unary};
 use crate::codes::Code;
 use crate::commands::{Globals, LOOK_EVERY, topology_name, topology_path};
-use crate::confirm::confirm;
+use crate::confirm::Yes;
 use crate::error::{Exit, Failure};
 use crate::output::grouped;
 use crate::progress::Line;
@@ -23,8 +23,9 @@ use crate::status::TopologyDetail;
     squall kill word-count                drain it, then remove it\n  \
     squall kill word-count --wait         come back when nothing of it is left\n  \
     squall kill word-count --drain 0s     do not wait for what is under way\n  \
-    squall kill word-count --yes          do not ask\n\n\
-    On a terminal it shows what dies and asks. A script is taken at its word.")]
+    squall kill word-count --yes          do not ask, as in a script\n\n\
+    On a terminal it shows what dies and asks. Without one nothing is done unless --yes is given, or\n\
+    SQUALL_YES=true is set.")]
 pub(crate) struct Kill {
     /// The topology
     #[arg(value_parser = topology_name)]
@@ -32,9 +33,8 @@ pub(crate) struct Kill {
     /// How long tuples under way may take to finish [default: the topology's message timeout]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     drain: Option<Duration>,
-    /// Do not ask
-    #[arg(long, short)]
-    yes: bool,
+    #[command(flatten)]
+    yes: Yes,
     /// Come back when the topology is gone: no process, no key, no folder
     #[arg(long)]
     wait: bool,
@@ -48,7 +48,7 @@ pub(crate) async fn run(kill: Kill, globals: &Globals) -> Result<(), Failure> {
     let what = format!("cannot kill `{}`", kill.name);
     let mut client = globals.client();
     let topology: TopologyDetail = client.status(&what, &topology_path(&kill.name)).await?;
-    confirm(&what, &format!("kills {}", what_dies(&topology)), &kill.name, kill.yes)?;
+    kill.yes.or_ask(&what, &format!("kills {}", what_dies(&topology)), &kill.name)?;
     let drain = match kill.drain {
         Some(drain) => drain,
         None => message_timeout(&topology),
@@ -69,18 +69,22 @@ pub(crate) async fn run(kill: Kill, globals: &Globals) -> Result<(), Failure> {
 
 /// What is gone when this topology is killed.
 fn what_dies(topology: &TopologyDetail) -> String {
-    let tasks: u32 = topology.components.iter().map(|it| it.tasks).sum();
+    let counted = |count: u64, what: &str| {
+        format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
+    };
+    let tasks: u64 = topology.components.iter().map(|it| u64::from(it.tasks)).sum();
     let mut text = format!(
-        "`{}`: {} workers with {tasks} tasks, {} tuple trees under way",
+        "`{}`: {} with {}, {} under way",
         topology.name,
-        topology.workers.len(),
-        grouped(topology.totals.pending)
+        counted(topology.workers.len() as u64, "worker"),
+        counted(tasks, "task"),
+        counted(topology.totals.pending, "tuple tree")
     );
     if topology.dead_letters.kept > 0 {
-        text += &format!(", {} dead letters", grouped(topology.dead_letters.kept));
+        text += &format!(", {}", counted(topology.dead_letters.kept, "dead letter"));
     }
     if !topology.results.is_empty() {
-        text += &format!(", {} results", topology.results.len());
+        text += &format!(", {}", counted(topology.results.len() as u64, "result"));
     }
     text
 }

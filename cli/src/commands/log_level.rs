@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use daemon::logging::LoggingError;
 use proto::nimbus::LogLevelRequest;
 use proto::supervisor::LogLevel as Level;
 
@@ -33,7 +34,13 @@ fn filter(text: &str) -> Result<String, String> {
     if text == "reset" {
         return Ok(String::new());
     }
-    daemon::logging::check(text).map_err(|error| error.to_string())?;
+    daemon::logging::check(text).map_err(|error| match error {
+        // It speaks of RUST_LOG, which nobody gave.
+        LoggingError::Filter { reason, .. } => {
+            format!("not a log filter ({reason}); write for example info,my_topology=debug")
+        }
+        other @ LoggingError::AlreadySet => other.to_string(),
+    })?;
     Ok(text.to_owned())
 }
 

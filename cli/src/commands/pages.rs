@@ -1,14 +1,16 @@
-//! `squall completions` and `squall man`: made from the definition of the command line.
+//! `squall completions` and `squall man`: made from the definition of the command line. The scripts call
+//! `squall` back for each completion (`names.rs`), so they know the topologies there are.
 
 use std::path::PathBuf;
 
 use clap::Args;
-use clap_complete::Shell;
+use clap::builder::PossibleValuesParser;
 
 use crate::args::command;
 use crate::codes::Code;
 use crate::commands::{Globals, written};
 use crate::error::{Exit, Failure};
+use crate::names;
 use crate::output;
 
 /// Flags of `squall completions`.
@@ -16,11 +18,14 @@ use crate::output;
 #[command(before_help = "Examples:\n  \
     squall completions bash > ~/.local/share/bash-completion/completions/squall\n  \
     squall completions zsh > ~/.zfunc/_squall\n  \
-    squall completions fish > ~/.config/fish/completions/squall.fish")]
+    squall completions fish > ~/.config/fish/completions/squall.fish\n\n\
+    Verbs and flags are completed, and names of topologies and components, as the cluster has them \
+    (--nimbus, SQUALL_NIMBUS).")]
 pub(crate) struct Completions {
     /// The shell: bash, zsh, fish, elvish or powershell
-    #[arg(value_name = "SHELL", hide_possible_values = true)]
-    shell: Shell,
+    #[arg(value_name = "SHELL", hide_possible_values = true,
+        value_parser = PossibleValuesParser::new(names::shells()))]
+    shell: String,
 }
 
 /// Flags of `squall man`.
@@ -40,9 +45,9 @@ pub(crate) struct Man {
 
 /// Writes the completions of a shell.
 pub(crate) fn completions(completions: &Completions) -> Result<(), Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(completions.shell, &mut command(), "squall", &mut script);
-    written(output::print(String::from_utf8_lossy(&script).trim_end()))
+    let script = names::script(&completions.shell)
+        .map_err(|error| Failure::internal("cannot make the script", error))?;
+    written(output::print(&script))
 }
 
 /// Writes manual pages.

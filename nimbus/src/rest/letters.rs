@@ -47,6 +47,8 @@ pub(super) struct Letter {
     task: u32,
     /// The last reason: `error`, `panic`, `timeout`, ...
     reason: String,
+    /// What the error or the panic said; empty if that is not known.
+    error: String,
     /// How often it was emitted.
     attempts: u32,
     /// When it failed first.
@@ -173,6 +175,7 @@ fn letter(letter: DeadLetter) -> Letter {
         component: letter.component,
         task: letter.task,
         reason: letter.reason,
+        error: letter.error,
         attempts: letter.attempts,
         first_failed_ms: letter.first_failed_ms,
         last_failed_ms: letter.last_failed_ms,

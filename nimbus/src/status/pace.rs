@@ -124,8 +124,9 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_second_add_up_to_it() {
+        let (blocked, throttled) = (0.222_5, 0.111_5);
         let shares =
-            Shares { executing: 0.333_4, ready: 0.1, blocked: 0.222_5, throttled: 0.111_5 };
+            Shares { executing: 0.333_4, ready: 0.1, blocked, throttled, ..Shares::default() };
         let time = Time::from(shares);
         assert_eq!(time.busy + time.back_pressured + time.throttled + time.idle, 1_000.0);
         assert_eq!((time.back_pressured, time.throttled), (223.0, 112.0));

@@ -215,9 +215,9 @@ impl Letters {
         let (LetterRecord { kind: Some(Kind::Kept(letter)) }, _) = first_record(record)? else {
             return None;
         };
-        let DeadLetter { reason, attempts, last_failed_ms, .. } = held.letter.clone();
+        let DeadLetter { reason, error, attempts, last_failed_ms, .. } = held.letter.clone();
         let replaying = held.replaying;
-        Some(DeadLetter { reason, attempts, last_failed_ms, replaying, ..letter })
+        Some(DeadLetter { reason, error, attempts, last_failed_ms, replaying, ..letter })
     }
 
     /// Tells whether the file is to be written anew: most of it is history.
@@ -302,6 +302,7 @@ impl Letters {
             Some(Kind::Renewed(renewed)) => {
                 if let Some(Held { letter, .. }) = self.held.get_mut(&renewed.number) {
                     letter.reason = renewed.reason;
+                    letter.error = renewed.error;
                     letter.attempts = letter.attempts.saturating_add(renewed.attempts);
                     letter.last_failed_ms = renewed.last_failed_ms;
                 }

@@ -208,9 +208,12 @@ impl BoltExecutor {
             }
             worked = true;
             // One slow bolt must not keep the others of its loop waiting for all its batches.
-            if !self.run(plan, exits) || exits.now >= until {
+            if !self.run(exits) || exits.now >= until {
                 break;
             }
+        }
+        if self.stand == Stand::Ready && self.is_stalled() {
+            self.stand = Stand::Calling;
         }
         worked |= self.settle_held(None, plan, exits);
         self.finish_ended(plan, exits);
@@ -316,7 +319,7 @@ impl BoltExecutor {
     }
 
     /// Works on the batch in hand; false if its task needs a pause.
-    fn run(&mut self, plan: &Plan, exits: &mut Exits) -> bool {
+    fn run(&mut self, exits: &mut Exits) -> bool {
         let Some(hand) = self.in_hand.as_mut() else { return true };
         let cell = &mut self.cells[hand.cell];
         if !cell.state.open {
@@ -325,7 +328,7 @@ impl BoltExecutor {
         let (done, panicked) = cell.work((self.place, hand.done), exits);
         let cell_at = hand.cell;
         self.route(cell_at, exits);
-        self.commit(done, panicked.is_some(), plan, exits);
+        self.commit(done, panicked.as_deref(), exits);
         let cell = &mut self.cells[cell_at];
         let goes_on = panicked.is_none();
         cell.worked(done, panicked, exits);

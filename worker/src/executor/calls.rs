@@ -6,13 +6,14 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use topology_api::runtime::Watch;
 
 use crate::executor::outbox::BATCH_TUPLES;
 use crate::executor::task_state::guarded;
+use crate::executor::threads::ThreadClock;
 
 /// How long a group of calls should take at most: other executors of the loop wait for its end.
 pub const GROUP: Duration = Duration::from_millis(5);
@@ -51,6 +52,8 @@ pub struct CallWatch {
     told: AtomicU64,
     /// What whoever looks saw last.
     seen: Mutex<Seen>,
+    /// The thread that makes the calls, and the task if it makes those of one only.
+    thread: OnceLock<(Option<u32>, Option<ThreadClock>)>,
 }
 
 /// What was seen of a loop's calls.
@@ -70,7 +73,8 @@ impl CallWatch {
     pub fn new(epoch: Instant) -> Arc<Self> {
         let seen = Mutex::new(Seen { looked: epoch, got_on: (u64::MAX, 0), at: epoch });
         let (since, told) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
-        Arc::new(Self { epoch, task: AtomicU32::new(0), since, told, seen })
+        let (task, thread) = (AtomicU32::new(0), OnceLock::new());
+        Arc::new(Self { epoch, task, since, told, seen, thread })
     }
 
     /// Calls a component so that a panic of its stays its own, and is seen while it lasts.
@@ -93,6 +97,18 @@ impl CallWatch {
     #[must_use]
     pub fn task(&self) -> Option<u32> {
         self.task.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    /// Notes that this thread makes the calls: all of them are of `task`, if one is given.
+    pub fn note_thread(&self, task: Option<u32>) {
+        self.thread.get_or_init(|| (task, ThreadClock::own()));
+    }
+
+    /// The thread that makes the calls, and the task if it makes those of one only.
+    #[must_use]
+    pub fn thread(&self) -> Option<(Option<u32>, ThreadClock)> {
+        let (task, thread) = self.thread.get()?;
+        Some((*task, (*thread)?))
     }
 
     fn begin(&self, task: u32, now: Instant) {
@@ -183,6 +199,13 @@ impl Watches {
         self.watches.iter().filter_map(stalled).max_by_key(|(_, took)| *took)
     }
 
+    /// The threads that tasks have of their own.
+    pub fn threads(&self) -> Vec<(u32, ThreadClock)> {
+        let own =
+            |it: &Arc<CallWatch>| it.thread().and_then(|(task, thread)| Some((task?, thread)));
+        self.watches.iter().filter_map(own).collect()
+    }
+
     fn progress_of(&self, task: u32) -> u32 {
         self.progress.get(&task).map_or(0, |progress| progress.load(Ordering::Relaxed))
     }
@@ -199,6 +222,7 @@ pub struct ThreadWatch {
 
 impl Watch for ThreadWatch {
     fn begin(&self, task: u32) {
+        self.calls.note_thread(Some(task));
         self.calls.begin(task, self.clock.now());
     }
 

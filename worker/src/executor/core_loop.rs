@@ -112,6 +112,7 @@ impl CoreLoop {
     /// Runs until it is told to stop.
     pub fn run(mut self) {
         self.inbox.attach(std::thread::current());
+        self.exits.watch.note_thread(None);
         daemon::sharpen_sleep();
         let mut idle = 0;
         let mut patience = IDLE_ROUNDS.1;

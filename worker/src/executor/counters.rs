@@ -18,6 +18,7 @@ use crate::executor::calls::{CallWatch, ThreadWatch, Watches, in_name_of};
 use crate::executor::effort::EffortBoard;
 use crate::executor::flows::FlowBoard;
 use crate::executor::log_gate::LogGate;
+use crate::executor::threads::ThreadClock;
 
 /// Longest latency that is told apart, in nanoseconds: one hour.
 const LATENCY_MAX_NS: u64 = 3_600_000_000_000;
@@ -280,6 +281,11 @@ impl Board {
     /// Makes the watch of a loop.
     pub fn watch(&self, epoch: Instant) -> Arc<CallWatch> {
         self.lock().watches.watch(epoch)
+    }
+
+    /// The threads that tasks have of their own.
+    pub fn threads(&self) -> Vec<(u32, ThreadClock)> {
+        self.lock().watches.threads()
     }
 
     /// Shows the calls that have been going on for longer than `limit`.

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::executor::calls::CallWatch;
+use crate::executor::threads::ThreadClock;
 
 /// Nobody's place: the loop itself looks for work, or sleeps.
 const NOBODY: usize = usize::MAX;
@@ -25,8 +26,10 @@ pub enum Stand {
     /// It has nothing to do.
     #[default]
     Idle,
-    /// It has, and could: its loop is at others, or it has as many calls under way as may be.
+    /// It has, and could: its loop is at others.
     Ready,
+    /// It has as many calls under way as may be, on threads of their own or at something they wait for.
+    Calling,
     /// What it emitted has no room ahead, or the worker holds too much.
     Blocked,
     /// A spout with as many open trees as may be: it waits for acks.
@@ -49,6 +52,8 @@ pub struct Effort {
     pub executing: u64,
     /// It could have gone on.
     pub ready: u64,
+    /// It had as many calls under way as may be.
+    pub calling: u64,
     /// It had no room ahead.
     pub blocked: u64,
     /// It waited for acks.
@@ -63,6 +68,7 @@ impl Effort {
         let part = match stand {
             Stand::Idle => &mut self.idle,
             Stand::Ready => &mut self.ready,
+            Stand::Calling => &mut self.calling,
             Stand::Blocked => &mut self.blocked,
             Stand::Throttled => &mut self.throttled,
         };
@@ -72,7 +78,7 @@ impl Effort {
     /// How long that is in all.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.executing + self.ready + self.blocked + self.throttled + self.idle
+        self.executing + self.ready + self.calling + self.blocked + self.throttled + self.idle
     }
 }
 
@@ -177,6 +183,8 @@ pub struct ExecutorEffort {
     pub at_loop: usize,
     /// Its time until now.
     pub effort: Effort,
+    /// In so many nanoseconds of its calls nothing was computed, as far as that is known.
+    pub waiting: u64,
 }
 
 /// Where loops post what their executors do with their time.
@@ -192,6 +200,15 @@ impl EffortBoard {
     pub fn post(&self, at: usize, efforts: &mut Efforts, calls: &Arc<CallWatch>, now: Instant) {
         let posted = Posted { at: now, seats: efforts.settled(now), calls: Arc::clone(calls) };
         self.lock().insert(at, posted);
+    }
+
+    /// The threads of the loops.
+    #[must_use]
+    pub fn threads(&self) -> Vec<(usize, ThreadClock)> {
+        let posted = self.lock();
+        let threads =
+            posted.iter().filter_map(|(at, posted)| Some((*at, posted.calls.thread()?.1)));
+        threads.collect()
     }
 
     /// The time of every executor until `now`. A loop that sleeps or is in a call posts nothing: its
@@ -214,7 +231,8 @@ impl EffortBoard {
                     true => effort.executing += nanoseconds(since),
                     false => effort.add(*stand, nanoseconds(since)),
                 }
-                all.push(ExecutorEffort { executor: *executor, at_loop: *at_loop, effort });
+                let (executor, at_loop) = (*executor, *at_loop);
+                all.push(ExecutorEffort { executor, at_loop, effort, waiting: 0 });
             }
         }
         all

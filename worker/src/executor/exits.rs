@@ -92,6 +92,8 @@ pub struct Exits {
     pub plan: Arc<Plan>,
     /// Who looks at what is emitted.
     pub taps: Option<Arc<Taps>>,
+    /// What a component said of the tuples that fail now.
+    pub said: Option<Box<str>>,
     fusion: bool,
     /// What the executors of this loop do with their time.
     pub efforts: Efforts,
@@ -178,6 +180,7 @@ impl Exits {
             is_tight: false,
             look_at: start.epoch,
             taps: start.plan.taps.clone(),
+            said: None,
             plan: start.plan,
             loops: start.loops,
             ids: EdgeIds::new(start.seed),

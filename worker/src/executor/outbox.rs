@@ -8,11 +8,12 @@ mod edge;
 mod facts;
 mod large;
 
+use std::borrow::Cow;
 use std::time::Instant;
 
-use topology_api::runtime::{Emitted, Grouping, OutputStream};
+use topology_api::runtime::{Emitted, Grouping, OutputStream, Rows};
 
-use self::edge::{Edge, Parts};
+use self::edge::{Edge, Parts, repeated};
 use crate::engine::acking::FailReason;
 use crate::executor::anchoring::Anchoring;
 use crate::executor::exits::{Exits, Place};
@@ -120,11 +121,12 @@ impl Outbox {
             let Some(batch) = batch else { continue };
             let out = (&mut self.hashes, &mut self.ordinals);
             let (way, lost) = edge.decide(&*batch, &direct, exits, out);
+            let (batch, anchors) = copied(batch, &anchors, edge.copies());
             if let Some(lost) = lost {
-                let tuples = (anchors.as_slice(), self.ordinals.as_mut_slice());
+                let tuples = (&*anchors, self.ordinals.as_mut_slice());
                 lost.fail((source, edge.nowhere()), tuples, anchoring, exits);
             }
-            edge.count(way, count);
+            edge.count(way, batch.len());
             let parts = Parts { way, anchors: &anchors, ordinals: &self.ordinals, each };
             let Some(batch) = edge.fuse(batch, &parts, anchoring, exits) else { continue };
             edge.fill(batch, &parts, anchoring, exits);
@@ -220,4 +222,17 @@ impl Outbox {
         exits.memory.change(self.charged, 0);
         self.charged = 0;
     }
+}
+
+/// The tuples and their anchors, each so often as `copies` says; as they are, if it says nothing. A copy
+/// has its place behind the tuple, so what one task gets stays in the order of emission.
+fn copied<'a>(
+    rows: Box<dyn Rows>,
+    anchors: &'a [u32],
+    copies: &[u32],
+) -> (Box<dyn Rows>, Cow<'a, [u32]>) {
+    if copies.is_empty() {
+        return (rows, Cow::Borrowed(anchors));
+    }
+    (rows.repeat(copies), Cow::Owned(repeated(anchors, copies)))
 }

@@ -8,13 +8,14 @@ mod lifecycle;
 mod moving;
 mod verdicts;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use topology_api::runtime::{SpoutTask, Unopened};
 use topology_api::{Context, Next};
 
-use crate::engine::acking::{AckBatch, Ledger, PENDING_MAX};
+use crate::engine::acking::{AckBatch, Ledger, PENDING_MAX, RootId};
 use crate::engine::flow::budget::TREE_BYTES;
 use crate::executor::anchoring::{Anchoring, Roots};
 use crate::executor::counters::TaskCounters;
@@ -87,6 +88,9 @@ impl Cell {
     }
 }
 
+/// Most failures of which it is kept what was said, until the spout is told.
+const WHYS_KEPT: usize = 1024;
+
 /// Runs the tasks of one spout that one executor has.
 pub struct SpoutExecutor {
     /// Its index in the topology: the first part of its root ids.
@@ -117,6 +121,8 @@ pub struct SpoutExecutor {
     roots: Vec<u64>,
     given: Vec<u64>,
     slots: Vec<u32>,
+    /// What was said of trees that failed, by slot, until the spout is told.
+    whys: BTreeMap<u32, Box<str>>,
 }
 
 impl SpoutExecutor {
@@ -166,6 +172,7 @@ impl SpoutExecutor {
             roots: Vec::new(),
             given: Vec::new(),
             slots: Vec::new(),
+            whys: BTreeMap::new(),
         }
     }
 
@@ -204,6 +211,11 @@ impl SpoutExecutor {
     /// Takes contributions from wherever; never waits.
     pub fn apply(&mut self, batch: &AckBatch, now_ns: u64) {
         self.ledger.apply(batch);
+        for why in &batch.whys {
+            let slot = RootId::from_bits(why.root).map(RootId::slot);
+            let slot = slot.filter(|_| self.whys.len() < WHYS_KEPT);
+            self.whys.extend(slot.map(|slot| (slot, why.text.clone())));
+        }
         batch.resets.iter().for_each(|root| self.ledger.reset_timeout(*root, now_ns));
     }
 

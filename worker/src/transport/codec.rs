@@ -9,6 +9,7 @@
 //!   acks (2)           executor: varint; stamp: 8 bytes
 //!                      contributions: varint, then edges
 //!                      failures: varint, then root: 8 bytes, reason: 1 byte
+//!                      whys: varint, then root: 8 bytes, length: varint, UTF-8
 //!                      resets: varint, then root of each: 8 bytes
 //!   end of stream (3)  target task, source task, stream, ownership of the source: varints
 //!   waiting (4)        nanoseconds: varint
@@ -32,7 +33,7 @@ use crate::engine::acking::{AckBatch, Tracking};
 pub use super::parse::items;
 
 /// First byte of every frame: the version of this layout.
-pub(super) const FORMAT: u8 = 2;
+pub(super) const FORMAT: u8 = 3;
 
 pub(super) const BATCH: u8 = 1;
 pub(super) const ACKS: u8 = 2;
@@ -223,6 +224,12 @@ impl FrameWriter {
         for failure in &batch.failures {
             put_word(out, failure.root);
             out.push(failure.reason.code());
+        }
+        put_varint(out, batch.whys.len() as u64);
+        for why in &batch.whys {
+            put_word(out, why.root);
+            put_varint(out, why.text.len() as u64);
+            out.extend_from_slice(why.text.as_bytes());
         }
         put_varint(out, batch.resets.len() as u64);
         batch.resets.iter().for_each(|root| put_word(out, *root));

@@ -9,7 +9,7 @@ use super::codec::{
     ACKS, ADOPTED, BATCH, BatchHead, CodecError, END_OF_STREAM, FORMAT, FRAME_ITEMS_MAX,
     FRAME_TUPLES_MAX, Item, LISTS, NOT_TRACKED, SINGLES, WAITING,
 };
-use crate::engine::acking::{AckBatch, Edge, FailReason, Failure, Tracking};
+use crate::engine::acking::{AckBatch, Edge, FailReason, Failure, Tracking, WHY_BYTES_MAX, Why};
 
 /// Reads all items of a frame.
 ///
@@ -130,6 +130,14 @@ impl<'a> Reader<'a> {
             let unknown = CodecError::Invalid("a failure has an unknown reason");
             let reason = FailReason::from_code(code).ok_or(unknown)?;
             batch.failures.push(Failure { root, reason });
+        }
+        for _ in 0..self.length(9)? {
+            let (root, length) = (self.root()?, self.length(1)?);
+            if length > WHY_BYTES_MAX {
+                return Err(CodecError::Invalid("a text is too long"));
+            }
+            let text = String::from_utf8_lossy(self.slice(length)?);
+            batch.whys.push(Why { root, text: Why::cut(&text) });
         }
         for _ in 0..self.length(8)? {
             batch.resets.push(self.root()?);

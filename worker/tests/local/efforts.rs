@@ -34,9 +34,9 @@ fn shares(finished: &Finished, component: &str) -> [u64; 4] {
     let mut tasks = finished.snapshot.tasks.iter();
     let task = tasks.find(|task| task.component == component).unwrap();
     let mut efforts = finished.efforts.iter();
-    let Effort { executing, ready, blocked, throttled, idle } =
+    let Effort { executing, ready, calling, blocked, throttled, idle } =
         efforts.find(|it| it.executor == task.executor).unwrap().effort;
-    let parts = [executing + ready, blocked, throttled, idle];
+    let parts = [executing + ready + calling, blocked, throttled, idle];
     let total: u64 = parts.iter().sum();
     parts.map(|part| part * 1_000 / total)
 }

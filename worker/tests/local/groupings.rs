@@ -113,6 +113,61 @@ fn a_custom_grouping_decides() {
     });
 }
 
+/// Some tasks of four, made of a number: none to six, and some of them more than once.
+fn some_tasks(seed: u64, n: u64) -> Vec<u32> {
+    let mut bits = (n ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits ^= bits >> 29;
+    (0..bits % 7).map(|at| (bits >> (8 + 4 * at)) as u32 % 4).collect()
+}
+
+#[test]
+fn a_custom_grouping_to_several_tasks_gives_each_its_copies_in_order_and_acks_when_all_are_done() {
+    let seed: u64 = rand::random();
+    fused_and_not(|fusion| {
+        let (audit, _) = spread(fusion, |sink, numbers| {
+            sink.custom_copies(numbers, move |targets| {
+                assert_eq!(targets.tasks, 4);
+                move |number: &Number, tasks: &mut Vec<u32>| {
+                    tasks.extend(some_tasks(seed, number.n));
+                }
+            })
+        });
+        assert!(audit.failed.lock().unwrap().is_empty(), "seed {seed}");
+        let seen = audit.seen.lock().unwrap();
+        for task in 0..4 {
+            let got: Vec<u64> = seen.iter().filter(|(at, _)| *at == task).map(|it| it.1).collect();
+            let copies = |n: u64| some_tasks(seed, n).into_iter().filter(move |to| *to == task);
+            let expected: Vec<u64> = (0..COUNT).flat_map(|n| copies(n).map(move |_| n)).collect();
+            assert!(got == expected, "task {task} did not get its copies in order, seed {seed}");
+        }
+    });
+}
+
+#[test]
+fn a_copy_that_fails_fails_its_tuple_and_one_for_no_task_there_is_does_too() {
+    fused_and_not(|fusion| {
+        let tried = Arc::new(AtomicBool::new(false));
+        let (audit, finished) = spread(fusion, |sink, numbers| {
+            let tried = Arc::clone(&tried);
+            sink.custom_copies(numbers, move |_| {
+                let tried = Arc::clone(&tried);
+                move |number: &Number, tasks: &mut Vec<u32>| {
+                    tasks.extend([1, 3]);
+                    if number.n == 77 && !tried.swap(true, Ordering::Relaxed) {
+                        tasks.push(4);
+                    }
+                }
+            })
+        });
+        assert_eq!(*audit.failed.lock().unwrap(), [(77, "no-target")]);
+        // The other two copies of the first try went where they should.
+        assert_eq!(shares(&audit), [0, COUNT + 1, 0, COUNT + 1]);
+        let errors = &finished.snapshot.errors;
+        let told = errors.iter().any(|it| it.text.contains("chose task 4 of 4 tasks"));
+        assert!(told, "{errors:?}");
+    });
+}
+
 #[test]
 fn a_custom_grouping_that_goes_wrong_fails_its_tuples_and_says_what_is_wrong() {
     let once = || {

@@ -160,10 +160,13 @@ impl Target {
         };
         let mut cargo = Command::new("cargo");
         cargo.args(["build", "--bins", "--message-format=json-render-diagnostics"]);
-        cargo.current_dir(folder).stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
-        let output = cargo.output().await.map_err(|error| {
+        cargo.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let failed = |error| {
             Failure::new(Code::FileUnreadable, WHAT, format!("cargo: {error}"), "install Rust")
-        })?;
+        };
+        // Not `output()`, which would keep what cargo says to people.
+        let cargo = cargo.spawn().map_err(failed)?;
+        let output = cargo.wait_with_output().await.map_err(failed)?;
         if !output.status.success() {
             let fix = "correct what cargo says above: it is built again when you save";
             return Err(Failure::new(Exit::Data, WHAT, "cargo build failed", fix));

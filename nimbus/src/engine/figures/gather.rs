@@ -157,10 +157,10 @@ fn task(
     }
 }
 
-fn shares([executing, ready, blocked, throttled, total]: [f64; 5]) -> Option<Shares> {
-    let [executing, ready, blocked, throttled] =
-        [executing, ready, blocked, throttled].map(|part| part / total);
-    (total > 0.0).then_some(Shares { executing, ready, blocked, throttled })
+fn shares([executing, ready, blocked, throttled, total, waiting]: [f64; 6]) -> Option<Shares> {
+    let [executing, ready, blocked, throttled, waiting] =
+        [executing, ready, blocked, throttled, waiting].map(|part| part / total);
+    (total > 0.0).then_some(Shares { executing, ready, blocked, throttled, waiting })
 }
 
 fn worker(engine: &Engine, held: &Versioned<AssignmentRecord>, now: Now) -> Worker {

@@ -31,6 +31,9 @@ pub struct Shares {
     pub blocked: f64,
     /// They waited for acks.
     pub throttled: f64,
+    /// Of `executing` and `ready`: nothing was computed, since calls waited for input or output, in a
+    /// sleep or for a lock.
+    pub waiting: f64,
 }
 
 impl Shares {
@@ -38,6 +41,19 @@ impl Shares {
     #[must_use]
     pub fn busy(&self) -> f64 {
         (self.executing + self.ready).min(1.0)
+    }
+
+    /// The part of their busy time in which their calls only waited, from 0 to 1.
+    #[must_use]
+    pub fn waits(&self) -> f64 {
+        if self.busy() > 0.0 { (self.waiting / self.busy()).min(1.0) } else { 0.0 }
+    }
+
+    /// Their calls outlast the turns in which they are begun, as those of async and of blocking
+    /// components do: what waits in a turn is executing.
+    #[must_use]
+    pub fn waits_aside(&self) -> bool {
+        self.waiting > self.executing
     }
 
     /// They had nothing to do.
@@ -57,6 +73,7 @@ impl Shares {
             ready: mean(|it| it.ready),
             blocked: mean(|it| it.blocked),
             throttled: mean(|it| it.throttled),
+            waiting: mean(|it| it.waiting),
         }
     }
 }

@@ -4,6 +4,9 @@
 //! or waits in its mailboxes. How much it could take with more executors follows from its time a
 //! tuple (utilization law: Denning and Buzen, 1978): `n` executors that are busy a share `u` of the
 //! time at `x` tuples a second take `x / u` at most, and `m` of them `m / n` times as much.
+//!
+//! Who is busy may still compute little: calls that sleep or wait for a disk or a service. More cores
+//! do not help them; more calls side by side do.
 
 use super::{Finding, Severity, percent, rate, tuples};
 use crate::engine::figures::{Component, Executor, Figures, Shares, Task};
@@ -19,6 +22,9 @@ const FULL: f64 = 0.5;
 
 /// Such a share of the input is more than a task should get: so many times its even part.
 const HOT: f64 = 2.0;
+
+/// From this part of its busy time on a component is slow because it waits.
+const WAITS: f64 = 0.5;
 
 /// How busy executors should be with room to spare.
 const AIM: f64 = 0.7;
@@ -128,10 +134,18 @@ fn describe(figures: &Figures, component: &Component) -> Finding {
     let executed = component.ten_seconds.executed;
     #[expect(clippy::cast_precision_loss, reason = "there are at most 2^14 executors")]
     let executors = component.executors.len().max(1) as f64;
-    let micros = shares.executing * executors / executed.max(0.001) * 1e6;
+    let service = if shares.waits_aside() { shares.busy() } else { shares.executing };
+    let micros = service * executors / executed.max(0.001) * 1e6;
+    let of_it = match component.executors.len() {
+        1 => "its executor is".to_owned(),
+        count => format!("its {count} executors are"),
+    };
+    let each = match micros {
+        it if it < 1_000.0 => format!("{it:.1} µs"),
+        it => format!("{:.1} ms", it / 1_000.0),
+    };
     let mut text = format!(
-        "`{}` is the bottleneck: its {executors} executors are busy {} of the time with {}, \
-         {micros:.1} µs each",
+        "`{}` is the bottleneck: {of_it} busy {} of the time with {}, {each} each",
         component.name,
         percent(shares.busy()),
         tuples(executed),
@@ -146,29 +160,90 @@ fn describe(figures: &Figures, component: &Component) -> Finding {
         reason = "a small positive number"
     )]
     let wanted = (executors * lift * shares.busy().max(BUSY) / AIM - 1e-6).ceil() as u32;
-    let next = if shares.ready > shares.executing {
-        text += ". Its executors wait for their turn: the cores of its workers are all busy";
+    let way = Way { figures, component, wanted, lift, then };
+    let (why, next) = if shares.waits() >= WAITS {
+        way.waits(&shares)
+    } else if shares.ready > shares.executing {
+        let why = ". Its executors wait for their turn: the cores of its workers are all busy";
         let workers = figures.workers.len() + 1;
-        format!("give it more cores: squall rebalance {} --workers {workers}", figures.name)
-    } else if wanted <= component.declared {
-        text += &format!(". With {wanted} executors it would take about {lift:.1} times as much");
-        if let Some(then) = then {
-            text += &format!("; then `{}` is the limit", then.name);
-        }
-        format!("squall rebalance {} --executors {}={wanted}", figures.name, component.name)
+        let next =
+            format!("give it more cores: squall rebalance {} --workers {workers}", figures.name);
+        (why.to_owned(), next)
     } else {
-        format!(
-            "it has only {} tasks, and {wanted} executors are needed for {lift:.1} times as much: \
-             submit it again with `.parallelism({wanted})`, or make its `execute` cheaper",
-            component.declared
-        )
+        way.computes()
     };
-    Finding::new("bottleneck", Severity::Warning, text)
+    Finding::new("bottleneck", Severity::Warning, text + &why)
         .of(&component.name)
         .next(next)
         .shown_by("busy", shares.busy())
+        .shown_by("waiting", shares.waiting)
         .shown_by("executors", executors)
         .shown_by("executors_wanted", wanted.into())
         .shown_by("lift", lift)
         .shown_by("us_per_tuple", micros)
+}
+
+/// What would lift a bottleneck: so many executors, by so much, until another one is the limit.
+struct Way<'a> {
+    figures: &'a Figures,
+    component: &'a Component,
+    wanted: u32,
+    lift: f64,
+    then: Option<&'a Component>,
+}
+
+impl Way<'_> {
+    fn rebalance(&self) -> String {
+        let (topology, component) = (&self.figures.name, &self.component.name);
+        format!("squall rebalance {topology} --executors {component}={}", self.wanted)
+    }
+
+    /// Why more executors help, as far as it has tasks for them.
+    fn lifted(&self) -> String {
+        let Self { wanted, lift, .. } = self;
+        let mut why =
+            format!(". With {wanted} executors it would take about {lift:.1} times as much");
+        if let Some(then) = self.then {
+            why += &format!("; then `{}` is the limit", then.name);
+        }
+        why
+    }
+
+    /// Why it is slow and what to do, if it computes.
+    fn computes(&self) -> (String, String) {
+        if self.wanted <= self.component.declared {
+            return (self.lifted(), self.rebalance());
+        }
+        let Self { wanted, lift, component, .. } = self;
+        let next = format!(
+            "it has only {} tasks, and {wanted} executors are needed for {lift:.1} times as much: \
+             submit it again with `.parallelism({wanted})`, or make its `execute` cheaper",
+            component.declared
+        );
+        (String::new(), next)
+    }
+
+    /// Why it is slow and what to do, if it waits: in its turn, where its whole loop waits with it, or
+    /// aside, in async calls or on threads of its own.
+    fn waits(&self, shares: &Shares) -> (String, String) {
+        let mut why = format!(
+            ". In {} of that time it only waits (for input or output, in a sleep or for a lock): the \
+             cores are not the limit",
+            percent(shares.waits())
+        );
+        if !shares.waits_aside() {
+            let next = "let its calls wait side by side: make it an `async_bolt`, or add `.blocking()` \
+                        and more `.parallelism(..)`; while it waits in `execute`, its loop can do \
+                        nothing else (docs/writing-a-topology.md, \"When a call must wait\")";
+            return (why, next.to_owned());
+        }
+        let more = "or have more calls at once: `.concurrency(..)` of an async bolt";
+        let next = if self.wanted <= self.component.declared {
+            why += &self.lifted();
+            format!("{}, {more}", self.rebalance())
+        } else {
+            format!("submit it again with `.parallelism({})`, {more}", self.wanted)
+        };
+        (why, next)
+    }
 }

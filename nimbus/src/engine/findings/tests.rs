@@ -294,6 +294,38 @@ fn a_component_whose_loop_is_always_at_others_needs_cores_and_not_executors() {
 }
 
 #[test]
+fn a_component_that_only_waits_needs_calls_side_by_side_and_not_cores() {
+    let found = |declared, shares: Shares| {
+        let mut figures = slow_count();
+        figures.components[2] = component("count", Some("split"), &[shares; 2]);
+        figures.components[2].declared = declared;
+        of_topology(&figures).swap_remove(0)
+    };
+    // In `execute`: others of its loops wait for their turn meanwhile, though no core is busy.
+    let in_turn = Shares { executing: 0.3, ready: 0.68, waiting: 0.8, ..Shares::default() };
+    let in_turn = Shares { executing: 0.85, ready: 0.13, ..in_turn };
+    let finding = found(20, in_turn);
+    let waits = "In 82 % of that time it only waits (for input or output, in a sleep or for a lock): \
+                 the cores are not the limit";
+    assert!(finding.text.ends_with(waits), "{finding:?}");
+    assert!(finding.next.contains("`async_bolt`, or add `.blocking()`"), "{finding:?}");
+    assert!(!finding.next.contains("--workers"), "{finding:?}");
+    // Aside: on a thread of its own, or awaited.
+    let aside = Shares { executing: 0.01, ready: 0.97, waiting: 0.95, ..Shares::default() };
+    let finding = found(20, aside);
+    assert!(finding.text.contains("980.0 µs each"), "{finding:?}");
+    assert!(
+        finding.next.starts_with("squall rebalance words --executors count=14, or have more calls")
+    );
+    assert!(
+        found(2, aside).next.starts_with("submit it again with `.parallelism(14)`, or have more")
+    );
+    // It waits a little: it computes most of the time.
+    let computes = Shares { executing: 0.98, waiting: 0.2, ..Shares::default() };
+    assert_eq!(found(20, computes).next, "squall rebalance words --executors count=14");
+}
+
+#[test]
 fn the_gravest_comes_first_and_then_the_cause() {
     let mut figures = slow_count();
     figures.components[0].failing.insert("timeout".to_owned(), 1.0);

@@ -128,7 +128,7 @@ impl History {
                     part.done.add(&Done { counts, ..Done::default() });
                 }
             }
-            for (executor, [executing, ready, blocked, throttled, total]) in news.executors {
+            for (executor, [executing, ready, blocked, throttled, total, _]) in news.executors {
                 let owner = owners.get(&executor).and_then(|name| parts.get_mut(*name));
                 if let Some(part) = owner {
                     let times = [executing.saturating_add(ready), blocked, throttled, total];

@@ -84,9 +84,10 @@ pub struct Task {
 #[derive(Clone, Debug)]
 pub struct Executor {
     index: u32,
-    totals: [u64; 5],
-    /// Its time in ns: executing, ready, without room ahead, waiting for acks, and in all.
-    pub windows: Windows<5, TEN_SECONDS>,
+    totals: [u64; 6],
+    /// Its time in ns: executing, ready, without room ahead, waiting for acks, and in all; then what of
+    /// the first two its calls waited.
+    pub windows: Windows<6, TEN_SECONDS>,
 }
 
 /// What the tasks and executors of a worker did of late.
@@ -104,7 +105,7 @@ pub struct News<'a> {
     /// Tasks, and the tuples that each emitted, executed, acked and failed.
     pub tasks: Vec<(&'a TaskReport, [u64; 4])>,
     /// Executors by index, and the time of each.
-    pub executors: Vec<(u32, [u64; 5])>,
+    pub executors: Vec<(u32, [u64; 6])>,
 }
 
 impl Worker {
@@ -125,7 +126,7 @@ impl Worker {
         }
         if live.epoch != self.epoch {
             self.tasks.iter_mut().for_each(|task| task.totals = [0; 4]);
-            self.executors.iter_mut().for_each(|executor| executor.totals = [0; 5]);
+            self.executors.iter_mut().for_each(|executor| executor.totals = [0; 6]);
         }
         (self.epoch, self.at) = (live.epoch, live.counted);
         Some(self.take(&live.report, second))
@@ -152,12 +153,12 @@ impl Worker {
         News { tasks, executors: self.take_executors(&report.executors, second) }
     }
 
-    fn take_executors(&mut self, reports: &[ExecutorReport], second: u64) -> Vec<(u32, [u64; 5])> {
+    fn take_executors(&mut self, reports: &[ExecutorReport], second: u64) -> Vec<(u32, [u64; 6])> {
         self.executors.retain(|known| reports.iter().any(|it| it.executor == known.index));
         self.executors.reserve_exact(reports.len().saturating_sub(self.executors.len()));
         let mut executors = Vec::with_capacity(reports.len());
         for report in reports {
-            let (index, totals, windows) = (report.executor, [0; 5], Windows::new(second));
+            let (index, totals, windows) = (report.executor, [0; 6], Windows::new(second));
             let at = self.executors.binary_search_by_key(&index, |known| known.index);
             let at = at.unwrap_or_else(|at| {
                 self.executors.insert(at, Executor { index, totals, windows });
@@ -201,8 +202,9 @@ pub fn counts(task: &TaskReport) -> [u64; 4] {
     [task.emitted, task.executed, task.acked, failed]
 }
 
-fn times(it: &ExecutorReport) -> [u64; 5] {
-    [it.executing_ns, it.ready_ns, it.blocked_ns, it.throttled_ns, it.total_ns]
+fn times(it: &ExecutorReport) -> [u64; 6] {
+    let ExecutorReport { executing_ns, ready_ns, blocked_ns, throttled_ns, .. } = *it;
+    [executing_ns, ready_ns, blocked_ns, throttled_ns, it.total_ns, it.waiting_ns]
 }
 
 /// What came since `before`, which is brought up to date.

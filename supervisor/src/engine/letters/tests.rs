@@ -98,7 +98,8 @@ proptest! {
                 Step::Renew(number) => {
                     let reason = "panic".to_owned();
                     let (attempts, last_failed_ms) = (3, 99);
-                    let renewed = LetterRenewed { number, reason, attempts, last_failed_ms };
+                    let error = String::new();
+                    let renewed = LetterRenewed { number, reason, error, attempts, last_failed_ms };
                     file.extend(letters.renew(renewed).unwrap_or_default());
                 }
                 Step::Anew => {

@@ -42,7 +42,8 @@ fn letters_outlive_who_wrote_them_and_a_torn_end_is_cut_off() {
     }
     assert_eq!(files.discard("t", &[2, 9]).refused.keys().copied().collect::<Vec<_>>(), [9]);
     let (reason, attempts) = ("panic".to_owned(), 4);
-    files.renew("t", LetterRenewed { number: 3, reason, attempts, last_failed_ms: 77 });
+    let error = "no such user".to_owned();
+    files.renew("t", LetterRenewed { number: 3, reason, error, attempts, last_failed_ms: 77 });
     assert_eq!(files.sync(), Failed::new());
     drop(files);
 
@@ -53,6 +54,7 @@ fn letters_outlive_who_wrote_them_and_a_torn_end_is_cut_off() {
     assert_eq!(fs::read(path.join("t")).unwrap(), whole, "what was torn is gone");
     let third = files.whole("t", 3).unwrap();
     assert_eq!((third.reason.as_str(), third.attempts, third.last_failed_ms), ("panic", 7, 77));
+    assert_eq!(third.error, "no such user");
     assert_eq!(third.row, [7; 50]);
     let again = files.keep("t", letter(3, 50), ROOM).unwrap();
     assert_eq!(again, Keep::Known, "it was handed over before");

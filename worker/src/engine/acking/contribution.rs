@@ -10,6 +10,36 @@ use super::{Edge, FailReason};
 /// The stamp of a contribution without children: it is not below the version of any table.
 pub const NO_STAMP: u64 = u64::MAX;
 
+/// Bytes of what is said of a failure: a sentence, for people.
+pub const WHY_BYTES_MAX: usize = 256;
+
+/// Most that is said in one batch: what a bolt says of one batch of tuples.
+pub const WHYS_MAX: usize = 128;
+
+/// What a component said of a failure: the text of its error, or of its panic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// Bits of the root that fails.
+    pub root: u64,
+    /// At most [`WHY_BYTES_MAX`] bytes.
+    pub text: Box<str>,
+}
+
+impl Why {
+    /// Cuts a text to what may be said.
+    ///
+    /// ```
+    /// use worker::engine::acking::{WHY_BYTES_MAX, Why};
+    ///
+    /// assert_eq!(&*Why::cut("no such user"), "no such user");
+    /// assert_eq!(Why::cut(&"é".repeat(500)).len(), WHY_BYTES_MAX);
+    /// ```
+    #[must_use]
+    pub fn cut(text: &str) -> Box<str> {
+        text[..text.floor_char_boundary(WHY_BYTES_MAX)].into()
+    }
+}
+
 /// A tree that cannot complete any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -33,6 +63,8 @@ pub struct AckBatch {
     pub contributions: Vec<Edge>,
     /// Trees to fail.
     pub failures: Vec<Failure>,
+    /// What was said of some of these; for people, so it may be missing.
+    pub whys: Vec<Why>,
     /// Roots whose timeout starts again.
     pub resets: Vec<u64>,
 }
@@ -45,6 +77,7 @@ impl AckBatch {
             stamp: NO_STAMP,
             contributions: Vec::new(),
             failures: Vec::new(),
+            whys: Vec::new(),
             resets: Vec::new(),
         }
     }
@@ -68,6 +101,7 @@ impl AckBatch {
         self.stamp = NO_STAMP;
         self.contributions.clear();
         self.failures.clear();
+        self.whys.clear();
         self.resets.clear();
     }
 }
@@ -132,6 +166,13 @@ impl AckBuffer {
         }
     }
 
+    /// Adds what was said of the failure of a root.
+    pub fn why(&mut self, root: u64, text: &str) {
+        if self.batch.whys.len() < WHYS_MAX {
+            self.batch.whys.push(Why { root, text: Why::cut(text) });
+        }
+    }
+
     /// Starts the timeout of a root again.
     pub fn reset(&mut self, root: u64) {
         debug_assert!(root != 0, "an untracked tuple has no timeout");
@@ -148,6 +189,7 @@ impl AckBuffer {
         for failure in batch.failures {
             self.fail(failure.root, failure.reason);
         }
+        batch.whys.iter().for_each(|why| self.why(why.root, &why.text));
         batch.resets.into_iter().for_each(|root| self.reset(root));
     }
 

@@ -64,7 +64,7 @@ mod tests;
 mod tracking;
 
 pub use anchors::{ANCHORS_MAX, Anchors};
-pub use contribution::{AckBatch, AckBuffer, Failure, NO_STAMP};
+pub use contribution::{AckBatch, AckBuffer, Failure, NO_STAMP, WHY_BYTES_MAX, WHYS_MAX, Why};
 pub use held::Held;
 pub use ids::{
     EXECUTOR_BITS, EdgeIds, GENERATION_BITS, GENERATION_MAX, INCARNATION_BITS, RootId, SLOT_BITS,

@@ -75,6 +75,16 @@ impl Table {
             }
             VerdictRoute::Late => false,
         });
+        batch.whys.retain(|why| {
+            match RootId::from_bits(why.root).map(|it| self.verdict_route(it)) {
+                Some(VerdictRoute::Deliver(_)) => true,
+                Some(VerdictRoute::Wait) => {
+                    wait.whys.push(why.clone());
+                    false
+                }
+                Some(VerdictRoute::Late) | None => false,
+            }
+        });
         SortedVerdicts { deliver: to.map(|worker| (worker, batch)), wait, late }
     }
 }

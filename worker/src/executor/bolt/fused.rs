@@ -12,7 +12,7 @@ use topology_api::runtime::{Rows, UNANCHORED};
 
 use super::settle;
 use super::{BoltExecutor, InHand};
-use crate::engine::acking::FailReason;
+use crate::engine::acking::{FailReason, Why};
 use crate::executor::anchoring::Anchoring;
 use crate::executor::exits::Exits;
 use crate::executor::mailbox::{Payload, StreamRef};
@@ -66,7 +66,7 @@ impl BoltExecutor {
         loop {
             let (count, panicked) = self.cells[at].work((self.place, done), exits);
             self.route_fused(at, chain, exits);
-            self.settle_fused((at, done, count), panicked.is_some(), chain, exits);
+            self.settle_fused((at, done, count), panicked.as_deref(), chain, exits);
             done += count;
             let cell = &mut self.cells[at];
             let goes_on = panicked.is_none();
@@ -99,25 +99,27 @@ impl BoltExecutor {
     fn settle_fused(
         &mut self,
         (at, first, count): (usize, usize, usize),
-        last_panicked: bool,
+        panicked: Option<&str>,
         chain: &mut Chain<'_, '_>,
         exits: &mut Exits,
     ) {
         let cell = &mut self.cells[at];
         let mut failures = Vec::new();
         for (input, fault) in cell.task.faults() {
-            let reason = settle::reason_of(fault, cell.counters.task, &exits.plan);
-            failures.push((input as usize, reason));
+            let reason = settle::reason_of(fault, cell.counters.task, exits);
+            failures.push((input as usize, reason, exits.said.take()));
         }
-        if last_panicked {
-            failures.push((first + count - 1, FailReason::Panic));
+        if let Some(text) = panicked {
+            failures.push((first + count - 1, FailReason::Panic, Some(Why::cut(text))));
         }
         cell.counters.executed += count as u64;
         cell.counters.acked += (count - failures.len()) as u64;
-        for (input, reason) in failures {
+        for (input, reason, said) in failures {
             cell.counters.fail(reason);
+            exits.said = said;
             chain.fail(input, reason, exits);
         }
+        exits.said = None;
     }
 
     /// Turns what is left of a fused batch into an ordinary one in hand: its inputs get edges.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use topology_api::runtime::{Fault, Rows, Verdict};
 
 use super::{BoltExecutor, InHand};
-use crate::engine::acking::{FailReason, NO_STAMP};
+use crate::engine::acking::{FailReason, NO_STAMP, Why};
 use crate::executor::exits::Exits;
 use crate::executor::mailbox::{Payload, StreamRef};
 use crate::executor::plan::Plan;
@@ -17,20 +17,14 @@ const TOO_MUCH_OUTPUT: &str = "one call emitted more than `output.budget`: give 
 
 impl BoltExecutor {
     /// Settles the inputs that were done with by an automatic bolt.
-    pub(super) fn commit(
-        &mut self,
-        done: usize,
-        last_panicked: bool,
-        plan: &Plan,
-        exits: &mut Exits,
-    ) {
+    pub(super) fn commit(&mut self, done: usize, panicked: Option<&str>, exits: &mut Exits) {
         let Some(hand) = self.in_hand.as_mut() else { return };
         let cell = &mut self.cells[hand.cell];
         cell.counters.executed += done as u64;
         let faults = cell.task.faults();
         let (from, to) = (hand.done, hand.done + done);
         hand.done = to;
-        if faults.is_empty() && !last_panicked {
+        if faults.is_empty() && panicked.is_none() {
             if !self.explicit {
                 cell.counters.acked += done as u64;
                 contribute(hand, from..to, exits);
@@ -40,10 +34,12 @@ impl BoltExecutor {
         let mut faults = faults.into_iter().peekable();
         for input in from..to {
             let mut failure = None;
+            exits.said = None;
             while let Some((_, fault)) = faults.next_if(|(at, _)| *at as usize == input) {
-                failure = Some(reason_of(fault, cell.counters.task, plan));
+                failure = Some(reason_of(fault, cell.counters.task, exits));
             }
-            if last_panicked && input + 1 == to {
+            if let Some(text) = panicked.filter(|_| input + 1 == to) {
+                exits.said = Some(Why::cut(text));
                 failure = Some(FailReason::Panic);
             }
             if self.explicit {
@@ -61,6 +57,7 @@ impl BoltExecutor {
                 }
             }
         }
+        exits.said = None;
     }
 
     /// Takes the verdicts that an explicit bolt gave, after all that it emitted was routed.
@@ -79,6 +76,7 @@ impl BoltExecutor {
             let panicked = !cell.state.open && !cell.state.ended;
             for (slot, verdict) in verdicts.take() {
                 settled = true;
+                exits.said = None;
                 let stamp = cell.held.stamp(slot);
                 let reason = match verdict {
                     Verdict::ResetTimeout => {
@@ -90,11 +88,12 @@ impl BoltExecutor {
                         cell.held.settle(slot, |root, edges| exits.fold(root, edges, stamp));
                         continue;
                     }
-                    Verdict::Fail(text) => reason_of(Fault::Error(text), cell.counters.task, plan),
+                    Verdict::Fail(text) => reason_of(Fault::Error(text), cell.counters.task, exits),
                     Verdict::TooMuchOutput => {
-                        reason_of(Fault::TooMuchOutput, cell.counters.task, plan)
+                        reason_of(Fault::TooMuchOutput, cell.counters.task, exits)
                     }
                     Verdict::Late(text) => {
+                        exits.said = Some(Why::cut(&text));
                         plan.board.show(cell.counters.task, FailReason::Timeout.name(), text);
                         FailReason::Timeout
                     }
@@ -107,6 +106,7 @@ impl BoltExecutor {
                 cell.held.fail(slot, |root| exits.fail(root, reason));
             }
         }
+        exits.said = None;
         settled
     }
 }
@@ -140,13 +140,15 @@ fn contribute(hand: &InHand, inputs: Range<usize>, exits: &mut Exits) {
     }
 }
 
-/// Shows what a call did wrong, and gives the reason for which its input fails.
-pub(super) fn reason_of(fault: Fault, task: u32, plan: &Plan) -> FailReason {
+/// Shows what a call did wrong, and gives the reason for which its input fails; what is failed next, fails
+/// with the text of it.
+pub(super) fn reason_of(fault: Fault, task: u32, exits: &mut Exits) -> FailReason {
     let (reason, text) = match fault {
         Fault::Error(text) => (FailReason::Error, text),
         Fault::TooMuchOutput => (FailReason::TooMuchOutput, TOO_MUCH_OUTPUT.to_owned()),
     };
-    plan.board.show(task, reason.name(), text);
+    exits.said = Some(Why::cut(&text));
+    exits.plan.board.show(task, reason.name(), text);
     reason
 }
 

@@ -13,7 +13,11 @@ impl Exits {
 
     /// Fails a tree.
     pub fn fail(&mut self, root: u64, reason: FailReason) {
-        self.acks_for(executor_of(root)).fail(root, reason);
+        let said = self.said.take();
+        let acks = self.acks_for(executor_of(root));
+        acks.fail(root, reason);
+        said.iter().for_each(|text| acks.why(root, text));
+        self.said = said;
     }
 
     /// Starts the timeout of a tree again.

@@ -83,6 +83,12 @@ pub(super) enum Way {
     Every,
 }
 
+/// Each value so often as `copies` says.
+pub(super) fn repeated(values: &[u32], copies: &[u32]) -> Vec<u32> {
+    let all = values.iter().zip(copies);
+    all.flat_map(|(value, copies)| (0..*copies).map(|_| *value)).collect()
+}
+
 /// What is known about the tuples of one emitted column.
 pub(super) struct Parts<'a> {
     pub(super) way: Way,
@@ -153,8 +159,14 @@ impl Edge {
         u32::try_from(self.targets.len()).unwrap_or(u32::MAX)
     }
 
-    /// Decides where the tuples go: fills `ordinals` with one a tuple where they part ways. Tells why
-    /// some have no target.
+    /// How many copies are to be made of each tuple that was decided about last; nothing if each is for
+    /// one task, or for all.
+    pub(super) fn copies(&self) -> &[u32] {
+        self.facts.copies()
+    }
+
+    /// Decides where the tuples go: fills `ordinals` with one a tuple (or a copy of it, see `copies`)
+    /// where they part ways. Tells why some have no target.
     pub(super) fn decide(
         &mut self,
         rows: &dyn Rows,
@@ -171,10 +183,13 @@ impl Edge {
                 return (Way::Each, Some(lost));
             }
         };
+        let several = !named.copies.is_empty();
+        let direct = if several { &repeated(direct, named.copies)[..] } else { direct };
+        let count = if several { named.tasks.len() } else { rows.len() };
         let targets = &self.targets;
         let load = |ordinal: u32| exits.room(&targets[ordinal as usize].place);
         let busy = exits.pressure.busy();
-        let batch = Batch { len: rows.len(), hashes, direct: named, busy };
+        let batch = Batch { len: count, hashes, direct: named.tasks, busy };
         let sole = match self.router.route(batch, &load, ordinals) {
             Routed::Every => return (Way::Every, None),
             Routed::Whole(ordinal) => Some(ordinal),
@@ -186,9 +201,9 @@ impl Edge {
                 return (Way::Sole(sole.min(nowhere) as usize), None);
             }
             ordinals.clear();
-            ordinals.resize(rows.len(), sole);
+            ordinals.resize(count, sole);
         }
-        (Way::Each, self.facts.sift(ordinals, (direct, rows.len()), nowhere))
+        (Way::Each, self.facts.sift(ordinals, (direct, count), nowhere))
     }
 
     /// Counts tuples that go this way: each copy.

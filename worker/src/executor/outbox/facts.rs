@@ -27,6 +27,16 @@ struct Custom {
     /// Made when it is needed first, and again after a panic.
     chooser: Option<Box<dyn Chooser>>,
     chosen: Vec<u32>,
+    /// How many tasks were chosen for each tuple; nothing if that is one.
+    copies: Vec<u32>,
+}
+
+/// The tasks that were named for the tuples of a batch.
+pub(super) struct Named<'a> {
+    /// In order.
+    pub(super) tasks: &'a [u32],
+    /// How many are of each tuple; nothing if that is one.
+    pub(super) copies: &'a [u32],
 }
 
 impl std::fmt::Debug for Facts {
@@ -51,7 +61,8 @@ impl Facts {
                 let tasks = targets.near.len() as u32;
                 let targets = GroupingTargets { tasks, local: local.collect() };
                 let make = MakeChooser::clone(make);
-                Some(Custom { make, targets, chooser: None, chosen: Vec::new() })
+                let (chosen, copies) = (Vec::new(), Vec::new());
+                Some(Custom { make, targets, chooser: None, chosen, copies })
             }
             _ => None,
         };
@@ -69,21 +80,30 @@ impl Facts {
         rows: &dyn Rows,
         direct: &'a [u32],
         hashes: &mut Vec<u64>,
-    ) -> Result<&'a [u32], Lost> {
+    ) -> Result<Named<'a>, Lost> {
         hashes.clear();
         if let Some(keys) = self.hashes.as_ref().filter(|_| !self.is_alone) {
             guarded(|| keys(rows, hashes))
                 .map_err(|text| Lost::panic("key of the grouping", &text))?;
         }
-        let Some(custom) = &mut self.custom else { return Ok(direct) };
+        let Some(custom) = &mut self.custom else {
+            return Ok(Named { tasks: direct, copies: &[] });
+        };
         custom.chosen.clear();
-        let Custom { make, targets, chooser, chosen } = custom;
-        let choose = || chooser.get_or_insert_with(|| make(targets)).choose(rows, chosen);
+        custom.copies.clear();
+        let Custom { make, targets, chooser, chosen, copies } = custom;
+        let choose = || chooser.get_or_insert_with(|| make(targets)).choose(rows, chosen, copies);
         if let Err(text) = guarded(choose) {
             custom.chooser = None;
+            custom.copies.clear();
             return Err(Lost::panic("custom grouping", &text));
         }
-        Ok(&custom.chosen)
+        Ok(Named { tasks: &custom.chosen, copies: &custom.copies })
+    }
+
+    /// How many tasks were named for each tuple of the last batch; nothing if that is one.
+    pub(super) fn copies(&self) -> &[u32] {
+        self.custom.as_ref().map_or(&[], |custom| &custom.copies)
     }
 
     /// Tells whether each tuple must be looked at although all have one target: some may not be for

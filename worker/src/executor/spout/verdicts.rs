@@ -1,7 +1,7 @@
 //! What a spout is told of its tuples: acks in groups, failures one by one.
 
 use topology_api::FailReason as Reason;
-use topology_api::runtime::DONE;
+use topology_api::runtime::{DONE, saying};
 
 use super::{Cell, SpoutExecutor};
 use crate::engine::acking::{FailReason, Outcome, RootId, Verdict};
@@ -30,11 +30,15 @@ impl SpoutExecutor {
             cell.counters.pending = cell.counters.pending.saturating_sub(1);
             match outcome {
                 Outcome::Acked => acks.add(slot, opened_ns, (cell, now_ns)),
-                Outcome::Failed(reason) => give_failure(cell, slot, reason, plan),
+                Outcome::Failed(reason) => {
+                    give_failure(cell, (slot, self.whys.remove(&slot)), reason, plan);
+                }
             }
             acks.any = true;
         }
         acks.give(&mut self.cells, now_ns, plan);
+        // What is left came too late: its slot may become another tree's.
+        self.whys.clear();
         acks.any
     }
 
@@ -75,7 +79,7 @@ impl SpoutExecutor {
             }
         }
         for slot in self.slots.iter().filter(|slot| (refused..DONE).contains(slot)) {
-            give_failure(cell, *slot, FailReason::TooMuchOutput, plan);
+            give_failure(cell, (*slot, None), FailReason::TooMuchOutput, plan);
         }
     }
 }
@@ -128,11 +132,17 @@ fn give_acks(cell: &mut Cell, plan: &Plan) {
     }
 }
 
-/// Calls the author's `fail`, after which the spout may have something again.
-fn give_failure(cell: &mut Cell, slot: u32, reason: FailReason, plan: &Plan) {
+/// Calls the author's `fail`, with what was said of the failure, after which the spout may have something
+/// again.
+fn give_failure(
+    cell: &mut Cell,
+    (slot, said): (u32, Option<Box<str>>),
+    reason: FailReason,
+    plan: &Plan,
+) {
     cell.counters.fail(reason);
     let told = Reason::new(reason.name(), reason.own_fault());
-    if let Err(text) = guarded(|| cell.task.fail(slot, told)) {
+    if let Err(text) = guarded(|| saying(said, || cell.task.fail(slot, told))) {
         plan.board.show(cell.counters.task, "panic", format!("in `fail`: {text}"));
     }
     cell.finished = false;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use crate::engine::acking::{AckBatch, Edge, FailReason, Failure, Tracking};
+use crate::engine::acking::{AckBatch, Edge, FailReason, Failure, Tracking, Why};
 use crate::transport::codec::{BatchHead, CodecError, FRAME_TUPLES_MAX, FrameWriter, Item, items};
 
 /// An item as plain values, to write and to compare.
@@ -80,10 +80,12 @@ fn acks() -> impl Strategy<Value = Plain> {
     let contributions = proptest::collection::vec(contribution, 0..40);
     let failures = proptest::collection::vec(failure, 0..10);
     let resets = proptest::collection::vec(1..u64::MAX, 0..5);
-    (any::<u16>(), any::<u64>(), contributions, failures, resets).prop_map(
-        |(executor, stamp, contributions, failures, resets)| Plain::Acks {
+    let why = (1_u64.., ".{0,400}").prop_map(|(root, text)| Why { root, text: Why::cut(&text) });
+    let whys = proptest::collection::vec(why, 0..4);
+    (any::<u16>(), any::<u64>(), contributions, failures, whys, resets).prop_map(
+        |(executor, stamp, contributions, failures, whys, resets)| Plain::Acks {
             executor,
-            batch: AckBatch { stamp, contributions, failures, resets },
+            batch: AckBatch { stamp, contributions, failures, whys, resets },
         },
     )
 }
@@ -143,7 +145,7 @@ proptest! {
     #[test]
     fn garbage_never_panics(mut garbage in proptest::collection::vec(any::<u8>(), 0..200), tag in 0_u8..5) {
         drop(items(&Bytes::copy_from_slice(&garbage)));
-        garbage.splice(0..0, [2, tag]);
+        garbage.splice(0..0, [3, tag]);
         drop(items(&garbage.into()));
     }
 }
@@ -156,21 +158,21 @@ fn an_empty_payload_is_not_a_frame() {
 #[test]
 fn another_format_is_named() {
     assert_eq!(items(&Bytes::from_static(&[1])).unwrap_err(), CodecError::Format(1));
-    assert_eq!(items(&Bytes::from_static(&[2, 9])).unwrap_err(), CodecError::Tag(9));
+    assert_eq!(items(&Bytes::from_static(&[3, 9])).unwrap_err(), CodecError::Tag(9));
 }
 
 #[test]
 fn lengths_beyond_the_frame_take_no_memory() {
     let huge = [0xff, 0xff, 0xff, 0xff, 0x7f];
-    let acks = [&[2, 2, 0][..], &[0; 8], &huge].concat();
+    let acks = [&[3, 2, 0][..], &[0; 8], &huge].concat();
     let over = CodecError::Invalid("contributions are over 32 bits");
     assert_eq!(items(&acks.into()).unwrap_err(), over, "2³⁵ contributions");
     let too_many = CodecError::Invalid("a frame has too many tuples");
-    let acks = [&[2, 2, 0][..], &[0; 8], &[0xff, 0xff, 0x7f]].concat();
+    let acks = [&[3, 2, 0][..], &[0; 8], &[0xff, 0xff, 0x7f]].concat();
     assert_eq!(items(&acks.into()).unwrap_err(), too_many, "2²¹ contributions");
-    let batch = [&[2, 1, 0, 0, 0, 0][..], &[0xff, 0xff, 0xff, 0xff, 0x0f], &[0]].concat();
+    let batch = [&[3, 1, 0, 0, 0, 0][..], &[0xff, 0xff, 0xff, 0xff, 0x0f], &[0]].concat();
     assert_eq!(items(&batch.into()).unwrap_err(), too_many, "2³² tuples of no bytes");
-    let number = [2, 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+    let number = [3, 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
     let over = CodecError::Invalid("a number is over 64 bits");
     assert_eq!(items(&Bytes::copy_from_slice(&number)).unwrap_err(), over, "70 bits");
 }
