@@ -9,6 +9,7 @@
 //! * [`placement`]: which loop of a worker runs which executor;
 //! * [`links`]: which frames a peer has, which are still owed to it, which are lost;
 //! * [`flow`]: how much may be under way to a task of another worker;
+//! * [`sampling`]: which tuple trees are looked at closely;
 //! * `lines`: which lines of its log pass.
 
 pub mod acking;
@@ -17,3 +18,4 @@ pub(crate) mod lines;
 pub mod links;
 pub mod placement;
 pub mod routing;
+pub mod sampling;

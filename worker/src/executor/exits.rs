@@ -26,6 +26,7 @@ use crate::executor::mailbox::{Delivery, Gauge, Item, Mailbox, Payload, StreamRe
 use crate::executor::plan::Plan;
 use crate::executor::routes::Routes;
 use crate::executor::taps::Taps;
+use crate::executor::traces::Tracer;
 use crate::transport::{FrameWriter, Link, Transport};
 
 /// Emptied buffers of a kind that are kept.
@@ -92,6 +93,8 @@ pub struct Exits {
     pub plan: Arc<Plan>,
     /// Who looks at what is emitted.
     pub taps: Option<Arc<Taps>>,
+    /// Notes what becomes of sampled trees, for who asks.
+    pub tracer: Tracer,
     fusion: bool,
     /// What the executors of this loop do with their time.
     pub efforts: Efforts,
@@ -177,6 +180,7 @@ impl Exits {
             memory: Account::new(&start.plan.budget, start.at),
             is_tight: false,
             look_at: start.epoch,
+            tracer: Tracer::new(start.plan.taps.as_ref().map(|taps| Arc::clone(&taps.traces))),
             taps: start.plan.taps.clone(),
             plan: start.plan,
             loops: start.loops,

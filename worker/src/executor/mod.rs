@@ -25,4 +25,5 @@ pub mod seating;
 pub mod spout;
 pub mod taps;
 pub mod task_state;
+pub mod traces;
 pub mod waker;

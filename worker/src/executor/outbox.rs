@@ -7,6 +7,7 @@
 mod edge;
 mod facts;
 mod large;
+mod tied;
 
 use std::time::Instant;
 
@@ -102,6 +103,11 @@ impl Outbox {
         };
         let Emitted { rows, anchors, direct, weight, .. } = emitted;
         let each = weight / rows.len().max(1);
+        let mut parents = std::mem::take(&mut exits.tracer.parents);
+        if parents.len() != anchors.len() {
+            // Tuples that were too large are not there any more.
+            parents.clear();
+        }
         if let Some(taps) = exits.taps.as_ref().filter(|taps| taps.is_any()) {
             taps.offer((self.component, stream), source, &*rows, exits.now);
         }
@@ -125,9 +131,14 @@ impl Outbox {
                 lost.fail((source, edge.nowhere()), tuples, anchoring, exits);
             }
             edge.count(way, count);
-            let parts = Parts { way, anchors: &anchors, ordinals: &self.ordinals, each };
+            let ordinals = &self.ordinals;
+            let parts = Parts { way, anchors: &anchors, ordinals, each, source, parents: &parents };
             let Some(batch) = edge.fuse(batch, &parts, anchoring, exits) else { continue };
+            let before = exits.tracer.is_on().then(|| edge.tied());
             edge.fill(batch, &parts, anchoring, exits);
+            if let Some(before) = before {
+                edge.note_tied(&before, &parts, anchoring, exits);
+            }
             edge.send((source, self.ownership), exits, (BATCH_TUPLES, BATCH_BYTES));
         }
         if let Some(unread) = rows {

@@ -12,10 +12,11 @@ use topology_api::runtime::{Rows, UNANCHORED};
 
 use super::settle;
 use super::{BoltExecutor, InHand};
-use crate::engine::acking::FailReason;
+use crate::engine::acking::{Edge, FailReason};
 use crate::executor::anchoring::Anchoring;
 use crate::executor::exits::Exits;
 use crate::executor::mailbox::{Payload, StreamRef};
+use crate::executor::traces::hops::{Fate, Hops};
 
 /// What the inputs of a fused batch came from.
 pub struct Chain<'c, 'a> {
@@ -23,6 +24,8 @@ pub struct Chain<'c, 'a> {
     pub parents: &'c [u32],
     /// What the anchors of the head of the chain refer to.
     pub anchoring: &'c mut Anchoring<'a>,
+    /// The inputs whose trees are looked at.
+    pub hops: Option<Box<Hops>>,
 }
 
 impl Chain<'_, '_> {
@@ -64,9 +67,10 @@ impl BoltExecutor {
         self.cells[at].task.load(rows, &[]);
         let mut done = 0;
         loop {
-            let (count, panicked) = self.cells[at].work((self.place, done), exits);
+            let (count, panicked) =
+                self.cells[at].work((self.place, done), chain.hops.as_deref_mut(), exits);
             self.route_fused(at, chain, exits);
-            self.settle_fused((at, done, count), panicked.is_some(), chain, exits);
+            self.settle_fused((at, done, count), panicked.as_deref(), chain, exits);
             done += count;
             let cell = &mut self.cells[at];
             let goes_on = panicked.is_none();
@@ -88,6 +92,9 @@ impl BoltExecutor {
             let cell = &mut self.cells[at];
             let Some(mut emitted) = cell.task.take(stream, &mut exits.pool) else { continue };
             cell.counters.emitted += emitted.rows.len() as u64;
+            if let Some(hops) = &chain.hops {
+                exits.tracer.parents.extend(emitted.anchors.iter().map(|it| hops.edge_of(*it)));
+            }
             for anchor in emitted.anchors.iter_mut().filter(|anchor| **anchor != UNANCHORED) {
                 *anchor = chain.parents[*anchor as usize];
             }
@@ -99,24 +106,39 @@ impl BoltExecutor {
     fn settle_fused(
         &mut self,
         (at, first, count): (usize, usize, usize),
-        last_panicked: bool,
+        panicked: Option<&str>,
         chain: &mut Chain<'_, '_>,
         exits: &mut Exits,
     ) {
         let cell = &mut self.cells[at];
         let mut failures = Vec::new();
         for (input, fault) in cell.task.faults() {
+            let text = if exits.tracer.is_on() { settle::text_of(&fault) } else { String::new() };
             let reason = settle::reason_of(fault, cell.counters.task, &exits.plan);
-            failures.push((input as usize, reason));
+            failures.push((input as usize, reason, text));
         }
-        if last_panicked {
-            failures.push((first + count - 1, FailReason::Panic));
+        if let Some(text) = panicked {
+            failures.push((first + count - 1, FailReason::Panic, text.to_owned()));
         }
         cell.counters.executed += count as u64;
         cell.counters.acked += (count - failures.len()) as u64;
-        for (input, reason) in failures {
+        let at = exits.now;
+        for (input, reason, text) in failures {
             cell.counters.fail(reason);
+            if exits.tracer.is_on() {
+                let fate = Fate { failed: Some(reason.name()), text: &text, at };
+                let mut edges = Vec::new();
+                chain.anchoring.anchored_to(chain.parents[input], |of| {
+                    edges.push(Edge { root: of.root, id: exits.ids.next() });
+                });
+                let seen = (chain.hops.as_deref_mut(), input);
+                exits.tracer.failed(cell.counters.task, (&edges, at), seen, fate);
+            }
             chain.fail(input, reason, exits);
+        }
+        if let Some(hops) = &mut chain.hops {
+            let fate = Fate { failed: None, text: "", at };
+            hops.settle(first..first + count, fate, &mut exits.tracer);
         }
     }
 
@@ -131,7 +153,9 @@ impl BoltExecutor {
             }
         }
         let given = if tracking.is_tracked() { vec![0; tracking.len()] } else { Vec::new() };
-        self.in_hand =
-            Some(InHand { cell: at, tracking, given, done, stamp: u64::MAX, since: exits.now });
+        let hops = chain.hops.take();
+        let hops = hops.and_then(|hops| hops.go_on(&tracking, exits.now, &mut exits.tracer));
+        let (cell, since) = (at, exits.now);
+        self.in_hand = Some(InHand { cell, tracking, given, done, stamp: u64::MAX, since, hops });
     }
 }

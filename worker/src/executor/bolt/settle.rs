@@ -10,6 +10,7 @@ use crate::engine::acking::{FailReason, NO_STAMP};
 use crate::executor::exits::Exits;
 use crate::executor::mailbox::{Payload, StreamRef};
 use crate::executor::plan::Plan;
+use crate::executor::traces::hops::Fate;
 
 /// What a person is told when a call emitted too much.
 const TOO_MUCH_OUTPUT: &str = "one call emitted more than `output.budget`: give the tuples to \
@@ -20,7 +21,7 @@ impl BoltExecutor {
     pub(super) fn commit(
         &mut self,
         done: usize,
-        last_panicked: bool,
+        panicked: Option<&str>,
         plan: &Plan,
         exits: &mut Exits,
     ) {
@@ -30,21 +31,30 @@ impl BoltExecutor {
         let faults = cell.task.faults();
         let (from, to) = (hand.done, hand.done + done);
         hand.done = to;
-        if faults.is_empty() && !last_panicked {
+        if let Some(hops) = hand.hops.as_deref_mut().filter(|_| self.explicit) {
+            self.held_hops.hold(hand.cell, hops, &mut exits.tracer);
+        }
+        if faults.is_empty() && panicked.is_none() {
             if !self.explicit {
                 cell.counters.acked += done as u64;
                 contribute(hand, from..to, exits);
+                hand.acked(from..to, exits);
             }
             return;
         }
         let mut faults = faults.into_iter().peekable();
         for input in from..to {
             let mut failure = None;
+            let mut text = String::new();
             while let Some((_, fault)) = faults.next_if(|(at, _)| *at as usize == input) {
+                if exits.tracer.is_on() {
+                    text = text_of(&fault);
+                }
                 failure = Some(reason_of(fault, cell.counters.task, plan));
             }
-            if last_panicked && input + 1 == to {
+            if let Some(said) = panicked.filter(|_| input + 1 == to) {
                 failure = Some(FailReason::Panic);
+                said.clone_into(&mut text);
             }
             if self.explicit {
                 continue;
@@ -53,9 +63,11 @@ impl BoltExecutor {
                 None => {
                     cell.counters.acked += 1;
                     contribute(hand, input..input + 1, exits);
+                    hand.acked(input..input + 1, exits);
                 }
                 Some(reason) => {
                     cell.counters.fail(reason);
+                    hand.failed((cell.counters.task, input), (reason, &text), exits);
                     let edges = hand.tracking.of(input);
                     edges.iter().for_each(|edge| exits.fail(edge.root, reason));
                 }
@@ -73,13 +85,16 @@ impl BoltExecutor {
         exits: &mut Exits,
     ) -> bool {
         let mut settled = false;
-        for cell in &mut self.cells {
+        self.held_hops.look(&exits.tracer);
+        let traced = exits.tracer.is_on();
+        for (at, cell) in self.cells.iter_mut().enumerate() {
             let Some(verdicts) = cell.task.verdicts() else { continue };
             // A component that panicked is dropped with all the guards it held.
             let panicked = !cell.state.open && !cell.state.ended;
             for (slot, verdict) in verdicts.take() {
                 settled = true;
                 let stamp = cell.held.stamp(slot);
+                let text = if traced { words_of(&verdict) } else { String::new() };
                 let reason = match verdict {
                     Verdict::ResetTimeout => {
                         cell.held.edges(slot).iter().for_each(|it| exits.reset_timeout(it.root));
@@ -87,6 +102,10 @@ impl BoltExecutor {
                     }
                     Verdict::Ack => {
                         cell.counters.acked += 1;
+                        if traced {
+                            let fate = Fate { failed: None, text: "", at: exits.now };
+                            self.held_hops.settle((at, slot), fate, &mut exits.tracer);
+                        }
                         cell.held.settle(slot, |root, edges| exits.fold(root, edges, stamp));
                         continue;
                     }
@@ -104,10 +123,57 @@ impl BoltExecutor {
                     }),
                 };
                 cell.counters.fail(reason);
+                if traced {
+                    let fate = Fate { failed: Some(reason.name()), text: &text, at: exits.now };
+                    if !self.held_hops.settle((at, slot), fate, &mut exits.tracer) {
+                        let edges = (cell.held.edges(slot), exits.now);
+                        exits.tracer.failed(cell.counters.task, edges, (None, 0), fate);
+                    }
+                }
                 cell.held.fail(slot, |root| exits.fail(root, reason));
             }
         }
         settled
+    }
+}
+
+impl InHand {
+    /// Notes that these inputs were processed, for who looks at their trees.
+    fn acked(&mut self, inputs: Range<usize>, exits: &mut Exits) {
+        if let Some(hops) = &mut self.hops {
+            let fate = Fate { failed: None, text: "", at: exits.now };
+            hops.settle(inputs, fate, &mut exits.tracer);
+        }
+    }
+
+    /// Notes that an input failed, for who looks at trees.
+    fn failed(
+        &mut self,
+        (task, input): (u32, usize),
+        (reason, text): (FailReason, &str),
+        exits: &mut Exits,
+    ) {
+        if exits.tracer.is_on() {
+            let fate = Fate { failed: Some(reason.name()), text, at: exits.now };
+            let edges = (self.tracking.of(input), self.since);
+            exits.tracer.failed(task, edges, (self.hops.as_deref_mut(), input), fate);
+        }
+    }
+}
+
+/// What a component said of an input that failed.
+pub(super) fn text_of(fault: &Fault) -> String {
+    match fault {
+        Fault::Error(text) => text.clone(),
+        Fault::TooMuchOutput => TOO_MUCH_OUTPUT.to_owned(),
+    }
+}
+
+/// What a component said with its verdict.
+fn words_of(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Fail(text) | Verdict::Late(text) => text.clone(),
+        _ => String::new(),
     }
 }
 

@@ -13,6 +13,9 @@ impl Exits {
 
     /// Fails a tree.
     pub fn fail(&mut self, root: u64, reason: FailReason) {
+        if self.tracer.is_on() {
+            self.tracer.failed_tree(root, reason.name(), self.now);
+        }
         self.acks_for(executor_of(root)).fail(root, reason);
     }
 
