@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 mod pace;
+mod traces;
 
 pub(crate) use pace::{EventStatus, EventsStatus, FindingStatus, RatesStatus, TimeStatus};
+pub(crate) use traces::{HopStatus, TracesStatus, TreeStatus};
 
 /// `cluster`
 #[derive(Debug, Default, Deserialize)]

@@ -14,6 +14,7 @@ mod openapi;
 mod problem;
 mod reads;
 mod told;
+mod traces;
 
 use std::sync::{Arc, OnceLock};
 
@@ -68,6 +69,7 @@ pub(crate) fn routes(handle: Handle, shutdown: Shutdown) -> Router {
         .routes(routes!(reads::errors))
         .routes(routes!(reads::findings))
         .routes(routes!(reads::results))
+        .routes(routes!(traces::traces))
         .routes(routes!(letters::list))
         .routes(routes!(letters::replay))
         .routes(routes!(letters::discard))

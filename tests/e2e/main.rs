@@ -30,6 +30,7 @@ mod rest;
 mod store_trouble;
 mod tls;
 mod tools;
+mod traces;
 mod trouble;
 mod verbs;
 

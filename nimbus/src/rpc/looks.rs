@@ -60,7 +60,7 @@ pub(super) async fn tap(
 
 /// Passes on what one worker shows. One that cannot be looked at is said so, so that what the others
 /// show still comes.
-async fn forward(
+pub(super) async fn forward(
     source: Source,
     tap: Tap,
     security: &Security,
