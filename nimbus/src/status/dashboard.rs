@@ -34,6 +34,7 @@ files! {
     HTML "index.html",
     STYLE "style.css",
     STYLE "parts.css",
+    STYLE "traces.css",
     IMAGE "icon.svg",
     SCRIPT "theme.js",
     SCRIPT "app.js",
@@ -49,6 +50,7 @@ files! {
     SCRIPT "component.js",
     SCRIPT "workers.js",
     SCRIPT "records.js",
+    SCRIPT "traces.js",
 }
 
 /// What tells one version of a file from another, in the order of [`FILES`].
