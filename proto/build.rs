@@ -3,8 +3,14 @@
 use std::error::Error;
 use std::path::Path;
 
-const FILES: [&str; 5] =
-    ["store.proto", "transport.proto", "letters.proto", "supervisor.proto", "nimbus.proto"];
+const FILES: [&str; 6] = [
+    "store.proto",
+    "transport.proto",
+    "letters.proto",
+    "traces.proto",
+    "supervisor.proto",
+    "nimbus.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new("proto");

@@ -15,7 +15,7 @@ use crate::codes::Code;
 use crate::commands::{
     activate, certs, deactivate, dead_letters, demo, describe, dev, doctor, errors, events,
     explain, explain_error, kill, list, log_level, logs, new, nimbus, pages, plan, rebalance,
-    recover, submit, supervisor, tap, top, validate,
+    recover, submit, supervisor, tap, top, trace, validate,
 };
 use crate::error::{Exit, Failure};
 use crate::output::Format;
@@ -115,6 +115,8 @@ pub(crate) enum Command {
     Validate(validate::Validate),
     /// Show live tuples of a topology
     Tap(tap::Tap),
+    /// Show where the time of tuple trees goes, and where they fail
+    Trace(trace::TraceTrees),
     /// Have the workers of a topology log more or less, for a while
     LogLevel(log_level::LogLevel),
     /// Show, replay or drop what failed too often

@@ -9,9 +9,11 @@ use serde::Deserialize;
 
 mod log_level;
 mod pace;
+mod traces;
 
 pub(crate) use log_level::LogLevelStatus;
 pub(crate) use pace::{EventStatus, EventsStatus, FindingStatus, RatesStatus, TimeStatus};
+pub(crate) use traces::{HopStatus, TracesStatus, TreeStatus};
 
 /// `cluster`
 #[derive(Debug, Default, Deserialize)]

@@ -67,14 +67,20 @@ impl Clock {
     }
 
     /// Returns the wall clock in milliseconds since 1970, for people to read.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     #[must_use]
     pub fn wall_ms(&self) -> u64 {
+        self.wall_ns() / 1_000_000
+    }
+
+    /// Returns the wall clock in nanoseconds since 1970, to hold times of several processes together.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    #[must_use]
+    pub fn wall_ns(&self) -> u64 {
         let since = match &self.manual {
             None => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
             Some(manual) => *manual.moved.borrow(),
         };
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Waits until this much time has passed on this clock.

@@ -8,11 +8,12 @@ import { keyOf, problem, to } from "./parts.js";
 import * as records from "./records.js";
 import * as tap from "./tap.js";
 import * as topology from "./topology.js";
+import * as traces from "./traces.js";
 import * as workers from "./workers.js";
 
 const EVERY_MS = 1000;
 /** Pages of a topology, by what follows its name. */
-const PAGES = { workers, errors: records.errors, letters: records.letters, logs, tap, events: records.events, config: records.config };
+const PAGES = { workers, traces, errors: records.errors, letters: records.letters, logs, tap, events: records.events, config: records.config };
 
 const main = document.getElementById("main");
 const announcer = document.getElementById("announce");

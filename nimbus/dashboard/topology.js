@@ -12,7 +12,7 @@ export const title = ({ name }) => name;
 export const crumbs = () => [];
 
 const TABS = [
-  ["", "Overview"], ["workers", "Workers"], ["errors", "Errors"], ["letters", "Dead letters"],
+  ["", "Overview"], ["workers", "Workers"], ["traces", "Tuple trees"], ["errors", "Errors"], ["letters", "Dead letters"],
   ["logs", "Logs"], ["tap", "Live tuples"], ["events", "Events"], ["config", "Configuration"],
 ];
 

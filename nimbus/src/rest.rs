@@ -16,6 +16,7 @@ mod problem;
 mod reads;
 mod tap;
 mod told;
+mod traces;
 
 use std::sync::{Arc, OnceLock};
 
@@ -70,6 +71,7 @@ pub(crate) fn routes(handle: Handle, shutdown: Shutdown) -> Router {
         .routes(routes!(reads::errors))
         .routes(routes!(reads::findings))
         .routes(routes!(reads::results))
+        .routes(routes!(traces::traces))
         .routes(routes!(letters::list))
         .routes(routes!(letters::replay))
         .routes(routes!(letters::discard))

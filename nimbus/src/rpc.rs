@@ -11,6 +11,7 @@ mod plan;
 mod recover;
 mod reports;
 mod submit;
+pub(crate) mod traces;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use proto::nimbus::reports_server::ReportsServer;
 use proto::nimbus::{
     DeadLettersReply, DeadLettersRequest, Done, KillRequest, LogLevelRequest, LogsChunk,
     LogsRequest, PlanReply, PlanRequest, RebalanceRequest, RecoverRequest, StatusReply,
-    StatusRequest, SubmitPart, SubmitReply, TapRequest, Tapped, TopologyRequest,
+    StatusRequest, SubmitPart, SubmitReply, TapRequest, Tapped, TopologyRequest, TraceRequest,
 };
 use proto::supervisor::LogLevel;
 use serde_json::json;
@@ -187,6 +188,13 @@ impl Nimbus for Service {
     async fn plan(&self, request: Request<PlanRequest>) -> Result<Response<PlanReply>, Status> {
         let plan = plan::plan(&self.context.handle, request.into_inner()).await;
         plan.map(Response::new).map_err(refused)
+    }
+
+    async fn trace(&self, request: Request<TraceRequest>) -> Result<Response<StatusReply>, Status> {
+        let traced = traces::traces(&self.context.handle, &self.shutdown, request.into_inner());
+        let traced = traced.await.map_err(|refusal| self.refused_here(refusal))?;
+        let json = serde_json::to_string(&traced).expect("the documents are plain data");
+        Ok(Response::new(StatusReply { json, standby: None }))
     }
 
     async fn recover(&self, _: Request<RecoverRequest>) -> Result<Response<Done>, Status> {

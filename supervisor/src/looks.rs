@@ -79,11 +79,14 @@ impl Lookers {
         for mut tapped in looked.taps {
             let (id, ended) = (tapped.id, tapped.ended);
             tapped.left_out += self.left_out.remove(&id).unwrap_or(0);
-            let unread = tapped.left_out + tapped.lines.len() as u64;
-            let sent = self.shown.get(&id).map(|shown| shown.try_send(Ok(tapped)));
-            match sent {
-                Some(Ok(())) if !ended => {}
-                Some(Err(mpsc::error::TrySendError::Full(_))) if !ended => {
+            let unread = tapped.left_out + (tapped.lines.len() + tapped.spans.len()) as u64;
+            let Some(shown) = self.shown.get(&id) else {
+                gone.extend((!ended).then_some(id));
+                continue;
+            };
+            match shown.try_send(Ok(tapped)) {
+                Ok(()) if !ended => {}
+                Err(mpsc::error::TrySendError::Full(_)) if !ended => {
                     self.left_out.insert(id, unread);
                 }
                 _ => {

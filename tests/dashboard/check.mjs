@@ -25,7 +25,7 @@ async function check(claim, look) {
   console.log(`${why === null ? "ok  " : "FAIL"} ${claim}${why === null ? "" : `\n    ${why}`}`);
 }
 
-const tabs = (name) => ["", "/workers", "/errors", "/letters", "/logs", "/tap", "/events", "/config"].map((tab) => `#/t/${name}${tab}`);
+const tabs = (name) => ["", "/workers", "/traces", "/errors", "/letters", "/logs", "/tap", "/events", "/config"].map((tab) => `#/t/${name}${tab}`);
 const fileOf = (hash) => hash.replace(/^#\/?/, "").replaceAll("/", "-") || "cluster";
 const text = () => page.innerText("main");
 const theme = (name) => page.selectOption("#theme", name);
@@ -167,6 +167,13 @@ async function hostile() {
     await picture(page, "hostile-logs");
     return shown;
   });
+  await check("hostile: what components say of trees that fail is text", async () => {
+    await visit(browser, "#/t/hostile/traces?failed=1");
+    await page.locator(".tree .failed code").first().waitFor();
+    const shown = (await text()).includes(HOSTILE) && (await harmless());
+    await picture(page, "hostile-traces");
+    return shown;
+  });
   await sound("#/t/hostile/errors", "hostile", false);
   await sound("#/t/hostile/logs", "hostile", false);
   await until("a letter is kept", async () => (await cluster.status("hostile")).dead_letters.kept > 0);
@@ -200,6 +207,44 @@ const CAUSES = [
   { plant: "hot-key", code: "hot-task", seen: /count/, clicks: ["topology", "component", "Skew"], cause: /×/ },
 ];
 
+/** The tuple trees of a topology whose `count` is slow. */
+async function slowest(name) {
+  await check("causes: the slowest trees show the slow hop as the longest", async () => {
+    await visit(browser, `#/t/${name}`);
+    await page.getByRole("link", { name: "Tuple trees" }).click();
+    const tree = page.locator(".tree").first();
+    await tree.waitFor();
+    const longest = await tree.locator("tbody tr", { hasText: "longest" }).innerText();
+    await picture(page, "cause-bottleneck-trees-light");
+    return longest.includes("count") && (await tree.locator(".fall[aria-label*=executes]").count()) > 0;
+  });
+  for (const colours of ["light", "dark"]) {
+    await theme(colours);
+    await check(`causes: opened trees pass axe in ${colours}`, () => accessibility(page));
+  }
+  await picture(page, "cause-bottleneck-trees-dark");
+  await theme("light");
+  await check("causes: a tree opens and closes by the keyboard, and stays as it is while figures change", async () => {
+    const tree = page.locator(".tree").nth(1);
+    const open = () => tree.evaluate((it) => it.open);
+    await tree.locator("summary").focus();
+    await page.keyboard.press("Enter");
+    await page.waitForTimeout(2500);
+    const stays = await open();
+    await page.keyboard.press("Enter");
+    return stays && !(await open());
+  });
+  await check("causes: only failed trees are shown if they are asked for, and it can be looked again", async () => {
+    await page.getByRole("link", { name: "Failed only" }).click();
+    await page.getByText("Trees that failed").waitFor();
+    const before = page.url();
+    await page.getByRole("button", { name: "Look again" }).click();
+    await page.waitForFunction((url) => location.href !== url, before);
+    await page.getByRole("button", { name: "Look again" }).waitFor();
+    return (await text()).includes("--failed");
+  });
+}
+
 async function causes() {
   for (const { plant, code, seen, clicks, cause, words } of CAUSES) {
     const name = `planted-${plant}`;
@@ -228,6 +273,7 @@ async function causes() {
       return [seen, cause].filter((it) => !it.test(shown)).map((it) => `the page does not say ${it}`);
     });
     await check(`causes: the page of ${plant} passes axe`, () => accessibility(page));
+    if (plant === "bottleneck") await slowest(name);
     await leave(name);
   }
 }

@@ -31,6 +31,7 @@ mod rest;
 mod store_trouble;
 mod tls;
 mod tools;
+mod traces;
 mod trouble;
 mod verbs;
 

@@ -167,7 +167,7 @@ async fn converse(
                     ends.letters.changed.notify_one();
                 }
             }
-            _ = show.tick(), if ends.taps.is_any() => {
+            _ = show.tick(), if ends.taps.is_watched() => {
                 // What a supervisor that stands still does not take waits, as much as may.
                 if let Ok(permit) = saying.try_reserve() {
                     let looked = Looked { taps: ends.taps.fetch() };

@@ -135,17 +135,7 @@ fn run_unless(
 ) -> std::io::Result<Finished> {
     let clock = Clock::system();
     let board = Arc::new(Board::new(clock.clone()));
-    let executors: Vec<OwnExecutor> = topology
-        .describe()
-        .executors()
-        .map(|executor| OwnExecutor {
-            index: u16::try_from(executor.index).expect("build() limits the executors"),
-            component: executor.component,
-            tasks: executor.tasks,
-            incarnation: 0,
-            ownership: 0,
-        })
-        .collect();
+    let executors = own_executors(&topology);
     let table = own_table(&topology, &executors);
     let loops = cores(0, &topology);
     let stuck_after = topology.config().stuck_after();
@@ -188,7 +178,20 @@ pub(crate) async fn until(board: &Board, holds: impl Fn(&Snapshot) -> bool) {
     }
 }
 
-fn own_table(topology: &Topology, executors: &[OwnExecutor]) -> Table {
+/// All executors of a topology, for one worker.
+pub(crate) fn own_executors(topology: &Topology) -> Vec<OwnExecutor> {
+    let own = |executor: topology_api::ExecutorDescription| OwnExecutor {
+        index: u16::try_from(executor.index).expect("build() limits the executors"),
+        component: executor.component,
+        tasks: executor.tasks,
+        incarnation: 0,
+        ownership: 0,
+    };
+    topology.describe().executors().map(own).collect()
+}
+
+/// The routing table of a topology that one worker runs.
+pub(crate) fn own_table(topology: &Topology, executors: &[OwnExecutor]) -> Table {
     let executors = executors
         .iter()
         .map(|executor| ExecutorPlace {

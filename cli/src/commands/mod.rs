@@ -26,6 +26,7 @@ pub(crate) mod submit;
 pub(crate) mod supervisor;
 pub(crate) mod tap;
 pub(crate) mod top;
+pub(crate) mod trace;
 pub(crate) mod validate;
 
 use std::io::ErrorKind;
@@ -161,6 +162,7 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> Result<(), Failu
         Command::Validate(validate) => validate::run(validate, globals).await,
         Command::LogLevel(level) => log_level::run(level, globals).await,
         Command::Tap(tap) => tap::run(tap, globals).await,
+        Command::Trace(trace) => trace::run(trace, globals).await,
         Command::Certs(certs) => certs::run(certs, globals),
         Command::Doctor(doctor) => doctor::run(doctor, globals).await,
         Command::New(new) => new::run(&new, globals),

@@ -104,6 +104,7 @@ pub(super) fn value(name: &str, long: &str) -> &'static str {
         ("BINARY ARGS", _) => "a program, and words for it",
         ("ARGS", _) => "words",
         ("C", _) => "a component",
+        ("SPOUT", _) => "a spout",
         ("SHELL", _) => "`bash`, `zsh`, `fish`, `elvish` or `powershell`",
         ("COLUMN", _) => "`name`, `busy`, `rate`, `latency`, `queue`, `pressure` or `failed`",
         ("TEXT", _) => "a part of a name",

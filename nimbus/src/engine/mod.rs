@@ -9,14 +9,13 @@
 //! |---|---|
 //! | `view` | what the store says |
 //! | `reports`, `counters` | what supervisors and workers report |
-//! | `insight`, `history`, `figures`, `findings`, `events` | what topologies did, what is wrong, what happened |
+//! | `insight`, `history`, `figures`, `findings`, `events`, `traces` | what topologies did, what is wrong, what happened |
 //! | `evidence`, `liveness`, `flapping` | what is heard of a machine, who is lost, who comes and goes |
 //! | `health` | whether the store answers, takes writes, and is the one that was decided on |
 //! | `copies` | which binaries this nimbus is to hold, and which topologies lack theirs |
 //! | `lifecycle` | what may happen to a topology when |
-//! | `requests` | what people ask for |
 //! | `reconcile` | what has to happen by itself |
-//! | `transactions` | how a plan is written |
+//! | `requests`, `transactions` | what people ask for, and how a plan is written |
 //! | `parallelism`, `scheduler`, `generation` | which executors there are, where they go, and how that is written down |
 
 pub mod command;
@@ -42,6 +41,7 @@ pub mod reports;
 mod requests;
 pub mod scheduler;
 mod shown;
+pub mod traces;
 mod transactions;
 pub mod view;
 

@@ -66,7 +66,12 @@ pub(crate) async fn show(
 
 /// Passes on what one worker shows. One that cannot be looked at is said so, so that what the others
 /// show still comes.
-async fn forward(source: Source, tap: Tap, security: &Security, shown: &mpsc::Sender<Tapped>) {
+pub(super) async fn forward(
+    source: Source,
+    tap: Tap,
+    security: &Security,
+    shown: &mpsc::Sender<Tapped>,
+) {
     let show = |tapped| {
         let Source { worker, supervisor, .. } = &source;
         Tapped { worker: *worker, supervisor: supervisor.clone(), tapped: Some(tapped) }

@@ -34,6 +34,7 @@ files! {
     HTML "index.html",
     STYLE "style.css",
     STYLE "parts.css",
+    STYLE "traces.css",
     IMAGE "icon.svg",
     SCRIPT "theme.js",
     SCRIPT "app.js",
@@ -52,6 +53,7 @@ files! {
     SCRIPT "stream.js",
     SCRIPT "logs.js",
     SCRIPT "tap.js",
+    SCRIPT "traces.js",
 }
 
 /// What tells one version of a file from another, in the order of [`FILES`].

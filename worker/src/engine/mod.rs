@@ -9,6 +9,7 @@
 //! * [`placement`]: which loop of a worker runs which executor;
 //! * [`links`]: which frames a peer has, which are still owed to it, which are lost;
 //! * [`flow`]: how much may be under way to a task of another worker;
+//! * [`sampling`]: which tuple trees are looked at closely;
 //! * [`waits`]: how much of their calls executors only wait;
 //! * `lines`: which lines of its log pass.
 
@@ -18,4 +19,5 @@ pub(crate) mod lines;
 pub mod links;
 pub mod placement;
 pub mod routing;
+pub mod sampling;
 pub mod waits;

@@ -83,6 +83,30 @@ impl Anchoring<'_> {
         exits.fail_all(&lost, reason);
     }
 
+    /// Gives the edges of what an anchor refers to: of a spout, the roots that are open.
+    pub fn anchored_to(&self, anchor: u32, mut give: impl FnMut(Edge)) {
+        if anchor == UNANCHORED {
+            return;
+        }
+        match self {
+            Self::Off => {}
+            Self::Inputs { tracking, .. } => {
+                tracking.of(anchor as usize).iter().copied().for_each(give);
+            }
+            Self::Roots(roots) => {
+                let root = roots.roots.get(anchor as usize).copied().unwrap_or(0);
+                if root != 0 && root != Roots::REFUSED {
+                    give(Edge { root, id: 0 });
+                }
+            }
+            Self::Held { held, several, .. } => {
+                for slot in slots_of(&anchor, several) {
+                    held.edges(*slot).iter().copied().for_each(&mut give);
+                }
+            }
+        }
+    }
+
     /// Tells whether a bolt may be fused to what is anchored like this.
     #[must_use]
     pub fn may_fuse(&self) -> bool {
@@ -150,14 +174,18 @@ impl Anchoring<'_> {
                 edge => to.push_one(edge),
             },
             Self::Held { held, several, version } => {
-                let anchors: &[u32] = if anchor & SEVERAL == 0 {
-                    std::slice::from_ref(&anchor)
-                } else {
-                    &several[(anchor & !SEVERAL) as usize]
-                };
+                let anchors = slots_of(&anchor, several);
                 to.push_many(tie_held(held, anchors, *version, ids).edges());
             }
         }
+    }
+}
+
+/// The slots that an anchor stands for.
+fn slots_of<'a>(anchor: &'a u32, several: &'a [Vec<u32>]) -> &'a [u32] {
+    match anchor & SEVERAL {
+        0 => std::slice::from_ref(anchor),
+        _ => &several[(anchor & !SEVERAL) as usize],
     }
 }
 

@@ -1,6 +1,7 @@
 //! The executor of a bolt: takes waiting batches, calls the component for each tuple, routes what it
 //! emitted, and settles with the ledgers that own the trees.
 
+mod cell;
 mod fused;
 mod lifecycle;
 mod moving;
@@ -23,10 +24,11 @@ use crate::executor::counters::TaskCounters;
 use crate::executor::effort::Stand;
 use crate::executor::exits::Exits;
 use crate::executor::mailbox::{Delivery, Item, StreamRef};
-use crate::executor::outbox::{BATCH_TUPLES, Outbox};
+use crate::executor::outbox::Outbox;
 use crate::executor::plan::Plan;
 use crate::executor::seating::Seat;
 use crate::executor::task_state::TaskState;
+use crate::executor::traces::hops::{HeldHops, Hops};
 use crate::executor::waker::TaskWaker;
 
 /// Most batches an executor takes before it lets the next one run.
@@ -49,46 +51,6 @@ struct Cell {
     waits: bool,
 }
 
-impl Cell {
-    /// Calls the component for as many inputs as fit a group, of which `first` is the first. Tells
-    /// how many are done with, and how the call panicked that was for the last of them.
-    fn work(
-        &mut self,
-        (place, first): (usize, usize),
-        exits: &mut Exits,
-    ) -> (usize, Option<String>) {
-        let before = exits.begin(place);
-        let most = self.pace.calls();
-        let task = self.counters.task;
-        let ran = exits.watch.call((task, before), || self.task.run(most, BATCH_TUPLES));
-        let took = exits.read_clock().saturating_duration_since(before);
-        let (done, panicked) = match ran {
-            Ok(done) => (done, None),
-            Err(text) => {
-                let input = self.task.panicked();
-                (input.map_or(0, |at| (at as usize).saturating_sub(first) + 1), Some(text))
-            }
-        };
-        if done > 0 && !self.waits {
-            let each = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / done as u64;
-            self.counters.execute.record_n(each.max(1), done as u64).ok();
-            self.pace.learn(done, took);
-        }
-        (done, panicked)
-    }
-
-    /// Notes how it went, once what was emitted is routed and the inputs are settled.
-    fn worked(&mut self, done: usize, panicked: Option<String>, exits: &Exits) {
-        if let Some(text) = panicked {
-            *self.counters.counters.entry("restarts").or_default() += 1;
-            exits.plan.board.show(self.counters.task, "panic", text);
-            self.state.failed(exits.now);
-        } else if done > 0 {
-            self.state.works();
-        }
-    }
-}
-
 /// The batch in hand: some of its inputs may be done with. One without inputs stands for the
 /// iterators that `tick` or `finish` gave.
 struct InHand {
@@ -102,6 +64,8 @@ struct InHand {
     stamp: u64,
     /// When it came in.
     since: Instant,
+    /// The inputs whose trees are looked at, as far as they are not done with.
+    hops: Option<Box<Hops>>,
 }
 
 /// Runs the tasks of one bolt that one executor has.
@@ -116,6 +80,8 @@ pub struct BoltExecutor {
     started: bool,
     outbox: Outbox,
     in_hand: Option<InHand>,
+    /// What its tasks hold of trees that are looked at.
+    held_hops: HeldHops,
     spare_given: Vec<u64>,
     /// Its inputs are held until their verdicts.
     explicit: bool,
@@ -169,6 +135,7 @@ impl BoltExecutor {
             started: false,
             outbox,
             in_hand: None,
+            held_hops: HeldHops::default(),
             spare_given: Vec::new(),
             explicit: component.holds_inputs(),
             waits: component.calls != Calls::Short,
@@ -314,7 +281,13 @@ impl BoltExecutor {
         if !self.explicit && tracking.is_tracked() {
             given.resize(count, 0);
         }
-        self.in_hand = Some(InHand { cell, tracking, given, done: 0, stamp: u64::MAX, since });
+        let hops = if exits.tracer.is_on() && tracking.is_tracked() {
+            exits.tracer.take(target, (&tracking, &slots), since)
+        } else {
+            None
+        };
+        self.in_hand =
+            Some(InHand { cell, tracking, given, done: 0, stamp: u64::MAX, since, hops });
         true
     }
 
@@ -325,7 +298,7 @@ impl BoltExecutor {
         if !cell.state.open {
             return false;
         }
-        let (done, panicked) = cell.work((self.place, hand.done), exits);
+        let (done, panicked) = cell.work((self.place, hand.done), hand.hops.as_deref_mut(), exits);
         let cell_at = hand.cell;
         self.route(cell_at, exits);
         self.commit(done, panicked.as_deref(), exits);

@@ -154,6 +154,7 @@ impl CoreLoop {
         for spout in self.spouts.iter_mut().flatten() {
             spout.close(&self.plan, &mut self.exits);
         }
+        self.exits.tracer.flush();
         self.post();
     }
 
@@ -161,6 +162,7 @@ impl CoreLoop {
     fn round(&mut self) -> bool {
         let now = self.exits.read_clock();
         self.exits.efforts.turn_to(None);
+        self.exits.tracer.look();
         self.note_standstill(now);
         let mut worked = self.take_messages();
         for turn in 0..self.order.len() {
@@ -177,6 +179,8 @@ impl CoreLoop {
         if !self.leaving.is_empty() {
             self.let_go();
         }
+        // Before the acks: who hears of the end of a tree can fetch the rest of it.
+        self.exits.tracer.flush();
         self.exits.flush();
         let own = std::mem::take(&mut self.exits.own_acks);
         worked |= !own.is_empty();

@@ -26,6 +26,7 @@ use crate::executor::mailbox::{Delivery, Gauge, Item, Mailbox, Payload, StreamRe
 use crate::executor::plan::Plan;
 use crate::executor::routes::Routes;
 use crate::executor::taps::Taps;
+use crate::executor::traces::Tracer;
 use crate::transport::{FrameWriter, Link, Transport};
 
 /// Emptied buffers of a kind that are kept.
@@ -94,6 +95,8 @@ pub struct Exits {
     pub taps: Option<Arc<Taps>>,
     /// What a component said of the tuples that fail now.
     pub said: Option<Box<str>>,
+    /// Notes what becomes of sampled trees, for who asks.
+    pub tracer: Tracer,
     fusion: bool,
     /// What the executors of this loop do with their time.
     pub efforts: Efforts,
@@ -179,6 +182,7 @@ impl Exits {
             memory: Account::new(&start.plan.budget, start.at),
             is_tight: false,
             look_at: start.epoch,
+            tracer: Tracer::new(start.plan.taps.as_ref().map(|taps| Arc::clone(&taps.traces))),
             taps: start.plan.taps.clone(),
             said: None,
             plan: start.plan,

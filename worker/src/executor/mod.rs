@@ -26,4 +26,5 @@ pub mod spout;
 pub mod taps;
 pub mod task_state;
 pub mod threads;
+pub mod traces;
 pub mod waker;

@@ -7,6 +7,7 @@
 mod edge;
 mod facts;
 mod large;
+mod tied;
 
 use std::borrow::Cow;
 use std::time::Instant;
@@ -103,6 +104,11 @@ impl Outbox {
         };
         let Emitted { rows, anchors, direct, weight, .. } = emitted;
         let each = weight / rows.len().max(1);
+        let mut parents = std::mem::take(&mut exits.tracer.parents);
+        if parents.len() != anchors.len() {
+            // Tuples that were too large are not there any more.
+            parents.clear();
+        }
         if let Some(taps) = exits.taps.as_ref().filter(|taps| taps.is_any()) {
             taps.offer((self.component, stream), source, &*rows, exits.now);
         }
@@ -121,15 +127,20 @@ impl Outbox {
             let Some(batch) = batch else { continue };
             let out = (&mut self.hashes, &mut self.ordinals);
             let (way, lost) = edge.decide(&*batch, &direct, exits, out);
-            let (batch, anchors) = copied(batch, &anchors, edge.copies());
+            let (batch, anchors, parents) = copied(batch, (&anchors, &parents), edge.copies());
             if let Some(lost) = lost {
                 let tuples = (&*anchors, self.ordinals.as_mut_slice());
                 lost.fail((source, edge.nowhere()), tuples, anchoring, exits);
             }
             edge.count(way, batch.len());
-            let parts = Parts { way, anchors: &anchors, ordinals: &self.ordinals, each };
+            let ordinals = &self.ordinals;
+            let parts = Parts { way, anchors: &anchors, ordinals, each, source, parents: &parents };
             let Some(batch) = edge.fuse(batch, &parts, anchoring, exits) else { continue };
+            let before = exits.tracer.is_on().then(|| edge.tied());
             edge.fill(batch, &parts, anchoring, exits);
+            if let Some(before) = before {
+                edge.note_tied(&before, &parts, anchoring, exits);
+            }
             edge.send((source, self.ownership), exits, (BATCH_TUPLES, BATCH_BYTES));
         }
         if let Some(unread) = rows {
@@ -224,15 +235,17 @@ impl Outbox {
     }
 }
 
-/// The tuples and their anchors, each so often as `copies` says; as they are, if it says nothing. A copy
-/// has its place behind the tuple, so what one task gets stays in the order of emission.
+/// The tuples, their anchors and what they came of, each so often as `copies` says; as they are, if it
+/// says nothing. A copy has its place behind the tuple, so what one task gets stays in the order of
+/// emission.
 fn copied<'a>(
     rows: Box<dyn Rows>,
-    anchors: &'a [u32],
+    (anchors, parents): (&'a [u32], &'a [u64]),
     copies: &[u32],
-) -> (Box<dyn Rows>, Cow<'a, [u32]>) {
+) -> (Box<dyn Rows>, Cow<'a, [u32]>, Cow<'a, [u64]>) {
     if copies.is_empty() {
-        return (rows, Cow::Borrowed(anchors));
+        return (rows, Cow::Borrowed(anchors), Cow::Borrowed(parents));
     }
-    (rows.repeat(copies), Cow::Owned(repeated(anchors, copies)))
+    let (anchors, parents) = (repeated(anchors, copies), repeated(parents, copies));
+    (rows.repeat(copies), Cow::Owned(anchors), Cow::Owned(parents))
 }

@@ -190,6 +190,10 @@ impl SpoutExecutor {
                 worked = true;
             }
         }
+        if exits.tracer.is_on() {
+            // Trees that fused bolts have done with end at once, traced or not.
+            worked |= self.settle(plan, exits);
+        }
         self.outbox.flush(self.source(), exits);
         self.end_finished(exits);
         self.outbox.flush(self.source(), exits);
@@ -335,7 +339,15 @@ impl SpoutExecutor {
         self.given.resize(tracked, 0);
         let room = self.ledger.room() as usize;
         self.roots.iter_mut().skip(room).for_each(|root| *root = Roots::REFUSED);
-        let now_ns = exits.now_ns();
+        let (now, now_ns) = (exits.now, exits.now_ns());
+        if exits.tracer.is_on() {
+            // Fused bolts need no root; who looks at a tree does.
+            for root in self.roots.iter_mut().filter(|root| **root == 0) {
+                let opened = self.ledger.open(task, now_ns);
+                *root = opened.map_or(Roots::REFUSED, RootId::bits);
+            }
+            exits.tracer.opened(task, &self.roots, now);
+        }
         let mut any = false;
         for stream in 0..self.streams {
             let Some(emitted) = cell.task.take(stream, &mut exits.pool) else { continue };

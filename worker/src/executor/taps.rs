@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
 use daemon::Clock;
@@ -16,6 +16,7 @@ use topology_api::Topology;
 use topology_api::runtime::{Condition, Rows};
 
 use crate::executor::allowance::Allowance;
+use crate::executor::traces::Traces;
 
 /// Taps open at a time.
 const TAPS_MAX: usize = 16;
@@ -37,6 +38,8 @@ const LINE_BYTES_MAX: usize = 16 * 1024;
 /// The taps of a worker.
 #[derive(Debug)]
 pub struct Taps {
+    /// Who looks at tuple trees: opened, fetched and closed as taps are.
+    pub traces: Arc<Traces>,
     /// Somebody looks.
     any: AtomicBool,
     state: Mutex<BTreeMap<u64, Open>>,
@@ -72,6 +75,7 @@ impl Taps {
             (it.name.clone(), it.outputs.iter().map(|output| output.name.clone()).collect())
         };
         Self {
+            traces: Traces::new(clock.clone()),
             any: AtomicBool::new(false),
             state: Mutex::default(),
             missed: AtomicU64::new(0),
@@ -87,8 +91,17 @@ impl Taps {
         self.any.load(Ordering::Relaxed)
     }
 
+    /// Tells whether somebody is to be shown something.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.is_any() || self.traces.is_any()
+    }
+
     /// Opens a tap; one that cannot be opened ends with the reason.
     pub fn open(&self, tap: &Tap) {
+        if let Some(trace) = &tap.trace {
+            return self.traces.open(tap.id, trace);
+        }
         let mut open = Open {
             component: usize::MAX,
             stream: None,
@@ -131,6 +144,7 @@ impl Taps {
 
     /// Closes a tap.
     pub fn close(&self, id: u64) {
+        self.traces.close(id);
         let mut state = self.lock();
         state.remove(&id);
         self.any.store(!state.is_empty(), Ordering::Relaxed);
@@ -138,6 +152,7 @@ impl Taps {
 
     /// Closes all: who asked for them is gone.
     pub fn close_all(&self) {
+        self.traces.close_all();
         self.lock().clear();
         self.any.store(false, Ordering::Relaxed);
     }
@@ -153,9 +168,10 @@ impl Taps {
             said.emitted += missed;
             said
         };
-        let said: Vec<Tapped> = state.values_mut().map(fetch).collect();
+        let mut said: Vec<Tapped> = state.values_mut().map(fetch).collect();
         said.iter().filter(|said| said.ended).for_each(|said| drop(state.remove(&said.id)));
         self.any.store(!state.is_empty(), Ordering::Relaxed);
+        said.extend(self.traces.fetch());
         said
     }
 

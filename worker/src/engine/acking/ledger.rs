@@ -22,6 +22,8 @@
 //! that is due; this tells it the next such time. While trees end as they should, that is one look
 //! a timeout, where a list in the order of opening would cost every root two updates.
 
+mod roots;
+
 use std::collections::HashMap;
 
 use super::ids::{GENERATION_MAX, RootId, SLOT_BITS, generation_of, prefix_of, slot_of};
@@ -135,7 +137,6 @@ pub struct Ledger {
 impl Ledger {
     /// An empty ledger for at most `max_pending` roots: those that are open and those whose verdict
     /// the spout has not taken yet.
-    ///
     /// `max_pending` is held between 1 and [`PENDING_MAX`].
     #[must_use]
     pub fn new(executor: u16, incarnation: u8, max_pending: u32) -> Self {

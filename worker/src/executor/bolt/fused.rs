@@ -12,10 +12,11 @@ use topology_api::runtime::{Rows, UNANCHORED};
 
 use super::settle;
 use super::{BoltExecutor, InHand};
-use crate::engine::acking::{FailReason, Why};
+use crate::engine::acking::{Edge, FailReason, Why};
 use crate::executor::anchoring::Anchoring;
 use crate::executor::exits::Exits;
 use crate::executor::mailbox::{Payload, StreamRef};
+use crate::executor::traces::hops::{Fate, Hops};
 
 /// What the inputs of a fused batch came from.
 pub struct Chain<'c, 'a> {
@@ -23,6 +24,8 @@ pub struct Chain<'c, 'a> {
     pub parents: &'c [u32],
     /// What the anchors of the head of the chain refer to.
     pub anchoring: &'c mut Anchoring<'a>,
+    /// The inputs whose trees are looked at.
+    pub hops: Option<Box<Hops>>,
 }
 
 impl Chain<'_, '_> {
@@ -64,7 +67,8 @@ impl BoltExecutor {
         self.cells[at].task.load(rows, &[]);
         let mut done = 0;
         loop {
-            let (count, panicked) = self.cells[at].work((self.place, done), exits);
+            let (count, panicked) =
+                self.cells[at].work((self.place, done), chain.hops.as_deref_mut(), exits);
             self.route_fused(at, chain, exits);
             self.settle_fused((at, done, count), panicked.as_deref(), chain, exits);
             done += count;
@@ -88,6 +92,9 @@ impl BoltExecutor {
             let cell = &mut self.cells[at];
             let Some(mut emitted) = cell.task.take(stream, &mut exits.pool) else { continue };
             cell.counters.emitted += emitted.rows.len() as u64;
+            if let Some(hops) = &chain.hops {
+                exits.tracer.parents.extend(emitted.anchors.iter().map(|it| hops.edge_of(*it)));
+            }
             for anchor in emitted.anchors.iter_mut().filter(|anchor| **anchor != UNANCHORED) {
                 *anchor = chain.parents[*anchor as usize];
             }
@@ -114,12 +121,27 @@ impl BoltExecutor {
         }
         cell.counters.executed += count as u64;
         cell.counters.acked += (count - failures.len()) as u64;
+        let at = exits.now;
         for (input, reason, said) in failures {
             cell.counters.fail(reason);
+            if exits.tracer.is_on() {
+                let fate =
+                    Fate { failed: Some(reason.name()), text: said.as_deref().unwrap_or(""), at };
+                let mut edges = Vec::new();
+                chain.anchoring.anchored_to(chain.parents[input], |of| {
+                    edges.push(Edge { root: of.root, id: exits.ids.next() });
+                });
+                let seen = (chain.hops.as_deref_mut(), input);
+                exits.tracer.failed(cell.counters.task, (&edges, at), seen, fate);
+            }
             exits.said = said;
             chain.fail(input, reason, exits);
         }
         exits.said = None;
+        if let Some(hops) = &mut chain.hops {
+            let fate = Fate { failed: None, text: "", at };
+            hops.settle(first..first + count, fate, &mut exits.tracer);
+        }
     }
 
     /// Turns what is left of a fused batch into an ordinary one in hand: its inputs get edges.
@@ -133,7 +155,9 @@ impl BoltExecutor {
             }
         }
         let given = if tracking.is_tracked() { vec![0; tracking.len()] } else { Vec::new() };
-        self.in_hand =
-            Some(InHand { cell: at, tracking, given, done, stamp: u64::MAX, since: exits.now });
+        let hops = chain.hops.take();
+        let hops = hops.and_then(|hops| hops.go_on(&tracking, exits.now, &mut exits.tracer));
+        let (cell, since) = (at, exits.now);
+        self.in_hand = Some(InHand { cell, tracking, given, done, stamp: u64::MAX, since, hops });
     }
 }

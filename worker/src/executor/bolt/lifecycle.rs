@@ -80,7 +80,8 @@ impl BoltExecutor {
         if !self.waits && self.cells[at].task.has_work() {
             let (tracking, since) = (exits.new_tracking(), exits.now);
             let given = Vec::new();
-            let hand = InHand { cell: at, tracking, given, done: 0, stamp: u64::MAX, since };
+            let (done, stamp, hops) = (0, u64::MAX, None);
+            let hand = InHand { cell: at, tracking, given, done, stamp, since, hops };
             self.in_hand = Some(hand);
         }
     }

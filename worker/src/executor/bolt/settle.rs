@@ -10,6 +10,7 @@ use crate::engine::acking::{FailReason, NO_STAMP, Why};
 use crate::executor::exits::Exits;
 use crate::executor::mailbox::{Payload, StreamRef};
 use crate::executor::plan::Plan;
+use crate::executor::traces::hops::Fate;
 
 /// What a person is told when a call emitted too much.
 const TOO_MUCH_OUTPUT: &str = "one call emitted more than `output.budget`: give the tuples to \
@@ -24,10 +25,14 @@ impl BoltExecutor {
         let faults = cell.task.faults();
         let (from, to) = (hand.done, hand.done + done);
         hand.done = to;
+        if let Some(hops) = hand.hops.as_deref_mut().filter(|_| self.explicit) {
+            self.held_hops.hold(hand.cell, hops, &mut exits.tracer);
+        }
         if faults.is_empty() && panicked.is_none() {
             if !self.explicit {
                 cell.counters.acked += done as u64;
                 contribute(hand, from..to, exits);
+                hand.acked(from..to, exits);
             }
             return;
         }
@@ -49,9 +54,11 @@ impl BoltExecutor {
                 None => {
                     cell.counters.acked += 1;
                     contribute(hand, input..input + 1, exits);
+                    hand.acked(input..input + 1, exits);
                 }
                 Some(reason) => {
                     cell.counters.fail(reason);
+                    hand.failed((cell.counters.task, input), reason, exits);
                     let edges = hand.tracking.of(input);
                     edges.iter().for_each(|edge| exits.fail(edge.root, reason));
                 }
@@ -70,7 +77,9 @@ impl BoltExecutor {
         exits: &mut Exits,
     ) -> bool {
         let mut settled = false;
-        for cell in &mut self.cells {
+        self.held_hops.look(&exits.tracer);
+        let traced = exits.tracer.is_on();
+        for (at, cell) in self.cells.iter_mut().enumerate() {
             let Some(verdicts) = cell.task.verdicts() else { continue };
             // A component that panicked is dropped with all the guards it held.
             let panicked = !cell.state.open && !cell.state.ended;
@@ -85,6 +94,10 @@ impl BoltExecutor {
                     }
                     Verdict::Ack => {
                         cell.counters.acked += 1;
+                        if traced {
+                            let fate = Fate { failed: None, text: "", at: exits.now };
+                            self.held_hops.settle((at, slot), fate, &mut exits.tracer);
+                        }
                         cell.held.settle(slot, |root, edges| exits.fold(root, edges, stamp));
                         continue;
                     }
@@ -103,11 +116,39 @@ impl BoltExecutor {
                     }),
                 };
                 cell.counters.fail(reason);
+                if traced {
+                    let said = exits.said.as_deref().unwrap_or("");
+                    let fate = Fate { failed: Some(reason.name()), text: said, at: exits.now };
+                    if !self.held_hops.settle((at, slot), fate, &mut exits.tracer) {
+                        let edges = (cell.held.edges(slot), exits.now);
+                        exits.tracer.failed(cell.counters.task, edges, (None, 0), fate);
+                    }
+                }
                 cell.held.fail(slot, |root| exits.fail(root, reason));
             }
         }
         exits.said = None;
         settled
+    }
+}
+
+impl InHand {
+    /// Notes that these inputs were processed, for who looks at their trees.
+    fn acked(&mut self, inputs: Range<usize>, exits: &mut Exits) {
+        if let Some(hops) = &mut self.hops {
+            let fate = Fate { failed: None, text: "", at: exits.now };
+            hops.settle(inputs, fate, &mut exits.tracer);
+        }
+    }
+
+    /// Notes that an input failed, for who looks at trees.
+    fn failed(&mut self, (task, input): (u32, usize), reason: FailReason, exits: &mut Exits) {
+        if exits.tracer.is_on() {
+            let text = exits.said.as_deref().unwrap_or("");
+            let fate = Fate { failed: Some(reason.name()), text, at: exits.now };
+            let edges = (self.tracking.of(input), self.since);
+            exits.tracer.failed(task, edges, (self.hops.as_deref_mut(), input), fate);
+        }
     }
 }
 

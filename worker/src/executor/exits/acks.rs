@@ -13,6 +13,9 @@ impl Exits {
 
     /// Fails a tree.
     pub fn fail(&mut self, root: u64, reason: FailReason) {
+        if self.tracer.is_on() {
+            self.tracer.failed_tree(root, reason.name(), self.now);
+        }
         let said = self.said.take();
         let acks = self.acks_for(executor_of(root));
         acks.fail(root, reason);

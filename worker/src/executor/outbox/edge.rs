@@ -33,7 +33,7 @@ pub(super) struct Edge {
     /// Waiting tuples by target, with one more place for those that go nowhere.
     pub(super) bins: Vec<Box<dyn Rows>>,
     /// The trees of the waiting tuples.
-    tracking: Vec<Tracking>,
+    pub(super) tracking: Vec<Tracking>,
 }
 
 #[derive(Debug)]
@@ -84,7 +84,7 @@ pub(super) enum Way {
 }
 
 /// Each value so often as `copies` says.
-pub(super) fn repeated(values: &[u32], copies: &[u32]) -> Vec<u32> {
+pub(super) fn repeated<T: Copy>(values: &[T], copies: &[u32]) -> Vec<T> {
     let all = values.iter().zip(copies);
     all.flat_map(|(value, copies)| (0..*copies).map(|_| *value)).collect()
 }
@@ -98,6 +98,10 @@ pub(super) struct Parts<'a> {
     pub(super) ordinals: &'a [u32],
     /// About how many bytes one has.
     pub(super) each: usize,
+    /// Who emitted them.
+    pub(super) source: u32,
+    /// What each came of, if a fused bolt emitted them and its trees are looked at.
+    pub(super) parents: &'a [u64],
 }
 
 impl Edge {
@@ -246,7 +250,14 @@ impl Edge {
             self.targets.get(at).filter(|t| self.bins[at].is_empty() && t.ending.is_empty());
         let Some(target) = target.filter(|_| anchoring.may_fuse()) else { return Some(rows) };
         let Some((at, mut bolt)) = exits.take_idle_bolt(&target.place) else { return Some(rows) };
-        let mut chain = Chain { parents: parts.anchors, anchoring };
+        let hops = if exits.tracer.is_on() {
+            let (tasks, now) = ((parts.source, target.task), exits.now);
+            let of = (parts.anchors, parts.parents);
+            exits.tracer.take_fused(tasks, of, anchoring, (&mut exits.ids, now))
+        } else {
+            None
+        };
+        let mut chain = Chain { parents: parts.anchors, anchoring, hops };
         bolt.execute_fused((target.task, self.from), rows, &mut chain, exits);
         exits.bolts[at] = Some(bolt);
         None
@@ -260,7 +271,7 @@ impl Edge {
         anchoring: &mut Anchoring<'_>,
         exits: &mut Exits,
     ) {
-        let Parts { way, anchors, ordinals, each } = *parts;
+        let Parts { way, anchors, ordinals, each, .. } = *parts;
         let nowhere = self.targets.len();
         match way {
             Way::Every => {

@@ -1,5 +1,7 @@
 //! What a spout is told of its tuples: acks in groups, failures one by one.
 
+use std::time::Duration;
+
 use topology_api::FailReason as Reason;
 use topology_api::runtime::{DONE, saying};
 
@@ -15,7 +17,11 @@ impl SpoutExecutor {
     pub(super) fn settle(&mut self, plan: &Plan, exits: &mut Exits) -> bool {
         let mut acks = Acks::default();
         let now_ns = exits.now_ns();
+        let traced = exits.tracer.is_on();
         while let Some(verdict) = self.ledger.verdicts() {
+            if traced {
+                self.note_end(&verdict, exits);
+            }
             if !acks.any {
                 exits.go_on(self.place);
             }
@@ -40,6 +46,14 @@ impl SpoutExecutor {
         // What is left came too late: its slot may become another tree's.
         self.whys.clear();
         acks.any
+    }
+
+    #[cold]
+    fn note_end(&self, verdict: &Verdict, exits: &mut Exits) {
+        let open = Duration::from_nanos(exits.now_ns().saturating_sub(verdict.opened_ns));
+        if let Some(root) = self.ledger.root_at(verdict.slot) {
+            exits.tracer.ended(root, verdict, (exits.now, open));
+        }
     }
 
     /// Files the message ids of open trees, seals these, and acks what is done with already: no
