@@ -13,6 +13,7 @@ mod live;
 mod openapi;
 mod problem;
 mod reads;
+mod targets;
 mod told;
 
 use std::sync::{Arc, OnceLock};
@@ -75,6 +76,7 @@ pub(crate) fn routes(handle: Handle, shutdown: Shutdown) -> Router {
         .routes(routes!(changes::deactivate))
         .routes(routes!(changes::rebalance))
         .routes(routes!(changes::kill))
+        .routes(routes!(targets::targets))
         .routes(routes!(told::of_cluster))
         .routes(routes!(told::of_topology))
         .routes(routes!(told::config))

@@ -195,6 +195,8 @@ fn worker(engine: &Engine, held: &Versioned<AssignmentRecord>) -> Worker {
         waiting_ms: live.map_or(0, |live| live.report.waiting_ms),
         log_dropped: live.map_or_else(BTreeMap::new, |live| few(&live.report.log_dropped)),
         unheld: told.unheld,
+        metrics_address: live.map_or_else(String::new, |it| it.report.metrics_address.clone()),
+        metrics_problem: live.map_or_else(String::new, |it| it.report.metrics_problem.clone()),
         direct: live.is_some_and(|live| live.direct),
         turned_away: live.map_or_else(Vec::new, |live| reported(&live.report.turned_away)),
         executors: held.record.executors.iter().map(|executor| executor.index).collect(),
