@@ -24,9 +24,11 @@ mod run;
 mod schedule;
 mod source;
 mod stages;
+mod status;
 mod stream;
 mod tally;
 mod text;
+mod world;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -64,6 +66,7 @@ fn carry_out(command: Command) -> Result<(), Problem> {
         Command::Stream(stream) => stream::measure(&stream),
         Command::Schedule(schedule) => schedule::measure(&schedule),
         Command::Recovery(recovery) => recovery::measure(&recovery),
+        Command::Status(status) => status::measure(&status),
     }
 }
 

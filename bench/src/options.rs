@@ -13,6 +13,7 @@ use crate::problem::{EX_USAGE, Problem};
 use crate::recovery::Recovery;
 use crate::schedule::Schedule;
 use crate::stages::StagesArgs;
+use crate::status::Status;
 use crate::stream::Stream;
 
 /// Most executors of one component.
@@ -118,6 +119,8 @@ pub(crate) enum Command {
     Schedule(Schedule),
     /// How long a cluster of real processes takes to get over the loss of one
     Recovery(Recovery),
+    /// What it costs nimbus to know and show a large cluster
+    Status(Status),
     /// Results as pictures and tables in the documentation
     Draw(Draw),
 }

@@ -7,13 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
-use coordination::Key;
-use daemon::Clock;
-use nimbus::engine::Engine;
-use nimbus::engine::command::{Command, Plan, Write};
-use nimbus::engine::event::{Event, Fact, Now, Record, Request, Submission, Verb};
+use nimbus::engine::command::{Plan, Write};
+use nimbus::engine::event::{Event, Request, Submission, Verb};
 use nimbus::engine::liveness::Patience;
-use proto::store::SupervisorRecord;
 use proto::supervisor::SupervisorReport;
 use serde::Serialize;
 use topology_api::TopologyBuilder;
@@ -21,11 +17,11 @@ use topology_api::TopologyBuilder;
 use crate::bolts::{Null, Passed};
 use crate::cases::{Constants, Datum};
 use crate::figures::{median, rounded};
-use crate::meter::now_ns;
 use crate::options::case_of_words;
 use crate::problem::Problem;
 use crate::run::{print, tell_machine};
 use crate::source::Source;
+use crate::world::{Planned, World};
 
 /// Components of the topology, one behind the other.
 const COMPONENTS: u32 = 4;
@@ -126,19 +122,19 @@ pub(crate) fn measure(schedule: &Schedule) -> Result<(), Problem> {
 
 /// Submits the topology, rebalances it, and loses a supervisor.
 fn decide(schedule: &Schedule, workers: u32) -> Result<Vec<Timed>, Problem> {
-    let mut world = World::new(schedule);
+    let mut rounds = Rounds::new(schedule);
     let spec = (&description(schedule.tasks)?).into();
     let submission = Submission { spec, digest: "d".repeat(64), workers, ..Submission::default() };
-    world.ask("submit", Verb::Submit(Box::new(submission)));
+    rounds.ask("submit", Verb::Submit(Box::new(submission)));
     let rebalance = Verb::Rebalance {
         name: NAME.to_owned(),
         // One less, so that the executors of one worker have to go elsewhere.
         workers: workers.saturating_sub(1).max(1),
         executors: BTreeMap::new(),
     };
-    world.ask("rebalance", rebalance);
-    world.lose_a_supervisor();
-    Ok(world.timed)
+    rounds.ask("rebalance", rebalance);
+    rounds.lose_a_supervisor();
+    Ok(rounds.timed)
 }
 
 /// A topology of that many tasks.
@@ -161,60 +157,26 @@ fn description(tasks: u32) -> Result<topology_api::Description, Problem> {
         .map_err(|error| Problem::failed("cannot build a topology", error))
 }
 
-/// An engine that leads, and what its store shows.
-struct World {
-    engine: Engine,
-    clock: Clock,
-    revision: u64,
+/// An engine that is asked, and what it decided.
+struct Rounds {
+    world: World,
     supervisors: Vec<String>,
-    /// Generation and number of every worker that the store has.
-    assignments: Vec<(u64, u32)>,
     timed: Vec<Timed>,
 }
 
-impl World {
+impl Rounds {
     fn new(schedule: &Schedule) -> Self {
-        let clock = Clock::manual();
-        let now = Now { at: clock.now(), wall_ms: 0 };
         let supervisors = (0..schedule.supervisors).map(|number| format!("supervisor-{number:05}"));
-        let mut world = Self {
-            engine: Engine::new(Patience::default(), now),
-            clock,
-            revision: 1,
-            supervisors: supervisors.collect(),
-            assignments: Vec::new(),
-            timed: Vec::new(),
-        };
-        let facts = world.supervisors.iter().map(|id| {
-            let slots = schedule.slots;
-            let record = SupervisorRecord { id: id.clone(), slots, ..SupervisorRecord::default() };
-            let key = Key::Supervisor { id: id.clone() };
-            Fact { key, record: Some(Record::Supervisor(record)), revision: 1 }
-        });
-        let facts = facts.collect();
-        world.tell("start", Event::Snapshot { facts, revision: 1 });
-        world.tell("start", Event::Leads { elected: 1 });
-        world
+        let supervisors: Vec<String> = supervisors.collect();
+        let world = World::new(&supervisors, schedule.slots, Patience::default());
+        Self { world, supervisors, timed: Vec::new() }
     }
 
-    /// Tells the engine, and does what it wants until it wants nothing more.
     fn tell(&mut self, kind: &'static str, event: Event) {
-        let mut events = vec![event];
-        while let Some(event) = events.pop() {
-            let now = Now { at: self.clock.now(), wall_ms: self.clock.wall_ms() };
-            let begun = now_ns();
-            let commands = self.engine.handle(event, now);
-            let ms = crate::figures::as_f64(now_ns() - begun) / 1e6;
-            for command in commands {
-                let Command::Write(plan) = command else { continue };
-                let facts = self.facts(&plan);
-                events.push(Event::Changes(facts));
-                events.push(Event::Written { revision: self.revision });
-                if plan.prepare.iter().any(|write| matches!(write, Write::Assignment(_))) {
-                    self.timed.push(Timed { kind, ms, plan: *plan });
-                }
-            }
-        }
+        let places =
+            |plan: &Plan| plan.prepare.iter().any(|write| matches!(write, Write::Assignment(_)));
+        let planned = self.world.tell(event).into_iter().filter(|it| places(&it.plan));
+        self.timed.extend(planned.map(|Planned { ms, plan }| Timed { kind, ms, plan }));
     }
 
     fn ask(&mut self, kind: &'static str, verb: Verb) {
@@ -229,7 +191,7 @@ impl World {
         let mut passed = Duration::ZERO;
         while passed < time {
             passed += step;
-            self.clock.advance(step);
+            self.world.clock.advance(step);
             for supervisor in self.supervisors.clone().into_iter().skip(silent) {
                 let report = SupervisorReport { supervisor, ..SupervisorReport::default() };
                 self.tell(kind, Event::Report(Box::new(report)));
@@ -240,45 +202,5 @@ impl World {
 
     fn lose_a_supervisor(&mut self) {
         self.pass("lost_supervisor", Patience::default().alone * 2, 1);
-    }
-
-    /// What the store shows once a plan was carried out.
-    fn facts(&mut self, plan: &Plan) -> Vec<Fact> {
-        self.revision += 1;
-        let mut shown = Vec::new();
-        for write in plan.prepare.iter().chain(&plan.decide) {
-            let topology = plan.topology.clone();
-            match write {
-                Write::Topology(record) => {
-                    shown.push((
-                        Key::Topology { id: topology },
-                        Some(Record::Topology(record.clone())),
-                    ));
-                }
-                Write::Name(name) => {
-                    shown.push((Key::Name { name: name.clone() }, Some(Record::Name(topology))));
-                }
-                Write::Assignment(record) => {
-                    let (generation, worker) = (record.generation, record.worker);
-                    self.assignments.push((generation, worker));
-                    let key = Key::Assignment { topology, generation, worker };
-                    shown.push((key, Some(Record::Assignment(record.clone()))));
-                }
-                Write::Assigned(record) => {
-                    shown.push((Key::Assigned { topology }, Some(Record::Assigned(*record))));
-                }
-                Write::DropGeneration(dropped) => {
-                    let gone = self.assignments.extract_if(.., |(at, _)| at == dropped);
-                    shown.extend(gone.map(|(generation, worker)| {
-                        let topology = topology.clone();
-                        (Key::Assignment { topology, generation, worker }, None)
-                    }));
-                }
-                // Nothing here finishes or is killed.
-                Write::Release | Write::Result(_) | Write::Forget(_) => {}
-            }
-        }
-        let revision = self.revision;
-        shown.into_iter().map(|(key, record)| Fact { key, record, revision }).collect()
     }
 }

@@ -136,6 +136,7 @@ fn kind(key: &ConfigKey) -> (&'static str, String) {
         ConfigKind::SizeLimit { min, max } => {
             ("size", format!("`none`, or {} to {}", format_size(min), format_size(max)))
         }
+        ConfigKind::Listen => ("listen", "`none`, `IP:PORT` or `IP:FIRST-LAST`".to_owned()),
         ConfigKind::CoresLimit { min, max } => {
             let cores = |thousandths: u32| f64::from(thousandths) / 1_000.0;
             ("cores", format!("`none`, or {} to {}", cores(min), cores(max)))

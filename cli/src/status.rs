@@ -233,6 +233,10 @@ pub(crate) struct WorkerStatus {
     pub(crate) log_dropped: BTreeMap<String, u64>,
     /// Which limits nobody holds it to, and why.
     pub(crate) unheld: String,
+    /// Where it serves metrics of its own; empty: nowhere.
+    pub(crate) metrics_address: String,
+    /// Why it does not although it is to.
+    pub(crate) metrics_problem: String,
     /// It reports to nimbus itself, because its supervisor is away.
     pub(crate) direct: bool,
     /// Whom it turned away.

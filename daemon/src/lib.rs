@@ -5,6 +5,7 @@
 pub mod accept;
 mod backoff;
 mod clock;
+pub mod exposition;
 pub mod grpc;
 pub mod listen;
 pub mod lock;

@@ -15,6 +15,7 @@ mod openapi;
 mod problem;
 mod reads;
 mod tap;
+mod targets;
 mod told;
 mod traces;
 
@@ -80,6 +81,7 @@ pub(crate) fn routes(handle: Handle, shutdown: Shutdown) -> Router {
         .routes(routes!(changes::rebalance))
         .routes(routes!(changes::kill))
         .routes(routes!(changes::log_level))
+        .routes(routes!(targets::targets))
         .routes(routes!(told::of_cluster))
         .routes(routes!(told::of_topology))
         .routes(routes!(told::config))

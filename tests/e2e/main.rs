@@ -23,6 +23,7 @@ mod kills;
 mod limits;
 mod look;
 mod memory;
+mod metrics;
 mod moves;
 mod outages;
 mod outputs;

@@ -271,7 +271,7 @@ fn metrics_parse_as_prometheus_text_and_health_is_told() {
             let base = |end: &str| name.strip_suffix(end).unwrap_or(name);
             assert!(
                 typed.contains(name)
-                    || ["_sum", "_count"].iter().any(|it| typed.contains(base(it))),
+                    || ["_bucket", "_sum", "_count"].iter().any(|it| typed.contains(base(it))),
                 "{name} has no type"
             );
             assert!(seen.insert(line.rsplit_once(' ').map(|it| it.0)), "twice: {line}");

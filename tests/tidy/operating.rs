@@ -14,6 +14,9 @@ const SHIPPED: [&str; 6] = [
     "worker/src/",
 ];
 
+/// Where metrics are made.
+const METRICS: [&str; 2] = ["nimbus/src/status/prometheus", "worker/src/metrics"];
+
 /// What logs a line that is shown unless somebody turns it off.
 const LOGS: [&str; 3] = ["error!(", "info!(", "warn!("];
 
@@ -70,16 +73,16 @@ fn every_line_that_is_logged_is_explained_to_operators() {
 fn every_metric_is_explained_to_operators() {
     let page = page();
     let spans = code_spans(&page);
-    let source = TextFile {
-        path: String::new(),
-        text: read("nimbus/src/status/prometheus.rs").expect("metrics are made there"),
-    };
-    let text = shipped(&source);
+    let rust = files(&["rs"]);
+    let made = rust.iter().filter(|file| METRICS.iter().any(|of| file.path.starts_with(of)));
+    let text = made.map(shipped).collect::<Vec<_>>().join("\n");
     let names = text.split('"').filter(|text| text.starts_with("squall_"));
     let unknown: Vec<String> =
         names.filter(|name| !spans.contains(name)).map(str::to_owned).collect();
     report("say in docs/operating.md what the metric means", &unknown);
-    assert!(text.contains("squall_store_up"), "metrics are found where they are made");
+    for name in ["squall_store_up", "squall_findings", "squall_worker_task_pending"] {
+        assert!(text.contains(name), "metrics are found where they are made: {name}");
+    }
 }
 
 #[test]

@@ -175,6 +175,12 @@ impl TopologyConfig {
         self.text("worker.log.json") == "true"
     }
 
+    /// Where each worker serves metrics of its own (`worker.metrics.listen`): `IP:PORT` or
+    /// `IP:FIRST-LAST`; `None`: nowhere.
+    pub fn worker_metrics_listen(&self) -> Option<&str> {
+        Some(self.text("worker.metrics.listen")).filter(|text| *text != NONE)
+    }
+
     /// Bytes of the largest encoded tuple (`tuple.max_bytes`).
     pub fn tuple_max_bytes(&self) -> u64 {
         self.size("tuple.max_bytes")

@@ -21,6 +21,7 @@ mod letters;
 mod levels;
 mod local;
 mod log;
+mod metrics;
 mod remote;
 mod report;
 pub mod transport;

@@ -30,6 +30,7 @@ use crate::letters::Letters;
 use crate::levels::Levels;
 use crate::local::{Loops, cores, counters_of, until};
 use crate::log::{Dropped, Log};
+use crate::metrics::{self, Serving};
 use crate::report::{Facts, report};
 use crate::transport::{Config, FrameWriter, Listen, Receiver, Transport};
 use crate::waiting::Waiting;
@@ -118,6 +119,7 @@ async fn serve(
     let taps = Arc::new(Taps::new(&topology, launch.worker, clock.clone()));
     let heard = (Arc::clone(&letters), Arc::clone(&taps));
     let control = Control::start((&launch, &security), hello, heard, &shutdown);
+    let metrics = metrics::start(&topology, &launch, &security, (&control, &shutdown)).await;
     let board = Arc::new(Board::new(clock.clone()));
     let worker = Worker {
         transport,
@@ -136,6 +138,7 @@ async fn serve(
         told_waiting: false,
         dropped,
         waits: Waiting::default(),
+        metrics,
         security,
         launch,
     };
@@ -168,6 +171,7 @@ struct Worker {
     /// What of its log was dropped.
     dropped: Arc<Dropped>,
     waits: Waiting,
+    metrics: Serving,
     security: Security,
 }
 
@@ -348,6 +352,7 @@ impl Worker {
             tls_refused: self.security.tls().map(Tls::refusals).unwrap_or_default(),
             efforts: self.waits.efforts(&self.board, now, executor_of),
             log_dropped: self.dropped.by_reason(),
+            metrics: self.metrics.clone(),
         };
         let report = report(&loops.plan, &self.board.snapshot(), &self.transport, &facts);
         control.report.send_replace(report);

@@ -14,6 +14,7 @@ use crate::executor::counters::{Snapshot, TaskCounters};
 use crate::executor::effort::ExecutorEffort;
 use crate::executor::mailbox::MAILBOX_TUPLES;
 use crate::executor::plan::Plan;
+use crate::metrics::Serving;
 use crate::transport::Transport;
 
 /// What of a report is not on the board.
@@ -30,6 +31,8 @@ pub(crate) struct Facts {
     /// What its executors did with their time.
     pub(crate) efforts: Vec<ExecutorEffort>,
     pub(crate) log_dropped: BTreeMap<String, u64>,
+    /// Where its own metrics are.
+    pub(crate) metrics: Serving,
 }
 
 /// Makes a report.
@@ -95,6 +98,8 @@ pub(crate) fn report(
         flows: flows(plan),
         log_dropped: facts.log_dropped.clone(),
         tasks_left_out: false,
+        metrics_address: facts.metrics.address.clone(),
+        metrics_problem: facts.metrics.problem.clone(),
     }
 }
 

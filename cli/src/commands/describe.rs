@@ -270,6 +270,17 @@ fn workers(text: &mut String, workers: &[WorkerStatus]) {
     for worker in workers.iter().filter(|worker| !worker.unheld.is_empty()) {
         text.push_str(&format!("\n\nworker {}: {}", worker.worker, escape(&worker.unheld)));
     }
+    for worker in workers {
+        let (address, problem) = (escape(&worker.metrics_address), escape(&worker.metrics_problem));
+        if !address.is_empty() {
+            text.push_str(&format!("\n\nworker {}: its metrics are at {address}", worker.worker));
+        } else if !problem.is_empty() {
+            text.push_str(&format!(
+                "\n\nworker {}: no metrics of its own: {problem}",
+                worker.worker
+            ));
+        }
+    }
     for worker in workers.iter().filter(|worker| !worker.log_dropped.is_empty()) {
         let dropped = worker.log_dropped.iter();
         let dropped: Vec<_> =

@@ -216,6 +216,10 @@ fn topology_reason(key: &str) -> &'static str {
         "worker.log.rate" => {
             "86 GB a day, of which 64 MiB are kept; see [operating](operating.md#limits-of-a-worker)"
         }
+        "worker.metrics.listen" => {
+            "[nimbus](operating.md#status-and-health) shows the same by component; see \
+             [operating](operating.md#metrics-of-workers)"
+        }
         "worker.log.json" => "people read it more often than programs",
         "tuple.max_bytes" => {
             "a receiver must be able to hold what arrives; larger data belongs beside the stream"

@@ -93,7 +93,7 @@ impl Engine {
         let due =
             (0..).zip(known.values()).filter(|(at, _)| (second + at).is_multiple_of(FIND_EVERY));
         let found = due.map(|(_, topology)| {
-            let figures = figures::gather(self, &topology.record, None, now);
+            let figures = figures::gather(self, &topology.record, now);
             (topology.record.id.clone(), findings::of_topology(&figures))
         });
         let found: Vec<_> = found.collect();

@@ -4,6 +4,8 @@
 //! numbers never go down. Only topologies that the store knows are remembered, so nothing that is
 //! reported can fill the memory.
 
+pub mod work;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
@@ -14,6 +16,7 @@ use proto::supervisor::{ErrorReport, SlotReport, SupervisorReport, WorkerReport}
 
 use super::counters::Totals;
 use super::view::{View, epoch_revision};
+use work::{Names, Part, Work};
 
 /// Errors that are kept for each topology.
 const ERRORS_MAX: usize = 100;
@@ -46,8 +49,10 @@ pub struct Live {
     pub counted: Instant,
     /// It came from the worker itself, because its supervisor is away.
     pub direct: bool,
-    /// The report, without errors and results.
+    /// The report, without errors, results and what its tasks counted.
     pub report: WorkerReport,
+    /// What its tasks counted.
+    pub work: Work,
     /// The number of the newest error that was seen of it.
     error_seen: u64,
 }
@@ -69,7 +74,8 @@ pub struct Told {
     /// The newest incarnation of each worker that was heard of: older ones are not listened to.
     newest: BTreeMap<u32, Epoch>,
     /// Totals of incarnations that are gone, by component.
-    pub dead: BTreeMap<String, Totals>,
+    pub dead: BTreeMap<String, Part>,
+    names: Names,
     /// The newest errors, oldest first.
     pub errors: VecDeque<Shown>,
     /// What tasks left, by task.
@@ -155,6 +161,7 @@ impl Reports {
             let assigned: Vec<u32> =
                 view.in_force(topology).map(|assignment| assignment.record.worker).collect();
             told.retire(|worker| !assigned.contains(&worker));
+            told.names.prune();
         }
     }
 
@@ -175,9 +182,10 @@ impl Reports {
 impl Live {
     /// What an incarnation reports through a supervisor.
     #[must_use]
-    pub fn new(epoch: Epoch, at: Instant, report: WorkerReport) -> Self {
+    pub fn new(epoch: Epoch, at: Instant, mut report: WorkerReport) -> Self {
         let (supervisor, direct) = (String::new(), false);
-        Self { epoch, at, counted: at, supervisor, direct, report, error_seen: 0 }
+        let work = Work::of(&mut report, &mut Names::default());
+        Self { epoch, at, counted: at, supervisor, direct, report, work, error_seen: 0 }
     }
 }
 
@@ -204,20 +212,17 @@ impl Told {
         let flags = |report: &WorkerReport| (report.finished, report.drained);
         let news = before.as_ref().is_none_or(|it| flags(&it.report) != flags(&report));
         let seen = before.as_ref().map_or(0, |before| before.error_seen);
-        let mut counted = now;
-        if let Some(before) = before.filter(|_| report.tasks_left_out) {
-            counted = before.counted;
-            report.tasks = std::mem::take(&mut before.report.tasks);
-            report.executors = std::mem::take(&mut before.report.executors);
-            report.flows = std::mem::take(&mut before.report.flows);
-        }
+        let (counted, work) = match before.filter(|_| report.tasks_left_out) {
+            Some(before) => (before.counted, std::mem::take(&mut before.work)),
+            None => (now, Work::of(&mut report, &mut self.names)),
+        };
         let errors = std::mem::take(&mut report.errors);
         for result in std::mem::take(&mut report.results) {
             self.results.insert(result.task, result);
         }
         let error_seen = self.note(slot.worker, errors, seen);
         let supervisor = supervisor.to_owned();
-        let live = Live { epoch, at: now, counted, supervisor, direct, report, error_seen };
+        let live = Live { epoch, at: now, counted, supervisor, direct, report, work, error_seen };
         self.live.insert(slot.worker, live);
         news
     }
@@ -242,8 +247,12 @@ impl Told {
     /// Moves the totals of the workers that `which` names to those of the dead.
     fn retire(&mut self, which: impl Fn(u32) -> bool) {
         for (_, live) in self.live.extract_if(.., |worker, _| which(*worker)) {
-            for task in &live.report.tasks {
-                self.dead.entry(task.component.clone()).or_default().add(task);
+            for part in &live.work.components {
+                let mut totals = Totals::default();
+                let before = self.dead.get(&*part.component);
+                before.into_iter().chain([part]).for_each(|part| part.add_to(&mut totals));
+                let sum = Part::of(&part.component, &totals, &mut self.names);
+                self.dead.insert(part.component.to_string(), sum);
             }
         }
     }

@@ -152,7 +152,7 @@ pub fn component(
 ) -> Result<ComponentDetail, Refusal> {
     let record = &engine.topology("describe", name)?.record;
     known_component(record, component)?;
-    let figures = figures::gather(engine, record, Some(component), now);
+    let figures = figures::gather(engine, record, now);
     let Some(known) = figures.component(component) else { return Err(unknown_sort("")) };
     let mut tasks: Vec<Task> =
         known.tasks.iter().map(|task| describe(&figures, known, task)).collect();
@@ -207,10 +207,6 @@ fn describe(figures: &Figures, component: &Component, task: &figures::Task) -> T
     let shares = component.executor(task).and_then(|executor| executor.shares);
     let [emitted, executed, acked, failed] = task.totals;
     let (revision, restarts) = worker.epoch;
-    let percentiles = |latency: &crate::engine::counters::Histogram| {
-        let [half, most, nearly_all] = [50, 95, 99].map(|percent| latency.percentile_us(percent));
-        Some([half?, most?, nearly_all?].map(short))
-    };
     Task {
         task: task.task,
         executor: task.executor,
@@ -232,8 +228,8 @@ fn describe(figures: &Figures, component: &Component, task: &figures::Task) -> T
         time: shares.map(Time::from),
         capacity: shares.map(|shares| short(shares.executing)),
         skew: component.skew(task).map(short),
-        execute_us: percentiles(&task.execute),
-        complete_us: percentiles(&task.complete),
+        execute_us: task.execute_us.map(|us| us.map(short)),
+        complete_us: task.complete_us.map(|us| us.map(short)),
     }
 }
 

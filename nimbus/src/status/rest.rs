@@ -4,13 +4,18 @@
 //! (`standby`) where that is an object, and in the header `squall-standby` everywhere; the header
 //! `squall-leader` says where the leader's status is.
 
+use std::io::Write;
+
 use axum::Router as Routes;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use daemon::Shutdown;
+use daemon::exposition::CONTENT_TYPE;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use proto::nimbus::Standby;
 use serde_json::Value;
 
@@ -102,15 +107,69 @@ async fn ready(State(handle): State<Handle>) -> Response {
     Problem::new(Code::Unavailable, "not ready", &why, "wait, or look at its log").into_response()
 }
 
-async fn metrics(State(handle): State<Handle>) -> Response {
+async fn metrics(State(handle): State<Handle>, headers: HeaderMap) -> Response {
     let (cluster, security) = (handle.cluster().to_owned(), handle.security().clone());
     let look = move |engine: &Engine, now| prometheus::page(engine, (&cluster, &security), now);
-    let page = handle.look(look).await;
-    match page {
-        Ok(page) => {
-            let kind = "text/plain; version=0.0.4; charset=utf-8";
-            ([(header::CONTENT_TYPE, kind)], page).into_response()
+    let kind = [(header::CONTENT_TYPE, CONTENT_TYPE)];
+    match handle.look(look).await {
+        Ok(page) if takes_gzip(&headers) => {
+            // Megabytes take some milliseconds, and others wait for this thread.
+            match tokio::task::spawn_blocking(move || gzip(page.as_bytes())).await {
+                Ok(packed) => (kind, [(header::CONTENT_ENCODING, "gzip")], packed).into_response(),
+                Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            }
         }
+        Ok(page) => (kind, page).into_response(),
         Err(refusal) => Problem::from(refusal).into_response(),
+    }
+}
+
+/// Whether who asks reads gzip, as Prometheus does.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING);
+    let mut accepted =
+        accepted.iter().filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(','));
+    accepted.any(|it| {
+        let (name, weight) = it.split_once(';').unwrap_or((it, ""));
+        name.trim().eq_ignore_ascii_case("gzip") && weight.trim() != "q=0"
+    })
+}
+
+/// Names that come again and again take hardly any room (RFC 1952, 1996).
+fn gzip(page: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let written = encoder.write_all(page).and_then(|()| encoder.finish());
+    written.expect("writing to a vector cannot fail")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use axum::http::HeaderValue;
+    use flate2::read::GzDecoder;
+
+    use super::*;
+
+    #[test]
+    fn a_page_is_packed_for_who_says_that_it_reads_gzip() {
+        let takes = |value: &'static str| {
+            takes_gzip(&HeaderMap::from_iter([(
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static(value),
+            )]))
+        };
+        assert!(takes("gzip") && takes("br, GZIP;q=0.5"));
+        assert!(!takes("identity") && !takes("gzip;q=0") && !takes_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn what_was_packed_comes_back_as_it_was() {
+        let page = "squall_emitted_total{topology=\"clicks\"} 7\n".repeat(1_000);
+        let packed = gzip(page.as_bytes());
+        assert!(packed.len() < page.len() / 20, "{} of {}", packed.len(), page.len());
+        let mut text = String::new();
+        GzDecoder::new(&packed[..]).read_to_string(&mut text).expect("it is gzip");
+        assert_eq!(text, page);
     }
 }

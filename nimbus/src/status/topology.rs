@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proto::store::{AssignmentRecord, ComponentSpec, TaskResult, TopologyRecord};
-use proto::supervisor::{SlotReport, TaskReport};
+use proto::supervisor::SlotReport;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -16,8 +16,8 @@ use crate::engine::Engine;
 use crate::engine::command::Refusal;
 use crate::engine::event::Now;
 use crate::engine::figures::{self, Figures};
-use crate::engine::history::fill;
 use crate::engine::reports::Told;
+use crate::engine::reports::work::Part;
 use crate::engine::view::{self, Versioned, epoch_revision};
 use crate::engine::{counters, findings, lifecycle, parallelism};
 
@@ -81,7 +81,7 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
     let nothing = Told::default();
     let told = engine.reports().topologies.get(&record.id).unwrap_or(&nothing);
     let workers = engine.view().in_force(&record.id).map(|held| worker(engine, held));
-    let figures = figures::gather(engine, record, None, now);
+    let figures = figures::gather(engine, record, now);
     let letters = letters::by_component(engine, &record.id);
     let components = components(record, told, (&figures, &letters));
     let spouts = || components.iter().filter(|component| component.kind == "spout");
@@ -196,6 +196,8 @@ fn worker(engine: &Engine, held: &Versioned<AssignmentRecord>) -> Worker {
         waiting_ms: live.map_or(0, |live| live.report.waiting_ms),
         log_dropped: live.map_or_else(BTreeMap::new, |live| few(&live.report.log_dropped)),
         unheld: told.unheld,
+        metrics_address: live.map_or_else(String::new, |it| it.report.metrics_address.clone()),
+        metrics_problem: live.map_or_else(String::new, |it| it.report.metrics_problem.clone()),
         direct: live.is_some_and(|live| live.direct),
         turned_away: live.map_or_else(Vec::new, |live| reported(&live.report.turned_away)),
         executors: held.record.executors.iter().map(|executor| executor.index).collect(),
@@ -208,31 +210,38 @@ fn components(
     (figures, letters): (&Figures, &BTreeMap<String, u64>),
 ) -> Vec<Component> {
     let Some(spec) = &record.spec else { return Vec::new() };
-    let mut tasks: BTreeMap<&str, Vec<&TaskReport>> = BTreeMap::new();
-    for task in told.live.values().flat_map(|live| &live.report.tasks) {
-        tasks.entry(&task.component).or_default().push(task);
-    }
+    let mut counted = counted(told);
     let executors = parallelism::executors(spec, &record.executors);
     let describe = |(index, spec): (usize, &ComponentSpec)| {
-        let live = tasks.get(spec.name.as_str()).map_or(&[][..], Vec::as_slice);
-        let mut totals = told.dead.get(&spec.name).cloned().unwrap_or_default();
-        for task in live {
-            totals.add(task);
-        }
+        let (totals, live) = counted.remove(spec.name.as_str()).unwrap_or_default();
         let executors = executors.iter().filter(|executor| executor.component == index);
         let pace = figures.component(&spec.name).map(Pace::of).unwrap_or_default();
         let dead_letters = letters.get(&spec.name).copied().unwrap_or(0);
-        let known = component(spec, executors.count(), totals, live);
+        let known = component(spec, executors.count(), totals, &live);
         Component { pace, dead_letters, ..known }
     };
     spec.components.iter().enumerate().map(describe).collect()
+}
+
+/// What was counted of each component in all, and by those of its tasks that live.
+pub(super) fn counted(told: &Told) -> BTreeMap<&str, (counters::Totals, Vec<&Part>)> {
+    let mut all: BTreeMap<&str, (counters::Totals, Vec<&Part>)> = BTreeMap::new();
+    for part in told.dead.values() {
+        part.add_to(&mut all.entry(&part.component).or_default().0);
+    }
+    for part in told.live.values().flat_map(|live| &live.work.components) {
+        let (totals, live) = all.entry(&part.component).or_default();
+        part.add_to(totals);
+        live.push(part);
+    }
+    all
 }
 
 fn component(
     spec: &ComponentSpec,
     executors: usize,
     totals: counters::Totals,
-    live: &[&TaskReport],
+    live: &[&Part],
 ) -> Component {
     let inputs = spec.inputs.iter().map(|input| Input {
         component: input.component.clone(),
@@ -254,7 +263,7 @@ fn component(
         acked: totals.acked,
         failed_total: totals.failed_total(),
         failed: totals.failed,
-        pending: live.iter().map(|task| task.pending).sum(),
+        pending: live.iter().map(|part| part.pending).sum(),
         gauges: own::gauges(live),
         histograms: own::histograms(&totals.histograms),
         counters: totals.counters,
@@ -266,10 +275,7 @@ fn component(
         complete_p95_us: totals.complete.percentile_us(95),
         pace: Pace::default(),
         dead_letters: 0,
-        queue_fill: live
-            .iter()
-            .map(|task| fill(task.queued, task.queue_capacity))
-            .fold(0.0, f64::max),
+        queue_fill: live.iter().map(|part| part.fill).fold(0.0, f64::max),
         inputs: inputs.collect(),
         outputs: outputs.collect(),
     }

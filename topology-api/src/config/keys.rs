@@ -1,5 +1,6 @@
 //! The table of settings: what each is called, what its text must be, its default, its meaning.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::units::{format_duration, format_size, parse_duration, parse_size};
@@ -44,6 +45,9 @@ pub enum ConfigKind {
         /// The most that is allowed.
         max: u64,
     },
+    /// Where to listen: `none`, or an IP address with a port (0: any that is free) or a range of ports,
+    /// such as `127.0.0.1:9100-9199`.
+    Listen,
     /// A limit that need not be: `none`, or cores such as `1.5`, from `min` to `max` thousandths.
     CoresLimit {
         /// The least that is allowed, in thousandths of a core.
@@ -78,7 +82,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The text of a limit that is not set.
 pub(super) const NONE: &str = "none";
 
-pub(super) static KEYS: [ConfigKey; 15] = [
+pub(super) static KEYS: [ConfigKey; 16] = [
     ConfigKey {
         name: "max_pending",
         kind: ConfigKind::Count { min: 1, max: 1 << 20 },
@@ -159,6 +163,14 @@ pub(super) static KEYS: [ConfigKey; 15] = [
                   much; lines beyond that are dropped and counted.",
     },
     ConfigKey {
+        name: "worker.metrics.listen",
+        kind: ConfigKind::Listen,
+        default: NONE,
+        meaning: "Where each worker serves metrics of its own, by task: the first free port of a \
+                  range, or with port 0 any. An address that other machines reach needs TLS, or \
+                  `--insecure` of the supervisor.",
+    },
+    ConfigKey {
         name: "tuple.max_bytes",
         kind: ConfigKind::Size { min: 1 << 10, max: 64 << 20 },
         default: "16MiB",
@@ -209,8 +221,14 @@ impl ConfigKey {
                 let range = format!("{} to {}", format_size(min), format_size(max));
                 ((min..=max).contains(&size), range)
             }
-            ConfigKind::SizeLimit { .. } | ConfigKind::CoresLimit { .. } if value == NONE => {
+            ConfigKind::SizeLimit { .. } | ConfigKind::CoresLimit { .. } | ConfigKind::Listen
+                if value == NONE =>
+            {
                 return Ok(());
+            }
+            ConfigKind::Listen if is_listen(value) => return Ok(()),
+            ConfigKind::Listen => {
+                return Err(format!("write {NONE}, or IP:PORT or IP:FIRST-LAST"));
             }
             ConfigKind::SizeLimit { min, max } => {
                 let range = format!("{NONE}, or {} to {}", format_size(min), format_size(max));
@@ -226,6 +244,16 @@ impl ConfigKey {
         };
         if inside { Ok(()) } else { Err(format!("it is outside of {range}")) }
     }
+}
+
+/// Tells whether this is an IP address with a port, or with a range of ports.
+fn is_listen(text: &str) -> bool {
+    let (first, last) = text.rsplit_once('-').unwrap_or((text, ""));
+    let Ok(first) = first.parse::<SocketAddr>() else { return false };
+    if last.is_empty() {
+        return !text.ends_with('-');
+    }
+    first.port() > 0 && last.parse().is_ok_and(|last: u16| last >= first.port())
 }
 
 /// Reads a number of cores, in thousandths.

@@ -26,6 +26,10 @@ fn a_value_out_of_range_is_refused_with_the_range() {
         ("worker.memory.limit", "1KiB", "none, or 64MiB to 1024TiB"),
         ("worker.memory.limit", "much", "or none"),
         ("worker.cpu.limit", "0", "none, or 0.01 to 1024"),
+        ("worker.metrics.listen", "9100", "none, or IP:PORT or IP:FIRST-LAST"),
+        ("worker.metrics.listen", "127.0.0.1:9-", "IP:FIRST-LAST"),
+        ("worker.metrics.listen", "127.0.0.1:9-8", "IP:FIRST-LAST"),
+        ("worker.metrics.listen", "localhost:9100", "IP:FIRST-LAST"),
         ("worker.cpu.limit", "1.5 cores", "such as 0.5 or 2"),
     ];
     for (key, value, part) in refused {
@@ -50,6 +54,11 @@ fn a_limit_is_none_until_it_is_set_and_halves_what_the_runtime_may_hold() {
     assert_eq!(config.worker_memory(), 64 << 20, "less was asked for");
     config.set("worker.log.rate", "none").expect("a limit need not be");
     assert_eq!(config.worker_log_rate(), None);
+    assert_eq!(config.worker_metrics_listen(), None);
+    for address in ["127.0.0.1:0", "[::1]:9100-9199", "0.0.0.0:9100"] {
+        config.set("worker.metrics.listen", address).expect(address);
+        assert_eq!(config.worker_metrics_listen(), Some(address));
+    }
 }
 
 #[test]

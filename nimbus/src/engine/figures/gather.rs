@@ -3,23 +3,22 @@
 use std::collections::BTreeMap;
 
 use proto::store::{AssignmentRecord, ComponentSpec, TopologyRecord, TopologyStatus};
-use proto::supervisor::{LinkReport, TaskReport};
+use proto::supervisor::LinkReport;
 use topology_api::TopologyConfig;
 
 use super::{Component, Error, Executor, Figures, Input, Rates, Shares, Task, Worker};
-use crate::engine::counters::Histogram;
 use crate::engine::event::Now;
 use crate::engine::history::History;
 use crate::engine::history::counted::Name;
 use crate::engine::history::recent::{self, MINUTE, TEN_SECONDS};
+use crate::engine::reports::work::Task as Counted;
 use crate::engine::reports::{Live, Told};
 use crate::engine::view::{self, Versioned, epoch_revision};
 use crate::engine::{Engine, parallelism};
 
-/// Gathers the figures of a topology. Latencies by task are many numbers: they are gathered of spouts, and
-/// of the component that is asked for in `detail`.
+/// Gathers the figures of a topology.
 #[must_use]
-pub fn gather(engine: &Engine, record: &TopologyRecord, detail: Option<&str>, now: Now) -> Figures {
+pub fn gather(engine: &Engine, record: &TopologyRecord, now: Now) -> Figures {
     let (nothing, empty) = (Told::default(), History::default());
     let told = engine.reports().topologies.get(&record.id).unwrap_or(&nothing);
     let history = engine.history(&record.id).unwrap_or(&empty);
@@ -35,17 +34,12 @@ pub fn gather(engine: &Engine, record: &TopologyRecord, detail: Option<&str>, no
         workers_wanted: record.workers,
         unplaced: engine.unplaced(&record.id).map(str::to_owned),
         quarantined: engine.quarantine(record),
-        components: components((record, detail), told, history, now),
+        components: components(record, told, history, now),
         workers: engine.view().in_force(&record.id).map(|it| worker(engine, it, now)).collect(),
     }
 }
 
-fn components(
-    (record, detail): (&TopologyRecord, Option<&str>),
-    told: &Told,
-    history: &History,
-    now: Now,
-) -> Vec<Component> {
+fn components(record: &TopologyRecord, told: &Told, history: &History, now: Now) -> Vec<Component> {
     let Some(spec) = &record.spec else { return Vec::new() };
     let wanted = parallelism::executors(spec, &record.executors);
     let wanted = |at: usize| wanted.iter().filter(|it| it.component == at).count();
@@ -57,7 +51,6 @@ fn components(
         inputs: spec.inputs.iter().map(|it| input(it, &spec.name, history)).collect(),
         outputs: spec.outputs.iter().map(|it| output(&spec.name, &it.name, history)).collect(),
         errors: errors(&spec.name, told, now),
-        detailed: spec.spout || detail == Some(&spec.name),
         ..Component::default()
     };
     let mut components: Vec<Component> = spec.components.iter().enumerate().map(begin).collect();
@@ -113,16 +106,16 @@ fn add_worker(
     recent: Option<&recent::Worker>,
 ) {
     let mut owners: BTreeMap<u32, usize> = BTreeMap::new();
-    for report in &live.report.tasks {
-        let Some(at) = names.get(report.component.as_str()) else { continue };
-        owners.insert(report.executor, *at);
+    for counted in &live.work.tasks {
+        let Some(at) = names.get(live.work.component(counted)) else { continue };
+        owners.insert(counted.executor, *at);
         let component = &mut components[*at];
-        let task = task(report, (worker, component.detailed), recent);
+        let task = task(counted, worker, recent);
         task.ten_seconds.iter().for_each(|rates| component.ten_seconds.add(rates));
         task.minute.iter().for_each(|rates| component.minute.add(rates));
         component.tasks.push(task);
     }
-    for report in &live.report.executors {
+    for report in &live.work.executors {
         let Some(at) = owners.get(&report.executor) else { continue };
         let windows = recent.and_then(|it| it.executor(report.executor)).map(|it| &it.windows);
         let shares = windows.and_then(|it| it.rates(TEN_SECONDS)).and_then(shares);
@@ -131,29 +124,22 @@ fn add_worker(
     }
 }
 
-fn task(
-    report: &TaskReport,
-    (worker, detailed): (u32, bool),
-    recent: Option<&recent::Worker>,
-) -> Task {
-    let windows = recent.and_then(|it| it.task(report.task)).map(|it| &it.windows);
+fn task(counted: &Counted, worker: u32, recent: Option<&recent::Worker>) -> Task {
+    let windows = recent.and_then(|it| it.task(counted.task)).map(|it| &it.windows);
     let rates = |spans| windows.and_then(|it| it.rates(spans)).map(Rates::of);
-    let histogram = |latency: &Option<_>| {
-        let mut histogram = Histogram::default();
-        latency.iter().filter(|_| detailed).for_each(|latency| histogram.add(latency));
-        histogram
-    };
+    let (queued, capacity) = counted.queue;
+    let latencies = |us: Option<[f32; 3]>| us.map(|us| us.map(f64::from));
     Task {
-        task: report.task,
-        executor: report.executor,
+        task: counted.task,
+        executor: counted.executor,
         worker,
-        totals: recent::counts(report),
+        totals: counted.totals,
         ten_seconds: rates(TEN_SECONDS),
         minute: rates(MINUTE),
-        pending: report.pending,
-        queue: (report.queued, report.queue_capacity),
-        execute: histogram(&report.execute),
-        complete: histogram(&report.complete),
+        pending: counted.pending.into(),
+        queue: (queued.into(), capacity.into()),
+        execute_us: latencies(counted.execute_us),
+        complete_us: latencies(counted.complete_us),
     }
 }
 

@@ -16,8 +16,8 @@ pub(super) fn max_pending(figures: &Figures) -> Vec<Finding> {
     };
     let finding = |component: &Component| {
         let share = component.shares().unwrap_or_default().throttled;
-        let took = component.tasks.iter().filter_map(|task| task.complete.percentile_us(50));
-        let took = took.fold(0.0, f64::max) / 1_000.0;
+        let took = component.tasks.iter().filter_map(|task| task.complete_us);
+        let took = took.map(|[half, ..]| half).fold(0.0, f64::max) / 1_000.0;
         let text = format!(
             "`{}` waits for acks {} of the time: its tasks may have {} open trees each, and a tree \
              takes {took:.1} ms",

@@ -1,7 +1,5 @@
 //! Each rule on plain figures, what is found first, and that a healthy topology has nothing.
 
-use proto::supervisor::Latency;
-
 use super::machines::{Machine, Machines, of_cluster};
 use super::*;
 use crate::engine::figures::{
@@ -229,8 +227,7 @@ const TABLE: [Row; 12] = [
         |it| {
             let waits = Shares { throttled: 0.8, ..busy(0.1) };
             let mut lines = component("lines", None, &[waits; 2]);
-            let complete = Latency { bounds_ns: vec![12_000_000], counts: vec![5] };
-            lines.tasks[0].complete.add(&complete);
+            lines.tasks[0].complete_us = Some([12_000.0; 3]);
             it.components[0] = lines;
         },
         Some("lines"),

@@ -3,9 +3,7 @@
 //! Buckets are logarithmic, sixteen a factor of two (as in HDR histograms, but coarser), from 64 ns
 //! to 73 minutes: a percentile is too high by at most 6 %.
 
-use proto::supervisor::Latency;
-
-use super::super::counters::Histogram;
+use super::super::counters::{Packed, packed};
 
 /// Buckets for a factor of two, as a power of two.
 const FINE: u32 = 4;
@@ -30,20 +28,9 @@ impl Default for Buckets {
 }
 
 impl Buckets {
-    /// Bytes that one takes.
-    pub const BYTES: usize = BUCKETS * size_of::<u64>();
-
     /// Counts all of a histogram.
-    pub fn add(&mut self, histogram: &Histogram) {
+    pub fn add(&mut self, histogram: &Packed) {
         histogram.buckets().for_each(|(bound, count)| self.count(bound, count));
-    }
-
-    /// Counts all that was reported of a latency.
-    pub fn add_all(&mut self, latency: Option<&Latency>) {
-        if let Some(latency) = latency {
-            let counts = latency.bounds_ns.iter().zip(&latency.counts);
-            counts.for_each(|(bound, count)| self.count(*bound, *count));
-        }
     }
 
     /// Adds another histogram.
@@ -51,6 +38,13 @@ impl Buckets {
         for (mine, other) in self.0.iter_mut().zip(other.0.iter()) {
             *mine = mine.saturating_add(*other);
         }
+    }
+
+    /// Packs them: few are in use.
+    #[must_use]
+    pub fn sparse(&self) -> Sparse {
+        let used = (0..).zip(self.0.iter().copied()).filter(|(_, count)| *count > 0);
+        Sparse(packed::write(used))
     }
 
     fn count(&mut self, bound: u64, count: u64) {
@@ -80,6 +74,30 @@ impl Buckets {
     }
 }
 
+/// Buckets of which only those in use take room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sparse(Box<[u8]>);
+
+impl Sparse {
+    /// The buckets as they were.
+    #[must_use]
+    pub fn buckets(&self) -> Buckets {
+        let mut buckets = Buckets::default();
+        for (at, count) in packed::read(&self.0) {
+            if let Some(bucket) = usize::try_from(at).ok().and_then(|at| buckets.0.get_mut(at)) {
+                *bucket = count;
+            }
+        }
+        buckets
+    }
+
+    /// Bytes that it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.0.len()
+    }
+}
+
 /// The bucket of a latency.
 fn bucket(nanoseconds: u64) -> usize {
     let nanoseconds = nanoseconds.max(1 << LOWEST);
@@ -98,15 +116,15 @@ fn bound(bucket: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
-    use proto::supervisor::Latency;
 
-    fn histogram(counts: &[(u64, u64)]) -> Histogram {
-        let (bounds_ns, counts) = counts.iter().copied().unzip();
+    use super::super::super::counters::Histogram;
+    use super::*;
+
+    fn histogram(counts: &[(u64, u64)]) -> Packed {
         let mut histogram = Histogram::default();
-        histogram.add(&Latency { bounds_ns, counts });
-        histogram
+        histogram.add_buckets(counts.iter().copied());
+        Packed::of(&histogram)
     }
 
     #[test]
@@ -119,6 +137,8 @@ mod tests {
         assert_eq!(half, most);
         assert!(all.unwrap() >= 8_000_000, "{all:?}");
         assert_eq!(now.percentiles(&now, [50]), [None], "nothing came since now");
+        assert_eq!(now.sparse().buckets(), now);
+        assert!(now.sparse().bytes() < 32, "three are in use");
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! Numbers in one or two bytes: what is kept for a day is drawn, not added up.
 //!
-//! Rates have ten bits of mantissa (an error of at most 0.1 %), latencies are on a logarithmic scale
+//! Rates have ten bits of mantissa (an error of at most 0.1 %), those of failures three (at most 6 %,
+//! whole numbers up to 16 exact), latencies are on a logarithmic scale
 //! of seven steps an octave (at most 5 %), shares are in steps of 0.4 %. The layout of rates is that
 //! of floating point numbers without a sign (Goldberg, 1991), as in HDR histograms.
 
@@ -47,6 +48,58 @@ impl Rate {
             0 => f64::from(mantissa) / one,
             _ => (one + f64::from(mantissa)) / one * f64::from(exponent - 1).exp2(),
         })
+    }
+}
+
+/// A rate of what is rare: five bits of exponent, three of mantissa, in units of 1/64 a second.
+///
+/// ```
+/// use nimbus::engine::history::compact::Coarse;
+///
+/// let kept = [0.0, 1.0, 7.0, 16.0, 100.0].map(|rate| Coarse::of(rate).per_second());
+/// assert_eq!(kept, [0.0, 1.0, 7.0, 16.0, 104.0], "whole numbers up to 16 are exact");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coarse(u8);
+
+/// Its units in one a second.
+const UNITS: f64 = 64.0;
+
+/// The first number that needs an exponent.
+const FIRST: f64 = 8.0;
+
+impl Coarse {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+
+    /// Rounds a rate, per second; what is not zero stays so.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a cast of a float to an integer saturates, which is meant"
+    )]
+    pub fn of(per_second: f64) -> Self {
+        let units = per_second * UNITS;
+        if units < FIRST {
+            let least = u8::from(units > 0.0);
+            return Self((units.round() as u8).max(least));
+        }
+        let exponent = (units / FIRST).log2().floor();
+        // A mantissa that is rounded up to the next power is that of the next exponent.
+        let mantissa = (units / exponent.exp2()).round();
+        Self((exponent * FIRST + mantissa) as u8)
+    }
+
+    /// The rate, per second.
+    #[must_use]
+    pub fn per_second(self) -> f64 {
+        let (exponent, mantissa) = (self.0 >> 3, f64::from(self.0 & 7));
+        let units = match exponent {
+            0 => mantissa,
+            _ => (FIRST + mantissa) * f64::from(exponent - 1).exp2(),
+        };
+        units / UNITS
     }
 }
 
@@ -137,6 +190,12 @@ mod tests {
         fn a_rate_is_off_by_a_thousandth_at_most(rate in 0.0..1e12_f64) {
             let kept = Rate::of(rate).per_second().unwrap();
             prop_assert!((kept - rate).abs() <= rate / 1_000.0 + 0.001, "{rate} became {kept}");
+        }
+
+        #[test]
+        fn a_rate_of_failures_is_off_by_a_sixteenth_at_most(rate in 0.0..1e8_f64) {
+            let kept = Coarse::of(rate).per_second();
+            prop_assert!((kept - rate).abs() <= rate / 16.0 + 0.02, "{rate} became {kept}");
         }
 
         #[test]

@@ -36,7 +36,7 @@ impl Counted {
             }
             // What a name that is new was counted before this began nobody knows when.
             let before = if fresh { [total] } else { [0] };
-            let new = || (before, Windows::new(second));
+            let new = || (before, Windows::new(second + u64::from(fresh)));
             let (before, windows) = self.names.entry(name).or_insert_with(new);
             windows.add(second, since(before, [total]));
         }
@@ -70,20 +70,18 @@ fn sums(told: &Told) -> BTreeMap<Name, u64> {
         let sum: &mut u64 = sums.entry(name).or_default();
         *sum = sum.saturating_add(count);
     };
-    for (component, totals) in &told.dead {
-        let (failed, counters) = (&totals.failed, &totals.counters);
-        failed.iter().for_each(|(it, n)| add(Name::Failed(component.clone(), it.clone()), *n));
-        counters.iter().for_each(|(it, n)| add(Name::Counter(component.clone(), it.clone()), *n));
+    let live = told.live.values().flat_map(|live| &live.work.components);
+    for part in told.dead.values().chain(live) {
+        let name = || part.component.to_string();
+        let (failed, counters) = (part.failed.iter(), part.counters.iter());
+        failed.for_each(|(it, n)| add(Name::Failed(name(), it.to_string()), *n));
+        counters.for_each(|(it, n)| add(Name::Counter(name(), it.to_string()), *n));
     }
     for live in told.live.values() {
-        for task in &live.report.tasks {
-            let name = || task.component.clone();
-            task.failed.iter().for_each(|(it, n)| add(Name::Failed(name(), it.clone()), *n));
-            task.counters.iter().for_each(|(it, n)| add(Name::Counter(name(), it.clone()), *n));
-        }
-        for flow in &live.report.flows {
-            let (component, stream) = (flow.component.clone(), flow.stream.clone());
-            add(Name::Flow(component, stream, flow.consumer.clone()), flow.tuples);
+        for flow in &live.work.flows {
+            let [component, stream, consumer] =
+                [&flow.component, &flow.stream, &flow.consumer].map(|name| name.to_string());
+            add(Name::Flow(component, stream, consumer), flow.tuples);
         }
     }
     sums

@@ -1,10 +1,10 @@
 //! What topologies did over time: rates, latencies, how full and how busy, by component.
 //!
-//! An hour by the second and a day by the minute, in bounded memory: each point takes sixteen bytes
-//! ([`ring`]), so a component takes 88 KiB when its rings are full, and what its tasks did of late
-//! ([`recent`]) some 160 bytes a task. With more than [`SERIES_MAX`] components and topologies all are
+//! An hour by the second and a day by the minute, in bounded memory: each point takes fourteen bytes
+//! ([`ring`]), so a component takes 70 KiB when its rings are full, and what its tasks did of late
+//! ([`recent`]) some 210 bytes a task. With more than [`SERIES_MAX`] components and topologies all are
 //! kept for a shorter time instead. Fifty topologies of ten components and 1000 tasks stay below
-//! 64 MiB, as a test says.
+//! 52 MiB, as a test says; with their newest reports below 64 MiB, as `bench status` measures.
 //!
 //! Nothing of it is stored: a nimbus that takes the lead begins with an empty history. What is not
 //! known is a gap and never zero: a second in which no worker of a topology was heard of, and the
@@ -98,9 +98,9 @@ impl History {
                 Some(series) => series,
                 None => self.components.entry(name.to_owned()).or_default(),
             };
-            series.take(second, &part.done, part.buckets, keep);
+            series.take(second, &part.done, &part.buckets, keep);
         }
-        self.whole.take(second, &whole.done, whole.buckets, keep);
+        self.whole.take(second, &whole.done, &whole.buckets, keep);
     }
 
     /// Adds up what is new of each worker; false if there is nothing new of any.
@@ -108,11 +108,10 @@ impl History {
         self.workers.retain(|worker, _| told.live.contains_key(worker));
         let mut heard = false;
         for (worker, live) in &told.live {
-            for task in &live.report.tasks {
-                let Some(part) = parts.get_mut(task.component.as_str()) else { continue };
-                let latency = if part.spout { &task.complete } else { &task.execute };
-                part.buckets.add_all(latency.as_ref());
-                part.done.fill = part.done.fill.max(fill(task.queued, task.queue_capacity));
+            for counted in &live.work.components {
+                let Some(part) = parts.get_mut(&*counted.component) else { continue };
+                part.buckets.add(if part.spout { &counted.complete } else { &counted.execute });
+                part.done.fill = part.done.fill.max(counted.fill);
             }
             let Some(known) = self.workers.get_mut(worker) else {
                 self.workers.insert(*worker, Worker::new(live, second));
@@ -123,8 +122,9 @@ impl History {
             heard = true;
             let mut owners = BTreeMap::new();
             for (task, counts) in news.tasks {
-                owners.insert(task.executor, task.component.as_str());
-                if let Some(part) = parts.get_mut(task.component.as_str()) {
+                let component = live.work.component(task);
+                owners.insert(task.executor, component);
+                if let Some(part) = parts.get_mut(component) {
                     part.done.add(&Done { counts, ..Done::default() });
                 }
             }
@@ -186,13 +186,6 @@ fn add_to_whole(whole: &mut Part, part: &Part) {
     if part.spout {
         whole.buckets.merge(&part.buckets);
     }
-}
-
-/// How full a mailbox is, from 0 to 1.
-#[must_use]
-#[expect(clippy::cast_precision_loss, reason = "a mailbox holds far fewer than 2^53 tuples")]
-pub fn fill(queued: u64, capacity: u64) -> f64 {
-    if capacity == 0 { 0.0 } else { (queued as f64 / capacity as f64).min(1.0) }
 }
 
 #[cfg(test)]

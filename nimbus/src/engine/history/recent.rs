@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use proto::supervisor::{ExecutorReport, TaskReport, WorkerReport};
+use proto::supervisor::ExecutorReport;
 
+use super::super::reports::work::{Task as Counted, Work};
 use super::super::reports::{Epoch, Live};
 use super::compact::Rate;
 
@@ -26,19 +27,22 @@ pub struct Windows<const N: usize, const B: usize> {
     span: u32,
     /// How many are over.
     over: u8,
+    /// Seconds of the first one that had passed when it began.
+    late: u8,
 }
 
 impl<const N: usize, const B: usize> Windows<N, B> {
+    /// Begins with this second.
     pub(super) fn new(second: u64) -> Self {
-        let rates = [[Rate::default(); N]; B];
-        Self { rates, sums: [0.0; N], span: span(second), over: 0 }
+        let (rates, late) = ([[Rate::default(); N]; B], u8::try_from(second % SPAN).unwrap_or(0));
+        Self { rates, sums: [0.0; N], span: span(second), over: 0, late }
     }
 
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "24 bits do")]
     pub(super) fn add(&mut self, second: u64, counts: [u64; N]) {
         let span = span(second);
         while self.span < span {
-            let seconds = SPAN as f64;
+            let seconds = (SPAN - u64::from(std::mem::take(&mut self.late))) as f64;
             let at = self.span as usize % B;
             self.rates[at] = self.sums.map(|sum| Rate::of(f64::from(sum) / seconds));
             self.sums = [0.0; N];
@@ -75,7 +79,7 @@ fn span(second: u64) -> u32 {
 #[derive(Clone, Debug)]
 pub struct Task {
     number: u32,
-    totals: [u64; 4],
+    totals: [Low; 4],
     /// Tuples emitted, executed, acked and failed.
     pub windows: Windows<4, MINUTE>,
 }
@@ -84,8 +88,8 @@ pub struct Task {
 #[derive(Clone, Debug)]
 pub struct Executor {
     index: u32,
-    totals: [u64; 6],
-    /// Its time in ns: executing, ready, without room ahead, waiting for acks, and in all; then what of
+    totals: [Low; 6],
+    /// Its time in µs: executing, ready, without room ahead, waiting for acks, and in all; then what of
     /// the first two its calls waited.
     pub windows: Windows<6, TEN_SECONDS>,
 }
@@ -103,8 +107,8 @@ pub struct Worker {
 /// What a task or an executor did since the worker was looked at before.
 pub struct News<'a> {
     /// Tasks, and the tuples that each emitted, executed, acked and failed.
-    pub tasks: Vec<(&'a TaskReport, [u64; 4])>,
-    /// Executors by index, and the time of each.
+    pub tasks: Vec<(&'a Counted, [u64; 4])>,
+    /// Executors by index, and the time of each in µs.
     pub executors: Vec<(u32, [u64; 6])>,
 }
 
@@ -114,7 +118,14 @@ impl Worker {
     pub fn new(live: &Live, second: u64) -> Self {
         let mut new =
             Self { epoch: live.epoch, at: live.counted, tasks: Vec::new(), executors: Vec::new() };
-        new.take(&live.report, second);
+        // When it did what it has counted so far nobody knows.
+        let (work, next) = (&live.work, second + 1);
+        new.tasks.extend(work.tasks.iter().map(|it| Task::new(it, it.totals, next)));
+        new.executors.extend(work.executors.iter().map(|it| Executor::new(it, times(it), next)));
+        new.tasks.sort_unstable_by_key(|task| task.number);
+        new.executors.sort_unstable_by_key(|executor| executor.index);
+        new.tasks.shrink_to_fit();
+        new.executors.shrink_to_fit();
         new
     }
 
@@ -125,32 +136,31 @@ impl Worker {
             return None;
         }
         if live.epoch != self.epoch {
-            self.tasks.iter_mut().for_each(|task| task.totals = [0; 4]);
-            self.executors.iter_mut().for_each(|executor| executor.totals = [0; 6]);
+            self.tasks.iter_mut().for_each(|task| task.totals = [Low(0); 4]);
+            self.executors.iter_mut().for_each(|executor| executor.totals = [Low(0); 6]);
         }
         (self.epoch, self.at) = (live.epoch, live.counted);
-        Some(self.take(&live.report, second))
+        Some(self.take(&live.work, second))
     }
 
-    fn take<'a>(&mut self, report: &'a WorkerReport, second: u64) -> News<'a> {
-        if self.tasks.len() > report.tasks.len() {
-            self.tasks.retain(|known| report.tasks.iter().any(|task| task.task == known.number));
+    fn take<'a>(&mut self, work: &'a Work, second: u64) -> News<'a> {
+        if self.tasks.len() > work.tasks.len() {
+            self.tasks.retain(|known| work.tasks.iter().any(|task| task.task == known.number));
         }
-        self.tasks.reserve_exact(report.tasks.len().saturating_sub(self.tasks.len()));
-        let mut tasks = Vec::with_capacity(report.tasks.len());
-        for task in &report.tasks {
-            let (number, totals, windows) = (task.task, [0; 4], Windows::new(second));
-            let at = self.tasks.binary_search_by_key(&number, |known| known.number);
+        self.tasks.reserve_exact(work.tasks.len().saturating_sub(self.tasks.len()));
+        let mut tasks = Vec::with_capacity(work.tasks.len());
+        for task in &work.tasks {
+            let at = self.tasks.binary_search_by_key(&task.task, |known| known.number);
             let at = at.unwrap_or_else(|at| {
-                self.tasks.insert(at, Task { number, totals, windows });
+                self.tasks.insert(at, Task::new(task, [0; 4], second));
                 at
             });
             let known = &mut self.tasks[at];
-            let news = since(&mut known.totals, counts(task));
+            let news = Low::since(&mut known.totals, task.totals);
             known.windows.add(second, news);
             tasks.push((task, news));
         }
-        News { tasks, executors: self.take_executors(&report.executors, second) }
+        News { tasks, executors: self.take_executors(&work.executors, second) }
     }
 
     fn take_executors(&mut self, reports: &[ExecutorReport], second: u64) -> Vec<(u32, [u64; 6])> {
@@ -158,16 +168,15 @@ impl Worker {
         self.executors.reserve_exact(reports.len().saturating_sub(self.executors.len()));
         let mut executors = Vec::with_capacity(reports.len());
         for report in reports {
-            let (index, totals, windows) = (report.executor, [0; 6], Windows::new(second));
-            let at = self.executors.binary_search_by_key(&index, |known| known.index);
+            let at = self.executors.binary_search_by_key(&report.executor, |known| known.index);
             let at = at.unwrap_or_else(|at| {
-                self.executors.insert(at, Executor { index, totals, windows });
+                self.executors.insert(at, Executor::new(report, [0; 6], second));
                 at
             });
             let known = &mut self.executors[at];
-            let news = since(&mut known.totals, times(report));
+            let news = Low::since(&mut known.totals, times(report));
             known.windows.add(second, news);
-            executors.push((index, news));
+            executors.push((report.executor, news));
         }
         executors
     }
@@ -195,16 +204,47 @@ impl Worker {
     }
 }
 
-/// What a task has counted: emitted, executed, acked, failed.
-#[must_use]
-pub fn counts(task: &TaskReport) -> [u64; 4] {
-    let failed = task.failed.values().fold(0_u64, |sum, count| sum.saturating_add(*count));
-    [task.emitted, task.executed, task.acked, failed]
+impl Task {
+    fn new(task: &Counted, totals: [u64; 4], second: u64) -> Self {
+        let (number, totals) = (task.task, totals.map(Low::of));
+        Self { number, totals, windows: Windows::new(second) }
+    }
 }
 
+impl Executor {
+    fn new(report: &ExecutorReport, totals: [u64; 6], second: u64) -> Self {
+        let (index, totals) = (report.executor, totals.map(Low::of));
+        Self { index, totals, windows: Windows::new(second) }
+    }
+}
+
+/// In µs.
 fn times(it: &ExecutorReport) -> [u64; 6] {
     let ExecutorReport { executing_ns, ready_ns, blocked_ns, throttled_ns, .. } = *it;
     [executing_ns, ready_ns, blocked_ns, throttled_ns, it.total_ns, it.waiting_ns]
+        .map(|nanoseconds| nanoseconds / 1_000)
+}
+
+/// The low half of a total: enough to tell how much came since, as long as that is below 2^31.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Low(u32);
+
+impl Low {
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
+    fn of(total: u64) -> Self {
+        Self(total as u32)
+    }
+
+    /// What came since `before`, which is brought up to date; nothing of what went back.
+    fn since<const N: usize>(before: &mut [Self; N], now: [u64; N]) -> [u64; N] {
+        let mut news = [0; N];
+        for ((new, before), now) in news.iter_mut().zip(before.iter_mut()).zip(now.map(Self::of)) {
+            let step = now.0.wrapping_sub(before.0);
+            *new = if step > u32::MAX / 2 { 0 } else { u64::from(step) };
+            *before = now;
+        }
+        news
+    }
 }
 
 /// What came since `before`, which is brought up to date.
@@ -220,6 +260,23 @@ pub(super) fn since<const N: usize>(before: &mut [u64; N], now: [u64; N]) -> [u6
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_first_span_that_is_shorter_is_the_mean_of_what_there_is_of_it() {
+        let mut windows = Windows::<1, 12>::new(3);
+        (3..10).for_each(|second| windows.add(second, [10]));
+        assert_eq!(windows.rates(12), Some([10.0]), "two seconds of five");
+        windows.add(10, [0]);
+        assert_eq!(windows.rates(12), Some([10.0]));
+    }
+
+    #[test]
+    fn half_of_a_total_tells_what_came_since() {
+        let mut before = [u64::from(u32::MAX) - 1, 10, 7].map(Low::of);
+        let news = Low::since(&mut before, [u64::from(u32::MAX) + 5, 10, 3]);
+        assert_eq!(news, [6, 0, 0], "it went on, stood still, and went back");
+        assert_eq!(Low::since(&mut before, [u64::from(u32::MAX) + 5, 10, 5]), [0, 0, 2]);
+    }
 
     #[test]
     fn a_window_is_the_mean_of_what_is_over_and_forgets_what_is_old() {

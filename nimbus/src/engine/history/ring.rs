@@ -1,8 +1,8 @@
-//! The newest points of one series at one resolution, in sixteen bytes each.
+//! The newest points of one series at one resolution, in fourteen bytes each.
 
 use std::collections::VecDeque;
 
-use super::compact::{Latency, Rate, Share};
+use super::compact::{Coarse, Latency, Rate, Share};
 
 /// Room is made for so many points at a time.
 const GROWTH: usize = 360;
@@ -23,7 +23,9 @@ pub struct Point {
 /// The same, packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packed {
-    rates: [Rate; 4],
+    /// Emitted, executed and acked.
+    rates: [Rate; 3],
+    failed: Coarse,
     latencies: [Latency; 3],
     fill: Share,
     shares: [Share; 3],
@@ -32,15 +34,18 @@ pub struct Packed {
 impl Packed {
     /// Nothing is known.
     const GAP: Self = Self {
-        rates: [Rate::GAP; 4],
+        rates: [Rate::GAP; 3],
+        failed: Coarse::NONE,
         latencies: [Latency::NONE; 3],
         fill: Share::NONE,
         shares: [Share::NONE; 3],
     };
 
     fn of(point: &Point) -> Self {
+        let [emitted, executed, acked, failed] = point.rates;
         Self {
-            rates: point.rates.map(Rate::of),
+            rates: [emitted, executed, acked].map(Rate::of),
+            failed: Coarse::of(failed),
             latencies: point.latencies.map(Latency::of),
             fill: Share::of(point.fill),
             shares: point.shares.map(Share::of),
@@ -50,7 +55,7 @@ impl Packed {
     /// Tuples emitted, executed, acked and failed in a second; `None` in a gap.
     #[must_use]
     pub fn rates(&self) -> Option<[f64; 4]> {
-        let mut rates = [0.0; 4];
+        let mut rates = [0.0, 0.0, 0.0, self.failed.per_second()];
         for (rate, packed) in rates.iter_mut().zip(&self.rates) {
             *rate = packed.per_second()?;
         }
@@ -160,10 +165,10 @@ mod tests {
     fn a_ring_that_is_full_takes_no_more_than_its_points() {
         let mut ring = Ring::default();
         (0..10_000).for_each(|slot| ring.push(slot, &point(1.0), 3_600));
-        assert_eq!(size_of::<Packed>(), 16);
-        assert_eq!(ring.bytes(), size_of::<Ring>() + 3_600 * 16);
+        assert_eq!(size_of::<Packed>(), 14);
+        assert_eq!(ring.bytes(), size_of::<Ring>() + 3_600 * 14);
         ring.push(10_000, &point(1.0), 1_000);
         ring.push(10_001, &point(1.0), 1_000);
-        assert!(ring.bytes() <= size_of::<Ring>() + 1_360 * 16, "it has shrunk: {}", ring.bytes());
+        assert!(ring.bytes() <= size_of::<Ring>() + 1_360 * 14, "it has shrunk: {}", ring.bytes());
     }
 }

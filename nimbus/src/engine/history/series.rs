@@ -1,7 +1,7 @@
 //! What one component, or a whole topology, did over time: an hour by the second, a day by the minute.
 
 use super::Keep;
-use super::buckets::Buckets;
+use super::buckets::{Buckets, Sparse};
 use super::ring::{Packed, Point, Ring};
 
 /// Which percentiles of latencies are kept.
@@ -67,7 +67,7 @@ struct Minute {
     number: u64,
     done: Done,
     /// What was measured when it began.
-    before: Buckets,
+    before: Sparse,
 }
 
 /// What one component, or a whole topology, did over time.
@@ -76,27 +76,27 @@ pub struct Series {
     seconds: Ring,
     minutes: Ring,
     /// What was measured until the newest second.
-    buckets: Buckets,
+    buckets: Sparse,
     minute: Minute,
     begun: bool,
 }
 
 impl Series {
     /// Takes in what was done up to the end of this second; `now` is all that was ever measured.
-    pub fn take(&mut self, second: u64, done: &Done, now: Buckets, keep: Keep) {
+    pub fn take(&mut self, second: u64, done: &Done, now: &Buckets, keep: Keep) {
         if !std::mem::replace(&mut self.begun, true) {
             // What was measured before nobody knows when.
-            self.minute =
-                Minute { number: second / MINUTE, before: now.clone(), ..Minute::default() };
-            self.buckets = now;
+            self.buckets = now.sparse();
+            let (number, before) = (second / MINUTE, self.buckets.clone());
+            self.minute = Minute { number, before, ..Minute::default() };
             return;
         }
         if second / MINUTE != self.minute.number {
             self.end_minute(second / MINUTE, keep);
         }
-        let point = point(done, &now, &self.buckets);
+        let point = point(done, now, &self.buckets);
         self.seconds.push(second, &point, keep.seconds);
-        self.buckets = now;
+        self.buckets = now.sparse();
         self.minute.done.add(done);
     }
 
@@ -106,7 +106,7 @@ impl Series {
             Minute { number: next, done: Done::default(), before: self.buckets.clone() },
         );
         if over.done.span_ms > 0 {
-            let point = point(&over.done, &self.buckets, &over.before);
+            let point = point(&over.done, &self.buckets.buckets(), &over.before);
             self.minutes.push(over.number, &point, keep.minutes);
         }
     }
@@ -125,14 +125,15 @@ impl Series {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let own = size_of::<Self>() - 2 * size_of::<Ring>();
-        own + 2 * Buckets::BYTES + self.seconds.bytes() + self.minutes.bytes()
+        let buckets = self.buckets.bytes() + self.minute.before.bytes();
+        own + buckets + self.seconds.bytes() + self.minutes.bytes()
     }
 }
 
-fn point(done: &Done, now: &Buckets, before: &Buckets) -> Point {
+fn point(done: &Done, now: &Buckets, before: &Sparse) -> Point {
     Point {
         rates: done.rates(),
-        latencies: now.percentiles(before, PERCENTS),
+        latencies: now.percentiles(&before.buckets(), PERCENTS),
         fill: done.fill,
         shares: done.shares(),
     }
@@ -155,8 +156,8 @@ mod tests {
     #[test]
     fn a_new_leader_begins_with_a_gap_and_not_with_a_peak() {
         let mut series = Series::default();
-        series.take(9, &done(1_000_000, 1_000), Buckets::default(), Keep::FULL);
-        series.take(10, &done(7, 1_000), Buckets::default(), Keep::FULL);
+        series.take(9, &done(1_000_000, 1_000), &Buckets::default(), Keep::FULL);
+        series.take(10, &done(7, 1_000), &Buckets::default(), Keep::FULL);
         let seen: Vec<_> = series.seconds(0).map(|(second, it)| (second, rate(it))).collect();
         assert_eq!(seen, [(10, Some(7.0))]);
     }
@@ -165,7 +166,7 @@ mod tests {
     fn seconds_without_a_word_are_gaps_and_the_next_is_what_was_done_since() {
         let mut series = Series::default();
         for (second, count, span_ms) in [(0, 0, 0), (1, 10, 1_000), (4, 30, 3_000)] {
-            series.take(second, &done(count, span_ms), Buckets::default(), Keep::FULL);
+            series.take(second, &done(count, span_ms), &Buckets::default(), Keep::FULL);
         }
         let seen: Vec<_> = series.seconds(0).map(|(_, it)| rate(it)).collect();
         assert_eq!(seen, [Some(10.0), None, None, Some(10.0)]);
@@ -177,16 +178,16 @@ mod tests {
             parts in prop::collection::vec((0..1_000_000_u64, 900..1_100_u64, 1..4_u64), 1..300)
         ) {
             let mut series = Series::default();
-            series.take(0, &Done::default(), Buckets::default(), Keep::FULL);
+            series.take(0, &Done::default(), &Buckets::default(), Keep::FULL);
             let (mut second, mut sums) = (0, std::collections::BTreeMap::new());
             for (count, span_ms, step) in parts {
                 second += step;
                 let done = done(count, span_ms);
-                series.take(second, &done, Buckets::default(), Keep::FULL);
+                series.take(second, &done, &Buckets::default(), Keep::FULL);
                 sums.entry(second / MINUTE).or_insert_with(Done::default).add(&done);
             }
             // The last is not over.
-            series.take(second + MINUTE, &Done::default(), Buckets::default(), Keep::FULL);
+            series.take(second + MINUTE, &Done::default(), &Buckets::default(), Keep::FULL);
             let kept: Vec<_> = series.minutes(0).filter_map(|(at, it)| Some((at, rate(it)?))).collect();
             prop_assert_eq!(kept.len(), sums.len());
             for ((at, kept), (minute, sum)) in kept.into_iter().zip(sums) {

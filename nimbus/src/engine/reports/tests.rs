@@ -52,7 +52,7 @@ fn totals_of_a_dead_incarnation_are_kept_once() {
     reports.take(report(0, 99, &[]), &view(), now);
     let told = &reports.topologies["t"];
     assert_eq!(told.dead["lines"].emitted, 12, "the last word of the first incarnation");
-    assert_eq!(told.live[&0].report.tasks[0].emitted, 3, "the old one is not listened to");
+    assert_eq!(told.live[&0].work.tasks[0].totals[0], 3, "the old one is not listened to");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn what_is_left_out_of_a_report_is_as_it_was_told_before() {
     }
     reports.take(thin, &view(), clock.now());
     let live = &reports.topologies["t"].live[&0];
-    assert_eq!((live.report.tasks[0].emitted, live.report.rss_bytes), (10, 7));
+    assert_eq!((live.work.tasks[0].totals[0], live.report.rss_bytes), (10, 7));
     assert_eq!((live.at, live.counted), (clock.now(), first), "it lives, and counted before");
 }
 

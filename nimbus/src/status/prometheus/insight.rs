@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Page, each, labels, with};
+use daemon::exposition::{labels, with};
+
+use super::{Page, each};
 use crate::engine::findings::{Finding, Severity};
 use crate::status::model::{Component, Topology};
 use crate::status::pace::Time;

@@ -1,0 +1,296 @@
+//! How long a nimbus of a large cluster takes to answer, and how large its answers are.
+//!
+//! It is the nimbus that is shipped, on a store in memory, with its listeners on loopback. Supervisors
+//! report over gRPC, four times a second and once of their tasks, as shipped ones do; one reader after
+//! the other asks over HTTP, each on a connection of its own.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordination::{Keys, MemoryStore, Store, Transaction, decode, put};
+use daemon::{Clock, Shutdown};
+use nimbus::{Config, Running};
+use proto::nimbus::nimbus_client::NimbusClient;
+use proto::nimbus::reports_client::ReportsClient;
+use proto::nimbus::{SubmitBegin, SubmitPart, submit_part};
+use proto::store::{AssignmentRecord, SupervisorRecord};
+use proto::supervisor::SupervisorReport;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+
+use super::reports::{Place, Shape, component_name, count_on, report, topology_name};
+use crate::figures::{as_f64, rounded};
+use crate::meter::now_ns;
+use crate::problem::{EX_OSERR, Problem};
+
+/// Name of the cluster.
+const CLUSTER: &str = "bench";
+
+/// How long the nimbus may take to lead, and to place everything.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often supervisors report; each fourth report has what tasks count.
+const REPORT_EVERY: Duration = Duration::from_millis(250);
+
+/// Reports before anything is asked: what tasks did over ten seconds is known then.
+const WARM_UP: Duration = Duration::from_secs(12);
+
+/// Enough of a program to be taken for one.
+const PROGRAM_BYTES: u64 = 4_096;
+
+/// What one page came to.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Answer {
+    pub(super) bytes: usize,
+    pub(super) p50_ms: f64,
+    pub(super) p99_ms: f64,
+    pub(super) max_ms: f64,
+}
+
+/// The pages that are asked for; `{}` is a topology.
+fn pages() -> Vec<String> {
+    let component = component_name(3);
+    let pages = [
+        "/api/v1/cluster",
+        "/api/v1/nimbuses",
+        "/api/v1/supervisors",
+        "/api/v1/supervisors/machine-0",
+        "/api/v1/topologies",
+        "/api/v1/topologies/{}",
+        "/api/v1/topologies/{}/workers",
+        "/api/v1/topologies/{}/components/COMPONENT?limit=1000&sort=busy",
+        "/api/v1/topologies/{}/history?from=0",
+        "/api/v1/topologies/{}/history?component=COMPONENT&step=60",
+        "/api/v1/topologies/{}/errors",
+        "/api/v1/topologies/{}/findings",
+        "/api/v1/topologies/{}/results",
+        "/api/v1/topologies/{}/events",
+        "/api/v1/topologies/{}/config",
+        "/api/v1/events",
+        "/api/v1/prometheus/targets",
+        "/api/v1/openapi.json",
+        "/metrics",
+    ];
+    pages.iter().map(|page| page.replace("COMPONENT", &component)).collect()
+}
+
+/// Starts a nimbus, feeds it, asks it `rounds` times for every page, and stops it.
+pub(super) fn measure(shape: Shape, rounds: u32) -> Result<BTreeMap<String, Answer>, Problem> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| refused(&error))?;
+    let shutdown = Shutdown::new();
+    let answers = runtime.block_on(run(shape, rounds, &shutdown));
+    shutdown.ask();
+    let stopped = runtime.block_on(shutdown.wait(Duration::from_secs(10)));
+    stopped.map_err(|error| Problem::failed("the nimbus did not stop in time", error))?;
+    answers
+}
+
+async fn run(
+    shape: Shape,
+    rounds: u32,
+    shutdown: &Shutdown,
+) -> Result<BTreeMap<String, Answer>, Problem> {
+    let clock = Clock::system();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone()));
+    let folder = tempfile::Builder::new().prefix("squall-bench-").tempdir();
+    let folder = folder.map_err(|error| refused(&error))?;
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let config = Config {
+        listen: any_port,
+        http: any_port,
+        cluster: CLUSTER.to_owned(),
+        ..Config::new(CLUSTER, folder.path())
+    };
+    let running = nimbus::start(config, Arc::clone(&store), clock.clone(), shutdown.clone());
+    let running = running.await.map_err(|error| refused(&error))?;
+    let keys = Keys::new(CLUSTER).map_err(|error| refused(&error))?;
+    until_it_leads(&running.http_address.to_string()).await?;
+    let (tell, told) = watch::channel(Vec::new());
+    for supervisor in shape.supervisors() {
+        register(&*store, &keys, (&supervisor, shape.topologies)).await?;
+        let channel = dial(running).await?;
+        shutdown.spawn_until_asked(feed((shape, supervisor), channel, told.clone()));
+    }
+    submit(shape, running).await?;
+    let places = until_placed(&*store, &keys, shape).await?;
+    tell.send_replace(places);
+    tokio::time::sleep(WARM_UP).await;
+    let address = running.http_address.to_string();
+    let asked = tokio::task::spawn_blocking(move || ask(&address, shape, rounds));
+    asked.await.map_err(|error| Problem::failed("the reader panicked", error))?
+}
+
+fn refused(error: &dyn std::fmt::Display) -> Problem {
+    Problem::new(EX_OSERR, "cannot start a nimbus", error, "see what the machine is short of")
+}
+
+async fn dial(running: Running) -> Result<Channel, Problem> {
+    let endpoint = daemon::grpc::endpoint(&running.address.to_string());
+    let endpoint = endpoint.map_err(|error| refused(&error))?;
+    endpoint.connect().await.map_err(|error| refused(&error))
+}
+
+async fn until_it_leads(address: &str) -> Result<(), Problem> {
+    let deadline = Clock::system().now() + PATIENCE;
+    while !tests::get(address, "/readyz").is_ok_and(|(status, _)| status == 200) {
+        if Clock::system().now() >= deadline {
+            return Err(Problem::failed("the nimbus does not lead in time", ""));
+        }
+        tokio::time::sleep(REPORT_EVERY).await;
+    }
+    Ok(())
+}
+
+async fn register(store: &dyn Store, keys: &Keys, (id, slots): (&str, u32)) -> Result<(), Problem> {
+    let record = SupervisorRecord { id: id.to_owned(), slots, ..SupervisorRecord::default() };
+    let operations = vec![put(keys.supervisor(id), &record, None)];
+    let committed = store.commit(Transaction { guards: vec![], operations }).await;
+    committed.map(drop).map_err(|error| Problem::failed("a supervisor cannot register", error))
+}
+
+/// Submits every topology.
+async fn submit(shape: Shape, running: Running) -> Result<(), Problem> {
+    let mut program = Vec::new();
+    let own = std::env::current_exe().and_then(std::fs::File::open);
+    let read = own.and_then(|own| own.take(PROGRAM_BYTES).read_to_end(&mut program));
+    read.map_err(|error| refused(&error))?;
+    let digest: String =
+        Sha256::digest(&program).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut client = NimbusClient::new(dial(running).await?);
+    for number in 0..shape.topologies {
+        let begin = SubmitBegin {
+            request_id: format!("{:032x}", rand::random::<u128>()),
+            spec: Some(shape.spec(number)),
+            digest: digest.clone(),
+            binary_bytes: program.len() as u64,
+            workers: shape.workers,
+            ..SubmitBegin::default()
+        };
+        let kinds = [submit_part::Kind::Begin(begin), submit_part::Kind::Chunk(program.clone())];
+        let parts = kinds.map(|kind| SubmitPart { kind: Some(kind) });
+        let submitted = client.submit(tokio_stream::iter(parts)).await;
+        submitted.map_err(|error| Problem::failed("cannot submit", error.message()))?;
+    }
+    Ok(())
+}
+
+/// Waits until every topology has its workers, and returns where they are.
+async fn until_placed(store: &dyn Store, keys: &Keys, shape: Shape) -> Result<Vec<Place>, Problem> {
+    let deadline = Clock::system().now() + PATIENCE;
+    let unreadable = |error: &dyn std::fmt::Display| {
+        Problem::failed("the assignments cannot be read", error.to_string())
+    };
+    loop {
+        let listed = store.list(&keys.assignments()).await.map_err(|error| unreadable(&error))?;
+        let mut places = Vec::new();
+        for entry in &listed.entries {
+            let record: AssignmentRecord = decode(entry).map_err(|error| unreadable(&error))?;
+            places.push(Place {
+                topology: record.topology,
+                supervisor: record.supervisor,
+                worker: record.worker,
+                slot: record.slot,
+                revision: match record.epoch_revision {
+                    0 => entry.modified,
+                    revision => revision,
+                },
+            });
+        }
+        if places.len() == (shape.topologies * shape.workers) as usize {
+            return Ok(places);
+        }
+        if Clock::system().now() >= deadline {
+            return Err(Problem::failed("not everything was placed in time", places.len()));
+        }
+        tokio::time::sleep(REPORT_EVERY).await;
+    }
+}
+
+/// Reports as one supervisor does, for as long as anybody listens.
+async fn feed(
+    (shape, supervisor): (Shape, String),
+    channel: Channel,
+    mut places: watch::Receiver<Vec<Place>>,
+) {
+    let (sender, reports) = mpsc::channel(4);
+    let mut client = ReportsClient::new(channel);
+    let Ok(replies) = client.report(ReceiverStream::new(reports)).await else { return };
+    let mut replies = replies.into_inner();
+    let mut whole = SupervisorReport { supervisor: supervisor.clone(), ..Default::default() };
+    let mut thin = whole.clone();
+    for sequence in 1_u64.. {
+        if places.has_changed().unwrap_or(false) {
+            let all = places.borrow_and_update().clone();
+            let here: Vec<&Place> = all.iter().filter(|it| it.supervisor == supervisor).collect();
+            let Ok(made) = report(shape, &here) else { return };
+            whole = made;
+            thin = without_tasks(&whole);
+        }
+        let mut next = if sequence.is_multiple_of(4) { whole.clone() } else { thin.clone() };
+        next.sequence = sequence;
+        count_on(&mut next, sequence / 4);
+        let sent = sender.send(next).await.is_ok();
+        if !sent || !matches!(replies.message().await, Ok(Some(_))) {
+            return;
+        }
+        tokio::time::sleep(REPORT_EVERY).await;
+    }
+}
+
+fn without_tasks(report: &SupervisorReport) -> SupervisorReport {
+    let mut thin = report.clone();
+    for worker in thin.slots.iter_mut().filter_map(|slot| slot.report.as_mut()) {
+        worker.tasks.clear();
+        worker.executors.clear();
+        worker.flows.clear();
+        worker.tasks_left_out = true;
+    }
+    thin
+}
+
+/// The answer as it comes over the network, head and body; as Prometheus and browsers do, it may be
+/// packed.
+fn get(address: &str, path: &str) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(address)?;
+    let head = "accept-encoding: gzip\r\nconnection: close\r\n\r\n";
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\n{head}")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// Asks for every page, each time of another topology; the answer that is largest counts.
+fn ask(address: &str, shape: Shape, rounds: u32) -> Result<BTreeMap<String, Answer>, Problem> {
+    let mut answers = BTreeMap::new();
+    for page in pages() {
+        let (mut bytes, mut took) = (0, Vec::new());
+        for round in 0..rounds {
+            let path = page.replace("{}", &topology_name(round % shape.topologies));
+            let begun = now_ns();
+            let answer = get(address, &path)
+                .map_err(|error| Problem::failed(format!("cannot get {path}"), error))?;
+            took.push(as_f64(now_ns() - begun) / 1e6);
+            if !answer.starts_with(b"HTTP/1.1 200") {
+                let head = String::from_utf8_lossy(&answer);
+                let head = head.lines().next().unwrap_or_default();
+                return Err(Problem::failed(format!("{path} was not answered"), head));
+            }
+            bytes = bytes.max(answer.len());
+        }
+        took.sort_by(f64::total_cmp);
+        let at = |percent: usize| took.get((took.len() * percent).div_ceil(100).max(1) - 1);
+        let ms = |percent: usize| rounded(at(percent).copied().unwrap_or_default());
+        let answer = Answer { bytes, p50_ms: ms(50), p99_ms: ms(99), max_ms: ms(100) };
+        answers.insert(page, answer);
+    }
+    Ok(answers)
+}
