@@ -9,10 +9,9 @@ mod facts;
 mod large;
 mod tied;
 
-use std::borrow::Cow;
 use std::time::Instant;
 
-use topology_api::runtime::{Emitted, Grouping, OutputStream, Rows};
+use topology_api::runtime::{Emitted, Grouping, OutputStream};
 
 use self::edge::{Edge, Parts, repeated};
 use crate::engine::acking::FailReason;
@@ -127,7 +126,9 @@ impl Outbox {
             let Some(batch) = batch else { continue };
             let out = (&mut self.hashes, &mut self.ordinals);
             let (way, lost) = edge.decide(&*batch, &direct, exits, out);
-            let (batch, anchors, parents) = copied(batch, (&anchors, &parents), edge.copies());
+            let copies = edge.copies();
+            let batch = if copies.is_empty() { batch } else { batch.repeat(copies) };
+            let (anchors, parents) = (repeated(&anchors, copies), repeated(&parents, copies));
             if let Some(lost) = lost {
                 let tuples = (&*anchors, self.ordinals.as_mut_slice());
                 lost.fail((source, edge.nowhere()), tuples, anchoring, exits);
@@ -233,19 +234,4 @@ impl Outbox {
         exits.memory.change(self.charged, 0);
         self.charged = 0;
     }
-}
-
-/// The tuples, their anchors and what they came of, each so often as `copies` says; as they are, if it
-/// says nothing. A copy has its place behind the tuple, so what one task gets stays in the order of
-/// emission.
-fn copied<'a>(
-    rows: Box<dyn Rows>,
-    (anchors, parents): (&'a [u32], &'a [u64]),
-    copies: &[u32],
-) -> (Box<dyn Rows>, Cow<'a, [u32]>, Cow<'a, [u64]>) {
-    if copies.is_empty() {
-        return (rows, Cow::Borrowed(anchors), Cow::Borrowed(parents));
-    }
-    let (anchors, parents) = (repeated(anchors, copies), repeated(parents, copies));
-    (rows.repeat(copies), Cow::Owned(anchors), Cow::Owned(parents))
 }

@@ -1,5 +1,6 @@
 //! One subscription of one of the executor's streams: where its tuples go, and what waits for whom.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use topology_api::runtime::{Grouping, Rows};
@@ -83,8 +84,12 @@ pub(super) enum Way {
     Every,
 }
 
-/// Each value so often as `copies` says.
-pub(super) fn repeated<T: Copy>(values: &[T], copies: &[u32]) -> Vec<T> {
+/// Each value so often as `copies` says; as they are, if it says nothing. A copy has its place behind
+/// its like, so what one task gets stays in the order of emission.
+pub(super) fn repeated<'a, T: Copy>(values: &'a [T], copies: &[u32]) -> Cow<'a, [T]> {
+    if copies.is_empty() {
+        return Cow::Borrowed(values);
+    }
     let all = values.iter().zip(copies);
     all.flat_map(|(value, copies)| (0..*copies).map(|_| *value)).collect()
 }
@@ -188,7 +193,7 @@ impl Edge {
             }
         };
         let several = !named.copies.is_empty();
-        let direct = if several { &repeated(direct, named.copies)[..] } else { direct };
+        let direct = &*repeated(direct, named.copies);
         let count = if several { named.tasks.len() } else { rows.len() };
         let targets = &self.targets;
         let load = |ordinal: u32| exits.room(&targets[ordinal as usize].place);
