@@ -125,6 +125,17 @@ pub struct Totals {
 impl Totals {
     /// Adds what a task reported.
     pub fn add(&mut self, task: &TaskReport) {
+        self.add_without_latencies(task);
+        if let Some(latency) = &task.execute {
+            self.execute.add(latency);
+        }
+        if let Some(latency) = &task.complete {
+            self.complete.add(latency);
+        }
+    }
+
+    /// Adds what a task reported, but for its latencies.
+    pub(super) fn add_without_latencies(&mut self, task: &TaskReport) {
         self.emitted = self.emitted.saturating_add(task.emitted);
         self.executed = self.executed.saturating_add(task.executed);
         self.acked = self.acked.saturating_add(task.acked);
@@ -133,12 +144,6 @@ impl Totals {
         for (name, spread) in &task.histograms {
             let buckets = spread.bounds.iter().copied().zip(spread.counts.iter().copied());
             self.histograms.entry(name.clone()).or_default().add_buckets(buckets);
-        }
-        if let Some(latency) = &task.execute {
-            self.execute.add(latency);
-        }
-        if let Some(latency) = &task.complete {
-            self.complete.add(latency);
         }
     }
 

@@ -4,7 +4,7 @@
 //! ([`ring`]), so a component takes 70 KiB when its rings are full, and what its tasks did of late
 //! ([`recent`]) some 210 bytes a task. With more than [`SERIES_MAX`] components and topologies all are
 //! kept for a shorter time instead. Fifty topologies of ten components and 1000 tasks stay below
-//! 52 MiB, as a test says; with their newest reports below 64 MiB, as `bench status` measures.
+//! 52 MiB, as a test says; with their newest reports it is 69 MiB, as `bench status` measures.
 //!
 //! Nothing of it is stored: a nimbus that takes the lead begins with an empty history. What is not
 //! known is a gap and never zero: a second in which no worker of a topology was heard of, and the

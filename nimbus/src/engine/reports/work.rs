@@ -140,7 +140,7 @@ impl Work {
             Task::of(report, at)
         };
         let tasks = reports.iter().map(&mut take).collect();
-        let sums = all.iter().zip(&sums);
+        let sums = all.iter().zip(&mut sums);
         let components = sums.map(|(name, sum)| sum.part(name, names)).collect();
         let flows = std::mem::take(&mut report.flows).into_iter().map(|flow| Flow {
             component: names.one(&flow.component),
@@ -243,7 +243,11 @@ impl Gauge {
 /// What is added up of a component before it is packed.
 #[derive(Default)]
 struct Sum {
+    /// Without latencies.
     totals: Totals,
+    /// Buckets of the latencies of all tasks, to be put in order once: they are many.
+    execute: Vec<(u64, u64)>,
+    complete: Vec<(u64, u64)>,
     gauges: BTreeMap<String, Gauge>,
     pending: u64,
     fill: f64,
@@ -251,7 +255,13 @@ struct Sum {
 
 impl Sum {
     fn add(&mut self, report: &TaskReport) {
-        self.totals.add(report);
+        self.totals.add_without_latencies(report);
+        for (latency, all) in
+            [(&report.execute, &mut self.execute), (&report.complete, &mut self.complete)]
+        {
+            let pairs = latency.iter().flat_map(|it| it.bounds_ns.iter().zip(&it.counts));
+            all.extend(pairs.map(|(bound, count)| (*bound, *count)));
+        }
         for (name, value) in &report.gauges {
             let gauge = Gauge::of(*value);
             let known = self.gauges.get(name).map_or(gauge, |known| known.with(gauge));
@@ -261,7 +271,9 @@ impl Sum {
         self.fill = self.fill.max(fill(report.queued, report.queue_capacity));
     }
 
-    fn part(&self, name: &str, names: &mut Names) -> Part {
+    fn part(&mut self, name: &str, names: &mut Names) -> Part {
+        self.totals.execute.add_buckets(self.execute.drain(..));
+        self.totals.complete.add_buckets(self.complete.drain(..));
         let part = Part::of(name, &self.totals, names);
         let gauges = self.gauges.iter().map(|(name, gauge)| (names.one(name), *gauge));
         Part { gauges: gauges.collect(), pending: self.pending, fill: self.fill, ..part }
