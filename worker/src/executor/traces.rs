@@ -4,7 +4,7 @@
 //! a loop, and a branch a batch. While somebody does, only the tuples of sampled trees are noted, by
 //! each loop for itself; once a round what a loop noted is put here, from where it is fetched ten
 //! times a second. If more comes than there is room for, fewer trees are looked at from then on
-//! ([`rank`](crate::engine::sampling::rank)). A tree that fails says so whether it is sampled or not.
+//! ([`rank`]). A tree that fails says so whether it is sampled or not.
 //! A trace ends when it is closed, and by itself when its time is over.
 
 pub mod hops;
