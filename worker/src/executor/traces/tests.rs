@@ -280,22 +280,25 @@ mod whole {
         assert_eq!(settled.len(), sent.iter().map(|sent| sent.edge).collect::<BTreeSet<_>>().len());
     }
 
+    /// Whether any sampled tuple of a run was executed in the call that emitted it, and each is told of.
+    fn any_fused(fusion: bool) -> bool {
+        let trees = run(fusion, false);
+        for spans in trees.values() {
+            assert_whole(spans);
+            let hops = of(spans, Kind::Hop);
+            let tasks =
+                |task| hops.iter().filter(|hop| hop.task == task && hop.verdict == "acked").count();
+            assert_eq!((tasks(1), tasks(2)), (1, 2), "one call of `twice`, two of `sink`");
+        }
+        trees.values().flatten().any(|span| span.fused)
+    }
+
     #[test]
     fn every_hop_of_a_sampled_tree_is_noted_fused_and_not() {
-        for fusion in [true, false] {
-            let trees = run(fusion, false);
-            for spans in trees.values() {
-                assert_whole(spans);
-                let hops = of(spans, Kind::Hop);
-                let tasks = |task| {
-                    hops.iter().filter(|hop| hop.task == task && hop.verdict == "acked").count()
-                };
-                assert_eq!((tasks(1), tasks(2)), (1, 2), "one call of `twice`, two of `sink`");
-                assert!(fusion || hops.iter().all(|hop| !hop.fused));
-            }
-            let fused = trees.values().flatten().filter(|span| span.fused).count();
-            assert_eq!(fused > 0, fusion, "batches are executed in the call that emitted them");
-        }
+        assert!(!any_fused(false), "nothing is fused where fusion is off");
+        // A bolt whose loop was interrupted counts as slow for a while, and is not fused.
+        let seen = (0..50).any(|_| any_fused(true));
+        assert!(seen, "batches are executed in the call that emitted them");
     }
 
     #[test]
