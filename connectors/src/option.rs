@@ -1,0 +1,45 @@
+//! A wrong option: what it is called, what was given, why that is wrong, and what to write instead.
+
+/// Says which option of a connector is wrong.
+///
+/// ```
+/// use connectors::WrongOption;
+///
+/// let wrong = WrongOption::new("brokers", "localhost", "it has no port", "write `host:port`");
+/// assert_eq!(wrong.option(), "brokers");
+/// assert_eq!(
+///     wrong.to_string(),
+///     "option `brokers` is wrong: `localhost`: it has no port; write `host:port`"
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("option `{option}` is wrong: `{value}`: {why}; {fix}")]
+pub struct WrongOption {
+    option: &'static str,
+    value: String,
+    why: String,
+    fix: String,
+}
+
+/// Most characters of a value that are repeated in an error.
+const SHOWN_MAX: usize = 200;
+
+impl WrongOption {
+    /// Says that `option` has this value, why that is wrong, and what to do. Not for values of secrets.
+    #[must_use]
+    pub fn new(
+        option: &'static str,
+        value: impl ToString,
+        why: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        let value = value.to_string().chars().take(SHOWN_MAX).collect();
+        Self { option, value, why: why.into(), fix: fix.into() }
+    }
+
+    /// What the option is called.
+    #[must_use]
+    pub fn option(&self) -> &'static str {
+        self.option
+    }
+}

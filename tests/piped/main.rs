@@ -1,0 +1,17 @@
+//! Topologies around connectors, for tests that kill their workers and servers.
+//!
+//! The first argument says which: `piped NAME ARGUMENTS`.
+
+use std::process::ExitCode;
+
+use topology_api::prelude::{Args, BuildError, Topology};
+
+fn piped(args: &Args) -> Result<Topology, BuildError> {
+    let name = args.iter().next().unwrap_or_default();
+    // One line a connector: a file beside this one.
+    Err(BuildError::new("piped", format!("no topology is called `{name}`")))
+}
+
+fn main() -> ExitCode {
+    worker::main(piped)
+}
