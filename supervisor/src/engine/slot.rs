@@ -111,7 +111,7 @@ impl Slot {
         }
         let reason = "ended while the supervisor was away".to_owned();
         let exit = Exit { reason, last_words: String::new(), at_ms: found.now_ms };
-        let commands = self.died(exit, now, false);
+        let commands = self.died(exit, now, Duration::ZERO);
         self.unconfirmed = true;
         self.state = State::BackingOff { until: now + self.timings.confirm };
         commands.into_iter().filter(|c| !matches!(c, Command::Fetch { .. })).collect()
@@ -289,9 +289,11 @@ impl Slot {
             self.process_gone(exit);
             return self.gone();
         }
-        let steady = matches!(self.state, State::Running { since }
-            if now.saturating_duration_since(since) >= self.timings.steady);
-        self.died(exit, now, steady)
+        let ran = match self.state {
+            State::Running { since } => now.saturating_duration_since(since),
+            _ => Duration::ZERO,
+        };
+        self.died(exit, now, ran)
     }
 
     fn process_gone(&mut self, exit: Exit) {
@@ -303,19 +305,21 @@ impl Slot {
         self.last_exit = exit;
     }
 
-    /// The worker is dead and still wanted.
-    fn died(&mut self, exit: Exit, now: Instant, steady: bool) -> Vec<Command> {
+    /// The worker is dead and still wanted. Waits bound how often it is started, so the time for which
+    /// it `ran` counts: one that is killed now and then is back at once.
+    fn died(&mut self, exit: Exit, now: Instant, ran: Duration) -> Vec<Command> {
         self.process_gone(exit);
         self.restarts += 1;
-        if steady {
+        if ran >= self.timings.steady {
             self.backoff.reset();
             self.restarted = false;
         }
         let mut commands: Vec<_> = self.announce().into_iter().collect();
-        if self.restarted {
-            self.state = State::BackingOff { until: now + self.backoff.next(1.0) };
+        let wait = if self.restarted { self.backoff.next(1.0) } else { Duration::ZERO };
+        self.restarted = true;
+        if ran < wait {
+            self.state = State::BackingOff { until: now + (wait - ran) };
         } else {
-            self.restarted = true;
             commands.extend(self.fetch());
         }
         commands.push(Command::Report);

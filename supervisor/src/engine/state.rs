@@ -23,7 +23,8 @@ pub struct Timings {
     pub terminate: Duration,
     /// The same when the supervisor itself stops.
     pub terminate_at_shutdown: Duration,
-    /// The second restart waits so long, the next ones twice as long each.
+    /// The second restart in a row comes so long after the worker began to run, the next ones twice as
+    /// long each.
     pub backoff_first: Duration,
     /// No restart waits longer.
     pub backoff_max: Duration,

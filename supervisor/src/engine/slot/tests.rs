@@ -50,6 +50,26 @@ fn the_first_restart_is_at_once_and_the_next_ones_wait_longer_and_longer() {
 }
 
 #[test]
+fn the_time_that_it_ran_counts_as_waiting() {
+    let mut bench = running();
+    bench.run(vec![
+        (100, exited(5, 0), "[fetching] announce 5.1 \"\" fetch d"),
+        (100, fetched(), "[starting] launch 5.1"),
+        (100, launched(5, 1, 8), "[starting]"),
+        (200, hello(8), "[running] announce 5.1 \"h:8\""),
+        // A second is to pass between two starts, and has.
+        (1_200, exited(5, 1), "[fetching] announce 5.2 \"\" fetch d"),
+        (1_200, fetched(), "[starting] launch 5.2"),
+        (1_200, launched(5, 2, 9), "[starting]"),
+        (1_300, hello(9), "[running] announce 5.2 \"h:9\""),
+        // Then two.
+        (1_800, exited(5, 2), "[backing-off] announce 5.3 \"\""),
+        (3_299, On::Tick, "[backing-off]"),
+        (3_300, On::Tick, "[fetching] fetch d"),
+    ]);
+}
+
+#[test]
 fn the_wait_never_passes_a_minute() {
     let mut bench = running();
     bench.on(0, exited(5, 0));
