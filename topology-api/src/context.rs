@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::keeping::Keeper;
 use crate::metrics::{Counter, Gauge, Histogram, Metrics};
 use crate::output::find_port;
+use crate::said::said;
 use crate::{Error, Port, TopologyConfig, Tuple};
 
 /// Most bytes of JSON that a task may leave as its result.
@@ -292,6 +293,13 @@ impl Context {
     /// [`counter`](Self::counter).
     pub fn count(&self, counter: &'static str, by: u64) {
         self.counter(counter).add(by);
+    }
+
+    /// For a spout, while it is told of a failure: what was said of it, the text of an error or a panic.
+    /// None if that is not known, as after a timeout.
+    #[must_use]
+    pub fn failure_text(&self) -> Option<Box<str>> {
+        said()
     }
 
     /// Shows an error in the status without failing a tuple.

@@ -15,8 +15,8 @@ const BEHIND_DYNAMIC: usize = 1 << 16;
 /// ```
 /// use topology_api::{DeadLetter, Line, Tuple};
 ///
-/// let schema = "DeadLetter(text: text, reason: text, attempts: u32, first_failed_ms: u64, \
-///               last_failed_ms: u64)";
+/// let schema = "DeadLetter(text: text, reason: text, error: text, attempts: u32, \
+///               first_failed_ms: u64, last_failed_ms: u64)";
 /// assert_eq!(DeadLetter::<Line>::schema().to_string(), schema);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct DeadLetter<T> {
     pub tuple: T,
     /// The name of the last reason: `error`, `panic`, `timeout`, ...
     pub reason: Text,
+    /// What the component said of the last failure; empty if that is not known, as after a timeout.
+    pub error: Text,
     /// How often it was emitted, replays after failures of the cluster's included.
     pub attempts: u32,
     /// When it first failed, in milliseconds since 1970.
@@ -46,7 +48,7 @@ impl<T> DeadLetter<T> {
 }
 
 /// The letter's own fields, by the names they have in its schema.
-const OWN: [&str; 4] = ["reason", "attempts", "first_failed_ms", "last_failed_ms"];
+const OWN: [&str; 5] = ["reason", "error", "attempts", "first_failed_ms", "last_failed_ms"];
 
 /// At which position the letter's own fields begin.
 fn own_fields<T: Tuple>() -> usize {
@@ -61,18 +63,21 @@ impl<T: Tuple> Tuple for DeadLetter<T> {
         if of_tuple.dynamic {
             return Schema::dynamic("DeadLetter");
         }
-        let types = [Text::type_name(), u32::type_name(), u64::type_name(), u64::type_name()];
+        let (text, time) = (Text::type_name, u64::type_name);
+        let types = [text(), text(), u32::type_name(), time(), time()];
         let own = OWN.into_iter().zip(types).map(|(name, of)| Field::new(name, of));
         Schema::new("DeadLetter", of_tuple.fields.into_iter().chain(own).collect())
     }
 
     fn weight(&self) -> usize {
-        self.tuple.weight() + FieldCodec::weight(&self.reason) + 4 + 8 + 8
+        let texts = FieldCodec::weight(&self.reason) + FieldCodec::weight(&self.error);
+        self.tuple.weight() + texts + 4 + 8 + 8
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
         self.tuple.encode(out);
         FieldCodec::encode(&self.reason, out);
+        FieldCodec::encode(&self.error, out);
         self.attempts.encode(out);
         self.first_failed_ms.encode(out);
         self.last_failed_ms.encode(out);
@@ -82,6 +87,7 @@ impl<T: Tuple> Tuple for DeadLetter<T> {
         Ok(Self {
             tuple: T::decode(input)?,
             reason: FieldCodec::decode(input)?,
+            error: FieldCodec::decode(input)?,
             attempts: FieldCodec::decode(input)?,
             first_failed_ms: FieldCodec::decode(input)?,
             last_failed_ms: FieldCodec::decode(input)?,
@@ -92,9 +98,10 @@ impl<T: Tuple> Tuple for DeadLetter<T> {
         match field.checked_sub(own_fields::<T>()) {
             None => self.tuple.value(field),
             Some(0) => FieldCodec::value(&self.reason),
-            Some(1) => FieldCodec::value(&self.attempts),
-            Some(2) => FieldCodec::value(&self.first_failed_ms),
-            Some(3) => FieldCodec::value(&self.last_failed_ms),
+            Some(1) => FieldCodec::value(&self.error),
+            Some(2) => FieldCodec::value(&self.attempts),
+            Some(3) => FieldCodec::value(&self.first_failed_ms),
+            Some(4) => FieldCodec::value(&self.last_failed_ms),
             Some(_) => Value::Null,
         }
     }
@@ -120,7 +127,8 @@ mod tests {
     fn letter<T: Tuple>(tuple: T) -> DeadLetter<T> {
         DeadLetter {
             tuple,
-            reason: "timeout".into(),
+            reason: "error".into(),
+            error: "no such user".into(),
             attempts: 5,
             first_failed_ms: 1_000,
             last_failed_ms: 9_000,
@@ -144,7 +152,11 @@ mod tests {
         let typed = letter(Line { text: "lost".into() });
         let names = Values::names(["text"]);
         let dynamic = letter(Values::new(&names, vec![Value::from("lost")]));
-        for (name, value) in [("text", Value::from("lost")), ("attempts", Value::from(5_u32))] {
+        for (name, value) in [
+            ("text", Value::from("lost")),
+            ("error", "no such user".into()),
+            ("attempts", 5_u32.into()),
+        ] {
             let at = typed.position(name).expect("a field");
             assert_eq!(typed.value(at), value);
             let at = dynamic.position(name).expect("a field");

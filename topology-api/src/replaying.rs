@@ -197,11 +197,9 @@ impl<S: Spout> Replaying<S> {
         };
         let mut row = Vec::with_capacity(letter.tuple.weight());
         letter.tuple.encode(&mut row);
-        let failures = kept.failures.as_deref();
-        let reason = failures.map_or("", |failures| failures.reason.name());
-        let error = failures.and_then(|failures| failures.error.as_deref()).unwrap_or_default();
-        let error = error.to_owned();
-        let DeadLetter { attempts, first_failed_ms, last_failed_ms, .. } = letter;
+        let reason = kept.failures.as_deref().map_or("", |failures| failures.reason.name());
+        let DeadLetter { error, attempts, first_failed_ms, last_failed_ms, .. } = letter;
+        let error = error.to_string();
         let text = text_of(&letter.tuple);
         let letter = Letter { row, text, reason, error, attempts, first_failed_ms, last_failed_ms };
         safe.keep(letter, kept);
@@ -366,6 +364,7 @@ fn letter<T>(tuple: T, failures: &Failures) -> DeadLetter<T> {
     DeadLetter {
         tuple,
         reason: failures.reason.name().into(),
+        error: failures.error.as_deref().unwrap_or_default().into(),
         attempts: failures.all,
         first_failed_ms: milliseconds(failures.first),
         last_failed_ms: milliseconds(failures.last),

@@ -1,7 +1,7 @@
 //! What a component said of a tuple's failure, for as long as its spout is told of it.
 //!
 //! The reason of a failure is one of a few words; what the error said is for people, so it goes beside it
-//! and may be missing: after a timeout, or when the spout is told on a thread of its own.
+//! and may be missing: after a timeout, or when more fails at once than is kept of it.
 
 use std::cell::RefCell;
 

@@ -9,6 +9,7 @@ use self::thread::Thread;
 use super::{Common, Desk, State, Unopened};
 use crate::output::{Emitted, SpoutOutput};
 use crate::rows::Pool;
+use crate::said::said;
 use crate::task::{Elsewhere, Factory, Filed, SpoutTask, Task};
 use crate::{Context, Error, FailReason, Next, Spout};
 
@@ -58,11 +59,14 @@ impl<Id> Parcel<Id> {
     }
 }
 
+/// Why a tuple failed, and what was said of it.
+type Failed = (FailReason, Option<Box<str>>);
+
 /// The desk of a spout.
 struct Source<Id> {
     common: Common,
     /// Verdicts that the spout has not been told.
-    settled: Vec<(Id, Option<FailReason>)>,
+    settled: Vec<(Id, Option<Failed>)>,
     active: Option<bool>,
     parcel: Parcel<Id>,
     news: Option<News>,
@@ -218,7 +222,7 @@ impl<S: Spout> SpoutTask for BlockingSpout<S> {
     fn fail(&mut self, slot: u32, reason: FailReason) {
         let Some(id) = self.filed.take(slot) else { return };
         self.desk.tell(|source| {
-            source.settled.push((id, Some(reason)));
+            source.settled.push((id, Some((reason, said()))));
             if matches!(source.news, Some(News::Finished)) {
                 // It has something again.
                 source.news = None;

@@ -67,45 +67,52 @@ fn closures_ack_and_fail_what_they_take() {
 
 #[test]
 fn what_always_fails_becomes_a_dead_letter_and_the_rest_goes_on() {
-    fused_and_not(|fusion| {
-        let mut t = topology("dead-letters", fusion);
-        let replays = Replays::default().attempts(3).pauses(MILLISECOND, 4 * MILLISECOND);
-        let (numbers, dead) = t.replaying("numbers", replays, |_| count_to(1_000));
-        let numbers = numbers.stream();
-        let (stored, buried) = (Seen::default(), Seen::default());
-        let (store, bury) = (Arc::clone(&stored), Arc::clone(&buried));
-        let mut calls = 0_u64;
-        t.try_for_each("store", move |number: Number| {
-            calls += 1;
-            match number.n {
-                n if n.is_multiple_of(100) => Err("a round number"),
-                // Now and then: it comes again, and is stored then.
-                _ if calls.is_multiple_of(10) => Err("another time"),
-                n => {
-                    store.lock().unwrap().insert(n);
-                    Ok(())
-                }
+    fused_and_not(|fusion| bury_round_numbers(fusion, false));
+    bury_round_numbers(true, true);
+}
+
+/// Its spout runs on a thread of its own, or not.
+fn bury_round_numbers(fusion: bool, blocking: bool) {
+    let mut t = topology("dead-letters", fusion);
+    let replays = Replays::default().attempts(3).pauses(MILLISECOND, 4 * MILLISECOND);
+    let (numbers, dead) = t.replaying("numbers", replays, |_| count_to(1_000));
+    let numbers = if blocking { numbers.blocking() } else { numbers }.stream();
+    let (stored, buried) = (Seen::default(), Seen::default());
+    let (store, bury) = (Arc::clone(&stored), Arc::clone(&buried));
+    let mut calls = 0_u64;
+    t.try_for_each("store", move |number: Number| {
+        calls += 1;
+        match number.n {
+            n if n.is_multiple_of(100) => Err("a round number"),
+            // Now and then: it comes again, and is stored then.
+            _ if calls.is_multiple_of(10) => Err("another time"),
+            n => {
+                store.lock().unwrap().insert(n);
+                Ok(())
             }
-        })
-        .parallelism(2)
-        .shuffle(&numbers);
-        let seen_before = Seen::default();
-        t.try_for_each("bury", move |letter: DeadLetter<Number>| {
-            assert!(letter.attempts >= 3, "{letter:?}");
-            let first = seen_before.lock().unwrap().insert(letter.tuple.n);
-            if first {
-                return Err("the grave is closed");
-            }
-            bury.lock().unwrap().insert(letter.tuple.n);
-            Ok(())
-        })
-        .global(&dead);
-        run(t);
-        let (stored, buried) = (stored.lock().unwrap(), buried.lock().unwrap());
-        assert!((0..1_000).step_by(100).all(|n| buried.contains(&n)), "{buried:?}");
-        assert_eq!(stored.len() + buried.len(), 1_000, "stored or buried, none lost");
-        assert!(stored.is_disjoint(&buried), "and none both: every letter failed three times");
-    });
+        }
+    })
+    .parallelism(2)
+    .shuffle(&numbers);
+    let seen_before = Seen::default();
+    t.try_for_each("bury", move |letter: DeadLetter<Number>| {
+        assert!(letter.attempts >= 3, "{letter:?}");
+        let said =
+            if letter.tuple.n.is_multiple_of(100) { "a round number" } else { "another time" };
+        assert_eq!(letter.error.as_str(), said, "what its bolt said last: {letter:?}");
+        let first = seen_before.lock().unwrap().insert(letter.tuple.n);
+        if first {
+            return Err("the grave is closed");
+        }
+        bury.lock().unwrap().insert(letter.tuple.n);
+        Ok(())
+    })
+    .global(&dead);
+    run(t);
+    let (stored, buried) = (stored.lock().unwrap(), buried.lock().unwrap());
+    assert!((0..1_000).step_by(100).all(|n| buried.contains(&n)), "{buried:?}");
+    assert_eq!(stored.len() + buried.len(), 1_000, "stored or buried, none lost");
+    assert!(stored.is_disjoint(&buried), "and none both: every letter failed three times");
 }
 
 #[test]

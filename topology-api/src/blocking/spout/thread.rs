@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{News, Source};
+use super::{Failed, News, Source};
 use crate::blocking::{Calls, Desk};
 use crate::output::SpoutOutput;
+use crate::said::saying;
 use crate::task::Factory;
-use crate::{Context, FailReason, Next, Spout};
+use crate::{Context, Next, Spout};
 
 /// Longest pause of a spout that has nothing.
 const IDLE_MAX: Duration = Duration::from_millis(10);
@@ -18,11 +19,11 @@ const IDLE_FIRST: Duration = Duration::from_micros(100);
 /// What the thread is to do next.
 enum Job<Id> {
     Open(Context),
-    Settle(Vec<(Id, Option<FailReason>)>),
+    Settle(Vec<(Id, Option<Failed>)>),
     Activate(bool),
     Tick,
     Next,
-    End(Vec<(Id, Option<FailReason>)>),
+    End(Vec<(Id, Option<Failed>)>),
 }
 
 /// The thread that asks the source.
@@ -118,11 +119,11 @@ impl<S: Spout> Thread<S> {
         self.tell(News::Unopened(text));
     }
 
-    fn settle(&mut self, settled: Vec<(S::Id, Option<FailReason>)>) {
+    fn settle(&mut self, settled: Vec<(S::Id, Option<Failed>)>) {
         for (id, failure) in settled {
             self.call("ack` or `fail", |spout, _| match failure {
                 None => spout.ack(id),
-                Some(reason) => spout.fail(id, reason),
+                Some((reason, said)) => saying(said, || spout.fail(id, reason)),
             });
         }
     }
