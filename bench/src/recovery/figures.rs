@@ -57,6 +57,8 @@ pub(crate) struct Figures {
     /// What did not flow where nothing was hit, from the fault until tuples flowed again, and for a
     /// second at least, in percent.
     dip_percent: Spread,
+    /// How many tuples that was for, in each tenth of a second from the fault on.
+    untouched_per_100_ms: Vec<Vec<u64>>,
     /// The same for seconds without a fault: what the machine itself does.
     dip_without_fault_percent: Spread,
     restarts_of_untouched: u64,
@@ -76,10 +78,12 @@ impl Figures {
         let flows = faults.iter().filter_map(|fault| flow(history, fault));
         let served = faults.iter().filter_map(|it| Some(it.served_ns?.saturating_sub(it.at_ns)));
         let last_acks = replays.iter().filter_map(|(_, acked)| *acked);
-        let during = |it: &Injected| {
+        let pieces = |it: &Injected| {
             let flow = flow(history, it).unwrap_or(0) + it.healed_ns.map_or(0, |at| at - it.at_ns);
-            dip(history, it, it.at_ns, (flow / BUCKET_NS + 1).clamp(AFTER, AFTER_MAX))
+            (flow / BUCKET_NS + 1).clamp(AFTER, AFTER_MAX)
         };
+        let during = |it: &Injected| dip(history, it, it.at_ns, pieces(it));
+        let shape = |it: &Injected| untouched(history, it, it.at_ns, pieces(it)).1;
         let quiet = |it: &Injected| dip(history, it, it.at_ns - AFTER * BUCKET_NS, AFTER);
         let broken = broken(history, true);
         let lost = history.open() as u64;
@@ -95,6 +99,7 @@ impl Figures {
             replayed: replays.iter().map(|(count, _)| *count).collect(),
             served_ms: Spread::of_ns(served),
             dip_percent: Spread::of(faults.iter().map(during)),
+            untouched_per_100_ms: faults.iter().map(shape).collect(),
             dip_without_fault_percent: Spread::of(faults.iter().map(quiet)),
             restarts_of_untouched: restarts(history, faults),
             lost,
@@ -236,6 +241,22 @@ fn replays(history: &History, fault: &Injected) -> (u64, Option<u64>) {
 /// percent of what flowed there in the second before: the area of the dip, without what was caught up
 /// later. Replays do not count as throughput.
 fn dip(history: &History, fault: &Injected, moment_ns: u64, after: u64) -> f64 {
+    let (before, after) = untouched(history, fault, moment_ns, after);
+    let usual = as_f64(before.iter().sum()) / as_f64(BEFORE);
+    if usual <= 0.0 {
+        return 0.0;
+    }
+    let missing = after.iter().map(|count| (usual - as_f64(*count)).max(0.0)).sum::<f64>();
+    100.0 * missing / (usual * as_f64(after.len() as u64))
+}
+
+/// What flowed on untouched paths in pieces of time, before a moment and after it.
+fn untouched(
+    history: &History,
+    fault: &Injected,
+    moment_ns: u64,
+    after: u64,
+) -> (Vec<u64>, Vec<u64>) {
     let start = moment_ns.saturating_sub(BEFORE * BUCKET_NS);
     let mut buckets = vec![0_u64; (BEFORE + after) as usize];
     let hit = hit(history, fault);
@@ -249,13 +270,8 @@ fn dip(history: &History, fault: &Injected, moment_ns: u64, after: u64) -> f64 {
             *bucket += 1;
         }
     }
-    let (before, after) = buckets.split_at(BEFORE as usize);
-    let usual = as_f64(before.iter().sum()) / as_f64(BEFORE);
-    if usual <= 0.0 {
-        return 0.0;
-    }
-    let missing = after.iter().map(|count| (usual - as_f64(*count)).max(0.0)).sum::<f64>();
-    100.0 * missing / (usual * as_f64(after.len() as u64))
+    let after = buckets.split_off(BEFORE as usize);
+    (buckets, after)
 }
 
 /// How many processes of tasks began though no fault had hit the one before.
