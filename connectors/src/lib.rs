@@ -8,11 +8,24 @@
 //! of the way to a server ([`Circuit`]), where a password comes from ([`Secret`]), and how a wrong
 //! option is told ([`WrongOption`]).
 
+#[cfg(any(feature = "redis", feature = "http"))]
+mod batches;
 mod circuit;
 mod option;
+#[cfg(feature = "redis")]
+mod redis;
 mod retry;
 mod secret;
+#[cfg(feature = "tls")]
+mod tls;
 
+#[cfg(feature = "redis")]
+pub use crate::redis::{
+    Argument, Command, LookupOptions, Redis, RedisCommands, RedisLookup, RedisStreams, Refusal,
+    Reply, StreamEntry, StreamOptions,
+};
+#[cfg(feature = "tls")]
+pub use crate::tls::Tls;
 pub use circuit::{Circuit, CircuitState};
 pub use option::WrongOption;
 pub use retry::Retry;
