@@ -1,19 +1,23 @@
-//! The client: the only module that names its crate.
+//! The client: the only module, with those below it, that names its crate.
 //!
 //! The crate packs commands, reads answers, and signs on; sockets, TLS, waiting and trying again are
 //! ours, so that they are what they are with every other system.
+
+mod trouble;
 
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ErrorKind, RedisConnectionInfo, RedisError};
+use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use topology_api::Text;
+
+pub(super) use self::trouble::Trouble;
 
 use super::Redis;
 
@@ -235,53 +239,6 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Trouble {
-    #[error("redis at {0} cannot be reached: {1}")]
-    Away(String, String),
-    #[error(
-        "option `address` is wrong: what answers at `{0}` is no Redis server: {1}; name host and port of one, with `tls` if it has that"
-    )]
-    NotRedis(String, String),
-    #[error(
-        "option `password` is wrong: redis at {0} said: {1}; set `password` and `username` to what the server knows"
-    )]
-    Password(String, String),
-    #[error("option `database` is wrong: redis at {0} said: {1}; name one that the server has")]
-    Database(String, String),
-    #[error("{0}")]
-    Secret(String),
-    #[error(
-        "option `tls` is wrong: redis at {0}: {1}; give the authority that signed its certificate"
-    )]
-    Tls(String, String),
-}
-
-impl Trouble {
-    /// Says why by what the client says; of a call that waits to sign on, or of any other.
-    fn of(redis: &Redis, error: &RedisError) -> Self {
-        let (address, said) = (redis.address.clone(), error.to_string());
-        let is = |words: &[&str]| words.iter().any(|word| said.contains(word));
-        match error.kind() {
-            ErrorKind::AuthenticationFailed => Self::Password(address, said),
-            _ if is(&[
-                "WRONGPASS",
-                "NOAUTH",
-                "AUTH failed",
-                "without any password",
-                "invalid password",
-            ]) =>
-            {
-                Self::Password(address, said)
-            }
-            _ if is(&["DB index", "database"]) => Self::Database(address, said),
-            ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Self::NotRedis(address, said),
-            _ => Self::Away(address, said),
-        }
-    }
-}
-
 /// A connection; ends with its value.
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
@@ -334,18 +291,9 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let mut info = RedisConnectionInfo::default()
-            .set_db(i64::from(redis.database))
-            .set_skip_set_lib_name();
-        if let Some(name) = &redis.username {
-            info = info.set_username(name);
-        }
-        if let Some(secret) = &redis.password {
-            let secret = secret
-                .read()
-                .map_err(|error| Trouble::Secret(format!("option `password` is wrong: {error}")))?;
-            info = info.set_password(secret.reveal());
-        }
+        // Signing on and choosing the database are not left to the crate, which would hide the words of
+        // the server.
+        let info = RedisConnectionInfo::default().set_skip_set_lib_name();
         let trouble = |error: RedisError| Trouble::of(redis, &error);
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let made = MultiplexedConnection::new_with_config(&info, socket, config).await;
@@ -353,17 +301,42 @@ impl Connection {
         let driver = Rc::new(Driver::start(driver));
         let redis = Rc::new(redis.clone());
         let mut connection = Self { client, redis, _driver: driver };
+        connection.authenticate().await?;
         match connection.ask(&Command::new("PING"), Duration::ZERO).await? {
-            Reply::Bytes(bytes) if bytes == b"PONG" => Ok(connection),
+            Reply::Bytes(bytes) if bytes == b"PONG" => {}
             Reply::Refused(refusal) => {
-                let said = format!("{}: {}", refusal.code(), refusal);
-                let error = RedisError::from((ErrorKind::Io, "it said", said));
-                Err(Trouble::of(&connection.redis, &error))
+                return Err(Trouble::of_sign_on(&connection.redis, &refusal));
             }
             _ => {
                 let why = "it answers `PING` with something else".to_owned();
-                Err(Trouble::NotRedis(connection.redis.address.clone(), why))
+                return Err(Trouble::NotRedis(connection.redis.address.clone(), why));
             }
+        }
+        let select = Command::new("SELECT").arg(connection.redis.database);
+        if connection.redis.database > 0
+            && let Reply::Refused(refusal) = connection.ask(&select, Duration::ZERO).await?
+        {
+            let address = connection.redis.address.clone();
+            return Err(Trouble::Database(address, refusal.to_string()));
+        }
+        Ok(connection)
+    }
+
+    async fn authenticate(&mut self) -> Result<(), Trouble> {
+        let redis = Rc::clone(&self.redis);
+        let Some(secret) = &redis.password else { return Ok(()) };
+        let secret = secret
+            .read()
+            .map_err(|error| Trouble::Secret(format!("option `password` is wrong: {error}")))?;
+        let mut authenticate = Command::new("AUTH");
+        if let Some(name) = &redis.username {
+            authenticate = authenticate.arg(name);
+        }
+        match self.ask(&authenticate.arg(secret.reveal()), Duration::ZERO).await? {
+            Reply::Refused(refusal) => {
+                Err(Trouble::Password(redis.address.clone(), refusal.to_string()))
+            }
+            _ => Ok(()),
         }
     }
 
