@@ -2,14 +2,20 @@
 //!
 //! The first argument says which: `piped NAME ARGUMENTS`.
 
+mod redis;
+
 use std::process::ExitCode;
 
 use topology_api::prelude::{Args, BuildError, Topology};
 
 fn piped(args: &Args) -> Result<Topology, BuildError> {
     let name = args.iter().next().unwrap_or_default();
-    // One line a connector: a file beside this one.
-    Err(BuildError::new("piped", format!("no topology is called `{name}`")))
+    // One line a topology, one file a connector.
+    match name {
+        "redis-out" => redis::out(args),
+        "redis-through" => redis::through(args),
+        _ => Err(BuildError::new("piped", format!("no topology is called `{name}`"))),
+    }
 }
 
 fn main() -> ExitCode {
