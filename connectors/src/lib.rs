@@ -11,6 +11,8 @@
 #[cfg(any(feature = "redis", feature = "http"))]
 mod batches;
 mod circuit;
+#[cfg(feature = "http")]
+mod http;
 mod option;
 #[cfg(feature = "redis")]
 mod redis;
@@ -27,6 +29,16 @@ pub use crate::redis::{
 #[cfg(feature = "tls")]
 pub use crate::tls::Tls;
 pub use circuit::{Circuit, CircuitState};
+#[cfg(feature = "http")]
+pub use http::{Http, HttpOut, Request};
 pub use option::WrongOption;
 pub use retry::Retry;
 pub use secret::{Secret, SecretText};
+
+#[cfg(all(doctest, feature = "redis"))]
+#[doc = include_str!("../../docs/connectors/redis.md")]
+struct RedisPage;
+
+#[cfg(all(doctest, feature = "http"))]
+#[doc = include_str!("../../docs/connectors/http.md")]
+struct HttpPage;
