@@ -84,6 +84,8 @@ impl Link {
 
     /// The server answers, but cannot now: gives it some time.
     pub(super) async fn pause(&self, why: &str) {
+        // The address may lead to another server by now: a replica that was the primary stays read only.
+        self.connection.take();
         let refused = self.refused.get().saturating_add(1);
         self.refused.set(refused);
         if refused == 1 {
