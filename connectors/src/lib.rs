@@ -8,12 +8,37 @@
 //! of the way to a server ([`Circuit`]), where a password comes from ([`Secret`]), and how a wrong
 //! option is told ([`WrongOption`]).
 
+#[cfg(any(feature = "redis", feature = "http"))]
+mod batches;
 mod circuit;
+#[cfg(feature = "http")]
+mod http;
 mod option;
+#[cfg(feature = "redis")]
+mod redis;
 mod retry;
 mod secret;
+#[cfg(feature = "tls")]
+mod tls;
 
+#[cfg(feature = "redis")]
+pub use crate::redis::{
+    Argument, Command, LookupOptions, Redis, RedisCommands, RedisLookup, RedisStreams, Refusal,
+    Reply, StreamEntry, StreamOptions,
+};
+#[cfg(feature = "tls")]
+pub use crate::tls::Tls;
 pub use circuit::{Circuit, CircuitState};
+#[cfg(feature = "http")]
+pub use http::{Http, HttpOut, Request};
 pub use option::WrongOption;
 pub use retry::Retry;
 pub use secret::{Secret, SecretText};
+
+#[cfg(all(doctest, feature = "redis"))]
+#[doc = include_str!("../../docs/connectors/redis.md")]
+struct RedisPage;
+
+#[cfg(all(doctest, feature = "http"))]
+#[doc = include_str!("../../docs/connectors/http.md")]
+struct HttpPage;

@@ -19,6 +19,8 @@ mod network;
 mod process;
 mod proxy;
 mod secure;
+#[cfg(feature = "servers")]
+pub mod servers;
 mod several;
 #[path = "../sim/mod.rs"]
 pub mod sim;
