@@ -9,6 +9,8 @@
 //! option is told ([`WrongOption`]).
 
 mod circuit;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod option;
 mod retry;
 mod secret;
@@ -17,3 +19,8 @@ pub use circuit::{Circuit, CircuitState};
 pub use option::WrongOption;
 pub use retry::Retry;
 pub use secret::{Secret, SecretText};
+
+/// The pages of the connectors, as their examples are compiled.
+#[cfg(all(doctest, feature = "kafka"))]
+#[doc = include_str!("../../docs/connectors/kafka.md")]
+struct KafkaPage;
