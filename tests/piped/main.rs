@@ -2,6 +2,8 @@
 //!
 //! The first argument says which: `piped NAME ARGUMENTS`.
 
+mod kafka;
+
 use std::process::ExitCode;
 
 use topology_api::prelude::{Args, BuildError, Topology};
@@ -9,7 +11,10 @@ use topology_api::prelude::{Args, BuildError, Topology};
 fn piped(args: &Args) -> Result<Topology, BuildError> {
     let name = args.iter().next().unwrap_or_default();
     // One line a connector: a file beside this one.
-    Err(BuildError::new("piped", format!("no topology is called `{name}`")))
+    match name {
+        "kafka" => kafka::copy(args),
+        name => Err(BuildError::new("piped", format!("no topology is called `{name}`"))),
+    }
 }
 
 fn main() -> ExitCode {

@@ -113,37 +113,52 @@ impl<R: Reader> Feed<R> {
     /// Reads with one client, until that gets no further. May be dropped at any `.await`.
     async fn session(&mut self, reader: &R) -> Trouble {
         loop {
-            let now = self.cx.now();
-            let step = if now >= self.look_at {
-                self.look(reader).await.map_err(|trouble| ("topics", trouble))
-            } else if now >= self.commit_at {
-                self.commit_at = now + self.options.commit_every;
-                self.show(reader).await;
-                self.commit(reader).await.map_err(|trouble| ("commit", trouble))
-            } else if self.finished || self.held.is_empty() {
-                tokio::time::sleep(self.commit_at.min(self.look_at) - now).await;
-                Ok(())
-            } else if !self.queue.has_room() {
-                let wait = self.commit_at - now;
-                // Late or not: it looks again.
-                drop(tokio::time::timeout(wait, self.queue.room()).await);
-                Ok(())
-            } else {
-                let wait = POLL.min(self.commit_at - now);
-                self.fetch(reader, wait).await.map_err(|trouble| ("fetch", trouble))
+            let due = self.due(reader).await;
+            let step = match due {
+                Ok(()) => self.read_on(reader).await.map_err(|trouble| ("fetch", trouble)),
+                failed => failed,
             };
-            if let Err((stage, trouble)) = step {
-                if trouble.kind == Kind::Fatal {
-                    return trouble;
-                }
-                let wait = self.health.failed(stage, &trouble);
-                if stage == "topics" {
-                    self.look_at = self.cx.now() + wait.max(MISSING);
-                } else if stage == "fetch" {
-                    tokio::time::sleep(wait).await;
-                }
+            let Err((stage, trouble)) = step else { continue };
+            if trouble.kind == Kind::Fatal {
+                return trouble;
+            }
+            let wait = self.health.failed(stage, &trouble);
+            match stage {
+                "topics" => self.look_at = self.cx.now() + wait.max(MISSING),
+                "fetch" => tokio::time::sleep(wait).await,
+                // In its turn.
+                _ => {}
             }
         }
+    }
+
+    /// Does what is due besides reading.
+    async fn due(&mut self, reader: &R) -> Result<(), (&'static str, Trouble)> {
+        if self.cx.now() >= self.look_at {
+            self.look(reader).await.map_err(|trouble| ("topics", trouble))?;
+        }
+        let now = self.cx.now();
+        if now >= self.commit_at {
+            self.commit_at = now + self.options.commit_every;
+            self.show(reader).await;
+            self.commit(reader).await.map_err(|trouble| ("commit", trouble))?;
+        }
+        Ok(())
+    }
+
+    /// Fetches, or waits for room, until something is due at the latest.
+    async fn read_on(&mut self, reader: &R) -> Result<(), Trouble> {
+        let left = self.commit_at.saturating_duration_since(self.cx.now());
+        if self.finished || self.held.is_empty() {
+            let left = self.look_at.saturating_duration_since(self.cx.now()).min(left);
+            tokio::time::sleep(left).await;
+        } else if self.queue.has_room() {
+            self.fetch(reader, POLL.min(left)).await?;
+        } else {
+            // Late or not: it looks again.
+            drop(tokio::time::timeout(left, self.queue.room()).await);
+        }
+        Ok(())
     }
 
     async fn fetch(&mut self, reader: &R, wait: Duration) -> Result<(), Trouble> {
