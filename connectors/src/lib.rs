@@ -13,6 +13,8 @@ mod batches;
 mod circuit;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod option;
 #[cfg(feature = "redis")]
 mod redis;
@@ -42,3 +44,7 @@ struct RedisPage;
 #[cfg(all(doctest, feature = "http"))]
 #[doc = include_str!("../../docs/connectors/http.md")]
 struct HttpPage;
+/// The pages of the connectors, as their examples are compiled.
+#[cfg(all(doctest, feature = "kafka"))]
+#[doc = include_str!("../../docs/connectors/kafka.md")]
+struct KafkaPage;

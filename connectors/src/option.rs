@@ -1,5 +1,7 @@
 //! A wrong option: what it is called, what was given, why that is wrong, and what to write instead.
 
+use topology_api::BuildError;
+
 /// Says which option of a connector is wrong.
 ///
 /// ```
@@ -41,5 +43,12 @@ impl WrongOption {
     #[must_use]
     pub fn option(&self) -> &'static str {
         self.option
+    }
+}
+
+impl From<WrongOption> for BuildError {
+    /// So that the function that builds a topology passes it on with `?`.
+    fn from(wrong: WrongOption) -> Self {
+        Self::new("", wrong.to_string())
     }
 }

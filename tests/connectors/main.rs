@@ -6,4 +6,5 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod http;
+mod kafka;
 mod redis;

@@ -3,6 +3,7 @@
 //! The first argument says which: `piped NAME ARGUMENTS`. `piped receiver` is no topology but a server.
 
 mod http;
+mod kafka;
 mod receiver;
 mod redis;
 
@@ -15,6 +16,7 @@ fn piped(args: &Args) -> Result<Topology, BuildError> {
     // One line a topology, one file a connector.
     match name {
         "http-out" => http::out(args),
+        "kafka" => kafka::copy(args),
         "redis-out" => redis::out(args),
         "redis-through" => redis::through(args),
         _ => Err(BuildError::new("piped", format!("no topology is called `{name}`"))),

@@ -37,5 +37,7 @@ pub use nix::sys::signal::Signal;
 pub use process::{Process, processes_below, rss_bytes, signal};
 pub use proxy::{Proxy, Way, Weather};
 pub use secure::SecureCluster;
+#[cfg(feature = "servers")]
+pub use servers::{Kafka, kcat};
 pub use several::{Several, Shape};
 pub use wait::{DEADLINE, alone, until};
