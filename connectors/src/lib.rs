@@ -9,6 +9,8 @@
 //! option is told ([`WrongOption`]).
 
 mod circuit;
+#[cfg(feature = "files")]
+pub mod files;
 mod option;
 mod retry;
 mod secret;
