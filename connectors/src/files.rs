@@ -37,3 +37,7 @@ pub use partition::TimeFolders;
 pub use record::{DeadRecord, FileBytes, FileLine, FromRecord, Record};
 pub use sink::FilesSink;
 pub use spout::{FilesSpout, RecordId};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/connectors/files.md")]
+struct Page;
