@@ -33,6 +33,8 @@ pub(super) struct Followed {
     pub(super) moved: Instant,
     /// It ended there when it was last read: as many bytes as it had on the disk.
     pub(super) ended_at: Option<u64>,
+    /// Whether a line begins where it is to be read on is still to be found out.
+    unsure: bool,
     /// Its last bytes are in no record yet.
     pub(super) has_tail: bool,
     /// That it cannot be read was told.
@@ -56,6 +58,7 @@ impl Followed {
             stirred: true,
             moved: now,
             ended_at: None,
+            unsure: false,
             has_tail: false,
             troubled: false,
             content: None,
@@ -67,7 +70,8 @@ impl Followed {
         let file = Self::new(position.name.into(), position.place, position.print, now);
         let resume = Resume { offset: position.offset, ..Resume::default() };
         let offsets = Offsets::at(position.offset);
-        Self { offsets, resume, before: position.before, gone: Some(now), ..file }
+        let before = position.before;
+        Self { offsets, resume, before, gone: Some(now), unsure: true, ..file }
     }
 
     /// What is written down of it.
@@ -145,6 +149,16 @@ impl Followed {
         }
         let grew = content.facts()?.len() >= read;
         let as_it_was = grew && content.begins(print)?;
+        // A file that was begun at its end may have been begun within a line.
+        if std::mem::take(&mut self.unsure)
+            && as_it_was
+            && let Some(last) = read.checked_sub(1)
+        {
+            let content = self.open()?;
+            let within_line = content.piece(last, 1)? != b"\n";
+            (self.resume.passing, self.resume.within_line) = (within_line, within_line);
+        }
+        let content = self.open()?;
         Ok(as_it_was
             && before.is_none_or(|(at, print)| content.before(at).is_ok_and(|it| it == print)))
     }

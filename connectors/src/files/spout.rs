@@ -5,7 +5,6 @@ mod reading;
 mod tests;
 
 use std::fmt;
-use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use topology_api::{
@@ -31,6 +30,14 @@ const LOST_AFTER_LOOKS: u32 = 10;
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Where a record stands: what a [`FilesSpout`] tracks it by.
+///
+/// ```
+/// fn in_order(mut ids: Vec<connectors::files::RecordId>) -> Vec<connectors::files::RecordId> {
+///     ids.sort(); // by where they begin
+///     ids
+/// }
+/// # assert!(in_order(Vec::new()).is_empty());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecordId {
     start: u64,
@@ -219,6 +226,13 @@ impl<T: FromRecord> FilesSpout<T> {
             if file.as_ref().is_some_and(|file| is_over(file) && is_idle(file)) {
                 *file = None;
             }
+            // A compressed file is done with when it was read.
+            if let Some(file) = file.as_mut().filter(|it| !it.stirred && it.gone.is_none())
+                && file.offsets.open() == 0
+                && self.current != Some(slot)
+            {
+                file.close();
+            }
         }
         let files = || self.files.iter().flatten();
         let lag: u64 = files().map(Followed::lag).sum();
@@ -239,8 +253,7 @@ impl<T: FromRecord> FilesSpout<T> {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     let longest = self.options.scan_every * LOST_AFTER_LOOKS;
-                    let may_come = error.kind() != ErrorKind::UnexpectedEof
-                        || file.gone.is_none_or(|gone| now < gone + longest);
+                    let may_come = file.gone.is_none_or(|gone| now < gone + longest);
                     if may_come {
                         file.gone.get_or_insert(now);
                         self.failed.later(id, now + ASK_AGAIN);

@@ -277,6 +277,9 @@ fn a_first_start_may_begin_at_the_ends_of_files() {
     logs.append("a.log", "old\nhalf");
     let mut spout = logs.spout(logs.options().start(FilesStart::End));
     assert!(more(&mut spout).is_empty());
+    spout.close();
+    drop(spout);
+    let mut spout = logs.spout(logs.options().start(FilesStart::End));
     logs.append("a.log", " a line\nnew\n");
     logs.append("b.log", "later\n");
     let mut found = more(&mut spout);
