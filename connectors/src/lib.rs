@@ -15,6 +15,8 @@ mod circuit;
 mod http;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "files")]
+pub mod files;
 mod option;
 #[cfg(feature = "redis")]
 mod redis;

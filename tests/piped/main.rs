@@ -7,6 +7,8 @@ mod kafka;
 mod receiver;
 mod redis;
 
+mod files;
+
 use std::process::ExitCode;
 
 use topology_api::prelude::{Args, BuildError, Topology};
@@ -15,6 +17,7 @@ fn piped(args: &Args) -> Result<Topology, BuildError> {
     let name = args.iter().next().unwrap_or_default();
     // One line a topology, one file a connector.
     match name {
+        "files" => files::files(args),
         "http-out" => http::out(args),
         "kafka" => kafka::copy(args),
         "redis-out" => redis::out(args),
