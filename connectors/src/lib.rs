@@ -8,8 +8,20 @@
 //! of the way to a server ([`Circuit`]), where a password comes from ([`Secret`]), and how a wrong
 //! option is told ([`WrongOption`]).
 
+#[cfg(any(feature = "push", feature = "relay"))]
+pub mod buffer;
 mod circuit;
+#[cfg(any(feature = "push", feature = "relay"))]
+#[cfg_attr(
+    not(feature = "push"),
+    expect(dead_code, reason = "a relay needs less than what posts do")
+)]
+mod intake;
 mod option;
+#[cfg(feature = "push")]
+pub mod push;
+#[cfg(feature = "relay")]
+pub mod relay;
 mod retry;
 mod secret;
 
@@ -17,3 +29,18 @@ pub use circuit::{Circuit, CircuitState};
 pub use option::WrongOption;
 pub use retry::Retry;
 pub use secret::{Secret, SecretText};
+
+/// The examples of `docs/connectors/push.md`.
+#[cfg(all(doctest, feature = "push"))]
+#[doc = include_str!("../../docs/connectors/push.md")]
+struct PushPage;
+
+/// The examples of `docs/connectors/buffer.md`.
+#[cfg(all(doctest, any(feature = "push", feature = "relay")))]
+#[doc = include_str!("../../docs/connectors/buffer.md")]
+struct BufferPage;
+
+/// The examples of `docs/connectors/relay.md`.
+#[cfg(all(doctest, feature = "relay"))]
+#[doc = include_str!("../../docs/connectors/relay.md")]
+struct RelayPage;
