@@ -2,3 +2,6 @@
 //!
 //! A server comes from `tests/servers/NAME`, which installs it, says where it is, and runs it in the
 //! foreground; each test starts its own on ports of its own. One that cannot be had fails the test.
+
+mod push;
+mod relay;
