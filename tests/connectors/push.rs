@@ -58,7 +58,7 @@ pub(crate) fn until_open(address: &str) {
 }
 
 /// Runs a command to its end, with this on its standard input.
-fn output(program: &str, arguments: &[&str], input: &str) -> (bool, String) {
+pub(crate) fn output(program: &str, arguments: &[&str], input: &str) -> (bool, String) {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn();
@@ -73,7 +73,7 @@ fn output(program: &str, arguments: &[&str], input: &str) -> (bool, String) {
 }
 
 /// Posts with curl: the status code, and the answer with its head.
-fn curl(address: &str, kind: &str, body: &str, more: &[&str]) -> (u16, String) {
+pub(crate) fn curl(address: &str, kind: &str, body: &str, more: &[&str]) -> (u16, String) {
     let (url, kind) = (format!("http://{address}/records"), format!("content-type: {kind}"));
     let fixed = ["-s", "-i", "-w", "\n%{http_code}", "-H", &kind, "--data-binary", "@-", &url];
     let (_, text) = output("curl", &[&fixed, more].concat(), body);

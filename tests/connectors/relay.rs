@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use tests::until;
+use tests::{Outcome, until};
 
-use crate::push::{Piped, free, posted_until, until_open};
+use crate::push::{Piped, curl, free, output, posted_until, until_open};
 
 #[test]
 fn what_was_answered_is_processed_over_kills_of_the_receiver() {
@@ -91,6 +91,52 @@ fn a_receiver_that_takes_another_type_says_so_at_the_hello() {
     });
     receiver.process.terminate();
     assert!(tells(&receiver), "{}", receiver.process.log());
+}
+
+#[test]
+fn with_tls_only_who_shows_a_certificate_posts_and_relays() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().to_str().unwrap();
+    for arguments in
+        [&["certs", "init", at][..], &["certs", "issue", at, "node", "--host", "127.0.0.1"]]
+    {
+        let made = Outcome::of(arguments);
+        assert_eq!(made.code, 0, "{}", made.stderr);
+    }
+    let (tls, http, relay) = (format!("--tls={at}"), free(), free());
+    let receiver = Piped::start(&["--source=relay", &format!("--listen={relay}"), &tls]);
+    let to = [format!("--listen={http}"), format!("--relay={relay}")];
+    let _sender = Piped::start(&["--source=http", &to[0], &to[1], &tls]);
+    until_open(&http);
+    let file = |name: &str| format!("{at}/{name}");
+    let (ca, cert, key) = (file("ca.pem"), file("node.pem"), file("node-key.pem"));
+    let post = |more: &[&str]| {
+        let url = format!("https://{http}/records");
+        let kind = "content-type: text/plain";
+        let fixed =
+            ["-s", "-w", "%{http_code}", "-H", kind, "--data-binary", "@-", "--cacert", &ca];
+        let (works, answer) = output("curl", &[&fixed, more, &[&url]].concat(), "over tls");
+        (works, answer)
+    };
+    until("what is posted with a certificate is processed on the other side", || {
+        post(&["--cert", &cert, "--key", &key]).1.ends_with("202")
+    });
+    assert!(receiver.seen("seen").contains(&"over tls".to_owned()));
+    let (works, answer) = post(&[]);
+    assert!(!works || !answer.ends_with("202"), "who shows no certificate is refused: {answer}");
+    assert_eq!(curl(&http, "text/plain", "plain", &[]).0, 400, "who speaks no TLS is told");
+    assert_eq!(receiver.seen("seen").iter().filter(|it| **it == "plain").count(), 0);
+
+    // A relay that shows no certificate is not heard.
+    let lonely = free();
+    let bare = [format!("--listen={lonely}"), format!("--relay={relay}")];
+    let mut bare = Piped::start(&["--source=http", &bare[0], &bare[1]]);
+    until_open(&lonely);
+    let late = curl(&lonely, "text/plain", "lonely", &["--max-time", "2"]).0;
+    assert_ne!(late, 202);
+    bare.process.terminate();
+    assert!(bare.process.log().contains("its tuples wait"), "{}", bare.process.log());
+    assert!(!receiver.seen("seen").contains(&"lonely".to_owned()));
 }
 
 fn tells(side: &Piped) -> bool {

@@ -91,10 +91,16 @@ fn source(cx: &Context) -> Result<PushSpout<Line>, Error> {
             if let Some(token) = args.value("token") {
                 http = http.token(token.parse()?);
             }
+            if let Some([cert, key, ca]) = tls(args) {
+                http = http.tls(cert, key, ca);
+            }
             http.lines(cx)
         }
         "lines" => {
-            let lines = LinesIn::new(listen).line_bytes_max(1_000);
+            let mut lines = LinesIn::new(listen).line_bytes_max(1_000);
+            if let Some([cert, key, ca]) = tls(args) {
+                lines = lines.tls(cert, key, ca).open();
+            }
             buffer.into_iter().fold(lines, LinesIn::buffer).lines(cx)
         }
         "command" => {
@@ -106,7 +112,10 @@ fn source(cx: &Context) -> Result<PushSpout<Line>, Error> {
             command.lines(cx)
         }
         "relay" => {
-            let relay = RelayIn::new(listen);
+            let mut relay = RelayIn::new(listen);
+            if let Some([cert, key, ca]) = tls(args) {
+                relay = relay.tls(cert, key, ca);
+            }
             buffer.into_iter().fold(relay, RelayIn::buffer).open(cx)
         }
         _ => StdinIn::new().lines(cx),
@@ -157,6 +166,15 @@ pub(crate) fn topology(args: &Args) -> Result<Topology, BuildError> {
 fn relay_out<T: topology_api::Tuple>(
     cx: &Context,
 ) -> Result<connectors::relay::RelayBolt<T>, Error> {
-    let to = cx.arguments().value("relay").unwrap_or_default();
-    RelayOut::new([to]).open(cx)
+    let mut relay = RelayOut::new([cx.arguments().value("relay").unwrap_or_default()]);
+    if let Some([cert, key, ca]) = tls(cx.arguments()) {
+        relay = relay.tls(cert, key, ca);
+    }
+    relay.open(cx)
+}
+
+/// Certificate, key and authorities, if there is to be TLS.
+fn tls(args: &Args) -> Option<[PathBuf; 3]> {
+    let folder = PathBuf::from(args.value("tls")?);
+    Some(["node.pem", "node-key.pem", "ca.pem"].map(|name| folder.join(name)))
 }
