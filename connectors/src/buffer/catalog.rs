@@ -41,6 +41,12 @@ impl Rows {
         self.ends.push(self.bytes.len());
     }
 
+    /// How many bytes they have.
+    #[cfg(feature = "push")]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let begins = std::iter::once(0).chain(self.ends.iter().copied());
         begins.zip(&self.ends).map(|(begin, end)| &self.bytes[begin..*end])
@@ -106,6 +112,12 @@ pub(crate) struct Appender {
 }
 
 impl Appender {
+    /// How many bytes are a good deal to store together: much less than the buffer has.
+    #[cfg(feature = "push")]
+    pub(crate) fn group_bytes(&self) -> usize {
+        usize::try_from(self.shared.bytes_max / 8).unwrap_or(usize::MAX).min(4 << 20)
+    }
+
     /// Stores records together; the answer comes when they are as safe as the options say.
     pub(crate) fn append(
         &self,

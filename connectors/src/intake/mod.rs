@@ -4,6 +4,9 @@
 pub(crate) mod listen;
 pub(crate) mod queue;
 mod spout;
+#[cfg(test)]
+#[cfg(feature = "push")]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -113,6 +113,8 @@ struct Queue<T> {
     waker: Option<Waker>,
     /// Nothing will come any more.
     finished: bool,
+    /// Nobody takes anything any more.
+    ended: bool,
 }
 
 /// What posters and the spout share.
@@ -166,7 +168,11 @@ impl<T> Shared<T> {
     /// The spout ends: whoever waits for room hears of it, and for a verdict too.
     pub(crate) fn end(&self) {
         self.room.close();
-        let records = std::mem::take(&mut self.queue().records);
+        let mut queue = self.queue();
+        queue.ended = true;
+        let records = std::mem::take(&mut queue.records);
+        drop(queue);
+        // Dropped without a verdict, they tell who waits for one.
         drop(records);
     }
 }
@@ -174,7 +180,8 @@ impl<T> Shared<T> {
 impl<T: Tuple> Intake<T> {
     /// A queue for so many records, in front of which may stand a buffer.
     pub(crate) fn new(capacity: usize, buffer: Option<Appender>, refused: Counter) -> Self {
-        let queue = Queue { records: VecDeque::new(), waker: None, finished: false };
+        let (records, waker) = (VecDeque::new(), None);
+        let queue = Queue { records, waker, finished: false, ended: false };
         Self {
             shared: Arc::new(Shared {
                 queue: Mutex::new(queue),
@@ -268,14 +275,17 @@ impl<T: Tuple> Intake<T> {
     #[cfg(feature = "push")]
     pub(crate) async fn hand_over(&self, records: Vec<T>) -> Result<(), Refused> {
         if let Some(buffer) = &self.shared.buffer {
-            let rows = rows(&records);
-            loop {
-                match store(buffer, Arc::clone(&rows)).await {
-                    Ok(()) => return Ok(()),
-                    Err(NotStored::Full) => tokio::time::sleep(FULL_PAUSE).await,
-                    Err(error) => return Err(Refused::NotStored(error)),
+            let mut groups = vec![Rows::default()];
+            for record in &records {
+                if groups.last().is_none_or(|rows| rows.bytes() >= buffer.group_bytes()) {
+                    groups.push(Rows::default());
+                }
+                if let Some(rows) = groups.last_mut() {
+                    rows.push(|out| record.encode(out));
                 }
             }
+            drop(records);
+            return store_all(buffer, groups).await.map_err(Refused::NotStored);
         }
         let permits = u32::try_from(records.len()).map_err(|_| Refused::Full)?;
         let room = self.shared.room.acquire_many(permits).await.map_err(|_| Refused::Ended)?;
@@ -299,6 +309,10 @@ impl<T: Tuple> Intake<T> {
 
     fn put(&self, records: impl Iterator<Item = Waiting<T>>) {
         let mut queue = self.shared.queue();
+        if queue.ended {
+            drop(queue);
+            return records.for_each(drop);
+        }
         queue.records.extend(records);
         let waker = queue.waker.take();
         drop(queue);
@@ -332,4 +346,19 @@ fn rows<T: Tuple>(records: &[T]) -> Arc<Rows> {
 async fn store(buffer: &Appender, rows: Arc<Rows>) -> Result<(), NotStored> {
     let stored = buffer.append(rows)?;
     stored.await.map_err(|_| NotStored::Closed)?
+}
+
+/// Stores one group after the other, and waits while the buffer is full or the disk does not work.
+#[cfg(feature = "push")]
+async fn store_all(buffer: &Appender, groups: Vec<Rows>) -> Result<(), NotStored> {
+    for rows in groups {
+        let rows = Arc::new(rows);
+        while let Err(why) = store(buffer, Arc::clone(&rows)).await {
+            if !matches!(why, NotStored::Full | NotStored::Disk(_)) {
+                return Err(why);
+            }
+            tokio::time::sleep(FULL_PAUSE).await;
+        }
+    }
+    Ok(())
 }

@@ -16,7 +16,7 @@ use topology_api::{Context, Error, Tuple};
 use super::outgoing::BATCH_RECORDS_MAX;
 use super::wire::{Frame, VERSION, read};
 use crate::WrongOption;
-use crate::buffer::BufferOptions;
+use crate::buffer::{BufferOptions, NotStored};
 use crate::intake::listen::{Listen, Server, serve};
 use crate::intake::queue::{Intake, Refused, Verdict};
 use crate::intake::{PushSpout, tell_address};
@@ -224,10 +224,18 @@ impl<T: Tuple> Receiver<T> {
                 Some(Frame::Batch { number, count, rows }) => {
                     let tuples = tuples::<T>(count, rows).map_err(|why| wrong(&why))?;
                     // A queue that waits for room leaves what follows where it is.
-                    let Ok(verdict) = self.enter(tuples).await else { return Ok(()) };
-                    let (this, verdicts) = (Arc::clone(self), verdicts.clone());
+                    let verdict = match self.intake.enter(tuples).await {
+                        Ok(verdict) => verdict,
+                        Err(Refused::NotStored(why)) => {
+                            verdicts.send(not_stored(number, count, &why)).await.ok();
+                            continue;
+                        }
+                        // It is sent again to whoever takes the place of this task.
+                        Err(Refused::Ended | Refused::Full | Refused::Inactive) => return Ok(()),
+                    };
+                    let verdicts = verdicts.clone();
                     waiting.spawn_until_asked(async move {
-                        if let Some(bytes) = this.verdict(number, count, verdict).await {
+                        if let Some(bytes) = Self::verdict(number, count, verdict).await {
                             verdicts.send(bytes).await.ok();
                         }
                     });
@@ -237,17 +245,8 @@ impl<T: Tuple> Receiver<T> {
         }
     }
 
-    /// Takes a batch in; an error if nobody is there to take it, or the buffer does not.
-    async fn enter(&self, tuples: Vec<T>) -> Result<Verdict, Refused> {
-        let entered = self.intake.enter(tuples).await;
-        if let Err(Refused::NotStored(why)) = &entered {
-            self.cx.report_error(&format!("what is relayed cannot be stored: {why}"));
-        }
-        entered
-    }
-
     /// Says what became of a batch; nothing if that will never be known, so that it is sent again.
-    async fn verdict(&self, number: u64, count: u32, verdict: Verdict) -> Option<Vec<u8>> {
+    async fn verdict(number: u64, count: u32, verdict: Verdict) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         match verdict.wait().await {
             Ok(failed) => {
@@ -255,14 +254,18 @@ impl<T: Tuple> Receiver<T> {
                 let failed = failed.iter().map(|(at, _)| *at as u32).collect();
                 Frame::Verdict { number, failed, why }.encode(&mut bytes);
             }
-            Err(Refused::NotStored(why)) => {
-                let (failed, why) = ((0..count).collect(), why.to_string());
-                Frame::Verdict { number, failed, why: &why }.encode(&mut bytes);
-            }
+            Err(Refused::NotStored(why)) => return Some(not_stored(number, count, &why)),
             Err(Refused::Ended | Refused::Full | Refused::Inactive) => return None,
         }
         Some(bytes)
     }
+}
+
+/// The verdict of a batch that the buffer does not take: the sender has it replayed.
+fn not_stored(number: u64, count: u32, why: &NotStored) -> Vec<u8> {
+    let (failed, why, mut bytes) = ((0..count).collect(), why.to_string(), Vec::new());
+    Frame::Verdict { number, failed, why: &why }.encode(&mut bytes);
+    bytes
 }
 
 fn wrong(why: &str) -> io::Error {
