@@ -1,4 +1,5 @@
 //! What is pushed in, by clients that nobody here wrote: curl, logger, the sockets of bash.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 use std::collections::BTreeSet;
 use std::fs;
