@@ -10,16 +10,28 @@
 
 #[cfg(any(feature = "redis", feature = "http"))]
 mod batches;
+#[cfg(any(feature = "push", feature = "relay"))]
+pub mod buffer;
 mod circuit;
-#[cfg(feature = "http")]
-mod http;
-#[cfg(feature = "kafka")]
-pub mod kafka;
 #[cfg(feature = "files")]
 pub mod files;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(any(feature = "push", feature = "relay"))]
+#[cfg_attr(
+    not(feature = "push"),
+    expect(dead_code, reason = "a relay needs less than what posts do")
+)]
+mod intake;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod option;
+#[cfg(feature = "push")]
+pub mod push;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "relay")]
+pub mod relay;
 mod retry;
 mod secret;
 #[cfg(feature = "tls")]
@@ -39,14 +51,32 @@ pub use option::WrongOption;
 pub use retry::Retry;
 pub use secret::{Secret, SecretText};
 
+/// The examples of `docs/connectors/redis.md`.
 #[cfg(all(doctest, feature = "redis"))]
 #[doc = include_str!("../../docs/connectors/redis.md")]
 struct RedisPage;
 
+/// The examples of `docs/connectors/http.md`.
 #[cfg(all(doctest, feature = "http"))]
 #[doc = include_str!("../../docs/connectors/http.md")]
 struct HttpPage;
-/// The pages of the connectors, as their examples are compiled.
+
+/// The examples of `docs/connectors/kafka.md`.
 #[cfg(all(doctest, feature = "kafka"))]
 #[doc = include_str!("../../docs/connectors/kafka.md")]
 struct KafkaPage;
+
+/// The examples of `docs/connectors/push.md`.
+#[cfg(all(doctest, feature = "push"))]
+#[doc = include_str!("../../docs/connectors/push.md")]
+struct PushPage;
+
+/// The examples of `docs/connectors/buffer.md`.
+#[cfg(all(doctest, any(feature = "push", feature = "relay")))]
+#[doc = include_str!("../../docs/connectors/buffer.md")]
+struct BufferPage;
+
+/// The examples of `docs/connectors/relay.md`.
+#[cfg(all(doctest, feature = "relay"))]
+#[doc = include_str!("../../docs/connectors/relay.md")]
+struct RelayPage;

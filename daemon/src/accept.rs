@@ -53,6 +53,12 @@ pub enum Protocol {
         /// Whether who shows no certificate is let in as well, where there is TLS.
         open: bool,
     },
+    /// With nothing that could be known: whoever connects is let in, after the handshake if there is
+    /// TLS, and may say nothing for as long as it likes.
+    Bytes {
+        /// Whether who shows no certificate is let in as well, where there is TLS.
+        open: bool,
+    },
 }
 
 /// What is to be thought of the first bytes of a connection.
@@ -120,7 +126,9 @@ impl Door {
     /// Waits for the opening; none if it is not what it should be.
     async fn open(&self, stream: TcpStream, peer: SocketAddr) -> Option<Connection> {
         stream.set_nodelay(true).ok()?;
+        let is_open = matches!(self.protocol, Protocol::Bytes { .. });
         match &self.tls {
+            None if is_open => Some(Connection::plain(stream, peer)),
             None => opens(&stream, self.protocol).await.then(|| Connection::plain(stream, peer)),
             Some(tls) => self.open_tls(tls, stream, peer).await,
         }
@@ -133,6 +141,9 @@ impl Door {
         }
         if first[0] != HANDSHAKE {
             tls.refused_plain(peer);
+            if matches!(self.protocol, Protocol::Bytes { .. }) {
+                return None;
+            }
             // It may hang up before it has read that.
             timeout(OPENING_TIME / 2, explain(stream)).await.ok();
             return None;
@@ -144,6 +155,9 @@ impl Door {
                 return None;
             }
         };
+        if matches!(self.protocol, Protocol::Bytes { .. }) {
+            return Some(Connection::tls(stream, peer, Vec::new()));
+        }
         let mut seen = vec![0; self.protocol.opening_bytes_max()];
         let mut length = 0;
         while let bytes @ 1.. = stream.read(&mut seen[length..]).await.ok()? {
@@ -218,6 +232,7 @@ impl Protocol {
         match self {
             Self::Http2 => PREFACE.len() + FRAME_HEAD_BYTES + SETTINGS_BYTES_MAX,
             Self::Http1 { .. } => HEAD_BYTES_MAX,
+            Self::Bytes { .. } => 0,
         }
     }
 
@@ -225,6 +240,7 @@ impl Protocol {
         match self {
             Self::Http2 => http2(bytes),
             Self::Http1 { .. } => http1(bytes),
+            Self::Bytes { .. } => Opening::Whole,
         }
     }
 }

@@ -199,6 +199,8 @@ impl Tls {
             Protocol::Http2 => &material.grpc,
             Protocol::Http1 { open: false } => &material.http,
             Protocol::Http1 { open: true } => &material.open_http,
+            Protocol::Bytes { open: false } => &material.bytes,
+            Protocol::Bytes { open: true } => &material.open_bytes,
         };
         TlsAcceptor::from(Arc::clone(config)).accept(stream).await
     }

@@ -8,4 +8,6 @@
 mod files;
 mod http;
 mod kafka;
+mod push;
 mod redis;
+mod relay;

@@ -2,12 +2,12 @@
 //!
 //! The first argument says which: `piped NAME ARGUMENTS`. `piped receiver` is no topology but a server.
 
+mod files;
 mod http;
 mod kafka;
+mod push;
 mod receiver;
 mod redis;
-
-mod files;
 
 use std::process::ExitCode;
 
@@ -20,6 +20,7 @@ fn piped(args: &Args) -> Result<Topology, BuildError> {
         "files" => files::files(args),
         "http-out" => http::out(args),
         "kafka" => kafka::copy(args),
+        "push" => push::topology(args),
         "redis-out" => redis::out(args),
         "redis-through" => redis::through(args),
         _ => Err(BuildError::new("piped", format!("no topology is called `{name}`"))),

@@ -34,6 +34,20 @@ impl Tls {
         endpoint.connect_with_connector(tower::service_fn(dial)).await
     }
 
+    /// Dials `host:port` for bytes of any kind, where [`Protocol::Bytes`](crate::accept::Protocol) is
+    /// accepted.
+    ///
+    /// # Errors
+    ///
+    /// If that is no address, nobody answers there, or one end refuses the other.
+    pub async fn stream(
+        &self,
+        address: &str,
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>> {
+        let uri: Uri = address.parse().map_err(io::Error::other)?;
+        self.dial(&uri).await
+    }
+
     async fn dial(&self, uri: &Uri) -> io::Result<Dialled> {
         let host = uri.host().unwrap_or_default();
         let name = server_name(host)?;

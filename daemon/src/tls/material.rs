@@ -111,6 +111,10 @@ pub(super) struct Material {
     pub(super) http: Arc<ServerConfig>,
     /// For HTTP/1 that may be read without a certificate.
     pub(super) open_http: Arc<ServerConfig>,
+    /// For bytes of any kind.
+    pub(super) bytes: Arc<ServerConfig>,
+    /// For bytes of any kind from who needs no certificate.
+    pub(super) open_bytes: Arc<ServerConfig>,
     /// For dialling.
     pub(super) client: Arc<ClientConfig>,
     chain: Vec<CertificateDer<'static>>,
@@ -141,6 +145,8 @@ impl Material {
             grpc: own.server(&verifier, b"h2")?,
             http: own.server(&verifier, b"http/1.1")?,
             open_http: own.server(&lenient, b"http/1.1")?,
+            bytes: own.server(&verifier, b"")?,
+            open_bytes: own.server(&lenient, b"")?,
             client: own.client(&roots)?,
             chain,
             roots,
@@ -210,7 +216,9 @@ impl Own<'_> {
                 builder.with_single_cert(self.chain.to_vec(), self.key.clone_key())
             })
             .map_err(|error| self.not_its_key(&error))?;
-        config.alpn_protocols = vec![protocol.to_vec()];
+        // Bytes of any kind have no name.
+        let named = (!protocol.is_empty()).then(|| protocol.to_vec());
+        config.alpn_protocols = named.into_iter().collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(Arc::new(config))
