@@ -146,6 +146,18 @@ async fn metrics(
     }
 }
 
+/// All metrics of the page.
+///
+/// # Errors
+///
+/// That this nimbus is stopping.
+#[cfg(feature = "otel")]
+pub(crate) async fn all_metrics(handle: &Handle) -> Result<String, Refusal> {
+    let gathered = prometheus::gather(handle, Wanted { topology: None, histograms: true }).await?;
+    let written = tokio::task::spawn_blocking(move || prometheus::page(&gathered));
+    Ok(written.await.unwrap_or_default())
+}
+
 /// Whether who asks reads gzip, as Prometheus does.
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT_ENCODING);
