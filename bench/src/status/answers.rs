@@ -125,14 +125,16 @@ async fn run(
     let running = running.await.map_err(|error| refused(&error))?;
     let keys = Keys::new(CLUSTER).map_err(|error| refused(&error))?;
     until_it_leads(&running.http_address.to_string()).await?;
-    let (tell, told) = watch::channel(Vec::new());
+    let (telling, told) = watch::channel(AllTold::default());
     for supervisor in shape.supervisors() {
         register(&*store, &keys, (&supervisor, shape.topologies)).await?;
-        elsewhere.spawn(feed((shape, supervisor), running, told.clone()));
+        elsewhere.spawn(feed(supervisor, running, told.clone()));
     }
     submit(shape, running).await?;
     let places = until_placed(&*store, &keys, shape).await?;
-    tell.send_replace(places);
+    // It takes seconds, in which others go on.
+    let made = tokio::task::spawn_blocking(move || tell(shape, &places)).await;
+    telling.send_replace(made.map_err(|error| Problem::failed("the reports panicked", error))??);
     tokio::time::sleep(WARM_UP).await;
     let address = running.http_address.to_string();
     until_heard(&address, shape).await?;
@@ -245,13 +247,34 @@ async fn until_placed(store: &dyn Store, keys: &Keys, shape: Shape) -> Result<Ve
     }
 }
 
+/// What a supervisor tells: all of it, and each part of it in its turn.
+struct Told {
+    whole: SupervisorReport,
+    parts: Vec<SupervisorReport>,
+}
+
+/// By supervisor; empty until everything is placed.
+type AllTold = Arc<BTreeMap<String, Told>>;
+
+/// Makes what all supervisors tell.
+fn tell(shape: Shape, places: &[Place]) -> Result<AllTold, Problem> {
+    let told = shape.supervisors().into_iter().map(|supervisor| {
+        let here: Vec<&Place> = places.iter().filter(|it| it.supervisor == supervisor).collect();
+        let whole = report(shape, &here)?;
+        let parts = (0..PARTS).map(|turn| {
+            let mut told = whole.clone();
+            part(&mut told, turn);
+            told
+        });
+        let parts = parts.collect();
+        Ok((supervisor, Told { whole, parts }))
+    });
+    told.collect::<Result<BTreeMap<_, _>, Problem>>().map(Arc::new)
+}
+
 /// Reports as one supervisor does: on a new stream whenever one breaks.
-async fn feed(
-    (shape, supervisor): (Shape, String),
-    nimbus: Running,
-    places: watch::Receiver<Vec<Place>>,
-) {
-    let mut feed = Feed { shape, supervisor, places, sequence: 0 };
+async fn feed(supervisor: String, nimbus: Running, told: watch::Receiver<AllTold>) {
+    let mut feed = Feed { supervisor, told, sequence: 0 };
     loop {
         if let Err(problem) = feed.report(nimbus).await {
             note(&format!("{} reports anew: {problem}", feed.supervisor));
@@ -260,11 +283,9 @@ async fn feed(
     }
 }
 
-/// What a supervisor tells.
 struct Feed {
-    shape: Shape,
     supervisor: String,
-    places: watch::Receiver<Vec<Place>>,
+    told: watch::Receiver<AllTold>,
     sequence: u64,
 }
 
@@ -276,30 +297,9 @@ impl Feed {
         let mut client = ReportsClient::new(channel);
         let replies = client.report(ReceiverStream::new(reports)).await;
         let mut replies = replies.map_err(|status| status.message().to_owned())?.into_inner();
-        let supervisor = self.supervisor.clone();
-        let mut whole = SupervisorReport { supervisor, ..Default::default() };
-        let mut parts = Vec::new();
-        self.places.mark_changed();
+        self.told.mark_changed();
         loop {
-            self.sequence += 1;
-            let is_new = self.places.has_changed().unwrap_or(false);
-            if is_new {
-                let all = self.places.borrow_and_update().clone();
-                let here = all.iter().filter(|it| it.supervisor == self.supervisor);
-                let here: Vec<&Place> = here.collect();
-                if !here.is_empty() {
-                    whole = report(self.shape, &here)
-                        .map_err(|it| format!("{}: {}", it.what, it.why))?;
-                    parts = (0..PARTS).map(|turn| with_tasks_of(turn, &whole)).collect();
-                }
-            }
-            // All that is new is told of at once, and from then on each in its turn.
-            let turn = usize::try_from(self.sequence % PARTS).unwrap_or_default();
-            let next = if is_new { &whole } else { parts.get(turn).unwrap_or(&whole) };
-            let mut next = next.clone();
-            next.sequence = self.sequence;
-            count_on(&mut next, self.sequence / PARTS);
-            sender.send(next).await.map_err(|_| "the stream is closed")?;
+            sender.send(self.next()).await.map_err(|_| "the stream is closed")?;
             match replies.message().await {
                 Ok(Some(_)) => {}
                 Ok(None) => return Err("nimbus ended the stream".to_owned()),
@@ -308,12 +308,24 @@ impl Feed {
             tokio::time::sleep(REPORT_EVERY).await;
         }
     }
-}
 
-fn with_tasks_of(turn: u64, report: &SupervisorReport) -> SupervisorReport {
-    let mut thin = report.clone();
-    part(&mut thin, turn);
-    thin
+    /// All that is new is told of at once, and from then on each part in its turn.
+    fn next(&mut self) -> SupervisorReport {
+        self.sequence += 1;
+        let is_new = self.told.has_changed().unwrap_or(false);
+        let all = Arc::clone(&self.told.borrow_and_update());
+        let turn = usize::try_from(self.sequence % PARTS).unwrap_or_default();
+        let told = all.get(&self.supervisor).map(|told| match told.parts.get(turn) {
+            Some(part) if !is_new => part.clone(),
+            _ => told.whole.clone(),
+        });
+        let supervisor = self.supervisor.clone();
+        let nothing = || SupervisorReport { supervisor, ..SupervisorReport::default() };
+        let mut next = told.unwrap_or_else(nothing);
+        next.sequence = self.sequence;
+        count_on(&mut next, self.sequence / PARTS);
+        next
+    }
 }
 
 /// The answer as it comes over the network, head and body; as Prometheus and browsers do, it may be
