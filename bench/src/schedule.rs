@@ -194,7 +194,7 @@ impl Rounds {
             self.world.clock.advance(step);
             for supervisor in self.supervisors.clone().into_iter().skip(silent) {
                 let report = SupervisorReport { supervisor, ..SupervisorReport::default() };
-                self.tell(kind, Event::Report(Box::new(report)));
+                self.tell(kind, Event::Report(Box::new(report.into())));
             }
             self.tell(kind, Event::Tick);
         }

@@ -111,6 +111,10 @@ pub(crate) struct NimbusSection {
     pub(crate) binary_max: Option<String>,
     /// How many nimbuses hold a binary before its submission is acknowledged.
     pub(crate) replication: Option<u32>,
+    /// Where an OpenTelemetry collector is.
+    pub(crate) otel_endpoint: Option<String>,
+    /// Whether tuple trees are pushed there too.
+    pub(crate) otel_traces: Option<bool>,
 }
 
 /// `[supervisor]`

@@ -170,6 +170,11 @@ pub(crate) fn nimbus_failure(error: &nimbus::Error) -> Failure {
             Failure::new(Exit::CannotCreate, WHAT, error, OTHER_FOLDER)
         }
         nimbus::Error::Folder(_) => Failure::new(Exit::CannotCreate, WHAT, error, MAKE_ROOM),
+        nimbus::Error::Otel { .. } => {
+            let fix = "give --otel-endpoint http://HOST:4317 to a squall that was built with \
+                       `--features otel`, or leave it out";
+            Failure::new(Exit::Config, WHAT, error, fix)
+        }
     }
 }
 

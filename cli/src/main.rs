@@ -33,6 +33,9 @@ use crate::config::File;
 use crate::error::Failure;
 use crate::output::Format;
 
+/// Threads of the runtime, however few cores there are.
+const THREADS_MIN: usize = 4;
+
 fn main() -> ExitCode {
     if std::env::var_os("SQUALL_MODE").is_some() {
         return worker::main(demo::word_count);
@@ -67,7 +70,10 @@ fn start(cli: Cli) -> Result<ExitCode, Failure> {
     };
     let nimbus = config::nimbus_addresses(cli.nimbus, &file)?;
     let globals = Globals { format, nimbus, file, tls };
+    // Reading a large report takes one of them some milliseconds; the system sees that others go on.
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.max(THREADS_MIN))
         .enable_all()
         .build()
         .map_err(|error| Failure::internal("cannot start the runtime", error))?;

@@ -82,6 +82,8 @@ function standing(standby) {
 function draw(error) {
   const { route, data } = state;
   const content = data === null ? null : route.page.view(data, route);
+  // What a page begins to follow stands still too while all is to.
+  if (content !== null && state.paused) route.page.hold?.(true, route);
   const waiting = [h("p", { class: "muted" }, "Loading…"), h("div", { class: "skeleton" }), h("div", { class: "skeleton" })];
   const heading = content === null && h("h1", { tabindex: -1 }, route.page.title(route));
   show(h("div", { class: "page" }, heading, error && problem(error), data && standing(data.standby), content ?? (error ? null : waiting)));

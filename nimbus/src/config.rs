@@ -48,6 +48,32 @@ pub struct Config {
     pub leader_ttl: Duration,
     /// How long supervisors may be silent.
     pub patience: Patience,
+    /// Where metrics and tuple trees are pushed to; needs the feature `otel`.
+    pub otel: Option<Otel>,
+}
+
+/// An OpenTelemetry collector, and what is pushed to it.
+///
+/// ```
+/// let otel = nimbus::Otel::new("http://127.0.0.1:4317");
+/// assert!(!otel.traces, "metrics only, unless it is said");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Otel {
+    /// Where it takes OTLP over gRPC: `http://host:port`.
+    pub endpoint: String,
+    /// Whether a sample of tuple trees is pushed too: workers note them for a second now and then.
+    pub traces: bool,
+    /// How often it is pushed.
+    pub every: Duration,
+}
+
+impl Otel {
+    /// Metrics every ten seconds.
+    #[must_use]
+    pub fn new(endpoint: impl Into<String>) -> Self {
+        Self { endpoint: endpoint.into(), traces: false, every: Duration::from_secs(10) }
+    }
 }
 
 impl Config {
@@ -69,6 +95,7 @@ impl Config {
             remember_store: false,
             leader_ttl: Duration::from_secs(2),
             patience: Patience::default(),
+            otel: None,
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::engine::Engine;
 use crate::engine::command::{Command, Plan, Refusal, RefusalKind, Reply};
 use crate::engine::event::{Event, Now, Request, WriteFailure};
 use crate::engine::liveness::Patience;
+use crate::engine::reports::incoming::Incoming;
 use crate::health;
 use crate::observe::observe;
 use crate::replicate::Copier;
@@ -305,7 +306,12 @@ impl Handle {
 
     /// Hands a report over; fails only when the loop has ended.
     pub(crate) async fn report(&self, report: SupervisorReport) -> Result<(), Refusal> {
-        let event = Event::Report(Box::new(report));
+        let mut incoming = Incoming::new(report);
+        while incoming.pack_next() {
+            // Others have their turn on this thread.
+            tokio::task::yield_now().await;
+        }
+        let event = Event::Report(Box::new(incoming));
         self.inputs.send(Input::Event(event)).await.map_err(|_| stopping())
     }
 

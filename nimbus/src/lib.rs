@@ -28,6 +28,8 @@ pub mod engine;
 mod health;
 mod leadership;
 pub mod observe;
+#[cfg(feature = "otel")]
+mod otel;
 mod platform;
 mod replicate;
 mod rest;
@@ -44,8 +46,11 @@ use coordination::{InvalidName, Keys, Store, WatermarkFile};
 use proto::store::LeaderRecord;
 use tracing::{error, info};
 
+#[cfg(feature = "otel")]
+use otel::start as push;
+
 pub use binaries::BinaryError;
-pub use config::Config;
+pub use config::{Config, Otel};
 
 /// The version that is shown and stored.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -71,6 +76,14 @@ pub enum Error {
     /// Its folder cannot be used.
     #[error(transparent)]
     Folder(#[from] BinaryError),
+    /// It cannot push to OpenTelemetry as it should.
+    #[error("cannot push to the OpenTelemetry collector `{endpoint}`: {why}")]
+    Otel {
+        /// Where to.
+        endpoint: String,
+        /// Why.
+        why: String,
+    },
 }
 
 /// Starts a nimbus; it serves until `shutdown` is asked. The store may come up later.
@@ -113,6 +126,7 @@ pub async fn start(
         security: security.clone(),
     };
     let (handle, copier) = daemon::start(context, &shutdown);
+    push_if_asked(&config, &handle, &clock, &shutdown)?;
     let (held, ttl) = (binaries.held(), config.leader_ttl);
     let candidate = leadership::Candidate {
         keys: keys.clone(),
@@ -150,4 +164,21 @@ pub async fn start(
     });
     info!(nimbus = %config.id, %address, %http_address, "nimbus started");
     Ok(Running { address, http_address })
+}
+
+/// Begins to push to an OpenTelemetry collector, if there is to be one.
+fn push_if_asked(
+    config: &Config,
+    handle: &daemon::Handle,
+    clock: &Clock,
+    shutdown: &Shutdown,
+) -> Result<(), Error> {
+    let Some(otel) = &config.otel else { return Ok(()) };
+    push(otel, handle.clone(), clock.clone(), shutdown)
+        .map_err(|why| Error::Otel { endpoint: otel.endpoint.clone(), why })
+}
+
+#[cfg(not(feature = "otel"))]
+fn push(_: &Otel, _: daemon::Handle, _: Clock, _: &Shutdown) -> Result<(), String> {
+    Err("this program was built without it (the feature `otel`)".to_owned())
 }

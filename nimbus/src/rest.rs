@@ -31,6 +31,7 @@ use utoipa_axum::routes;
 use crate::daemon::Handle;
 
 pub(crate) use guard::{Guard, Peer, guard};
+pub(crate) use input::Asked;
 pub(crate) use problem::{Code, Problem};
 
 /// Raised when a program that reads these documents would have to be changed; new fields do not

@@ -29,4 +29,6 @@ pub use model::{Topology, Worker};
 pub use query::Query;
 
 pub(crate) use connections::Connections;
+#[cfg(feature = "otel")]
+pub(crate) use rest::all_metrics;
 pub(crate) use rest::{Document, Router, document, look};

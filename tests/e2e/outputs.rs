@@ -223,10 +223,19 @@ fn logs_are_shown_followed_and_chosen_by_component_and_a_rebalance_does_as_told(
         running(&cluster, "it") == 1 && cluster.worker_processes().len() == 1
     });
     until("and the topology is active again", || cluster.status("it")["status"] == "active");
+    let follow = cluster.start_squall(&["logs", "it", "-f", "--tail", "0B"]);
+    let seen = || -> BTreeSet<String> {
+        let log = follow.log();
+        let lines = log.lines().filter(|line| line.contains("of say got"));
+        lines.filter_map(|it| Some(it.split_whitespace().nth(1)?.to_owned())).collect()
+    };
+    until("it is followed", || seen().len() == 1);
     cluster.does(&["rebalance", "it", "--workers", "2", "-e", "say=2"]);
     until("two workers run it", || {
         running(&cluster, "it") == 2 && executors(&cluster, "it", "say") == 2
     });
+    until("a worker that came is followed too", || seen().len() == 2);
+    drop(follow);
     cluster.does(&["kill", "it", "--wait"]);
 }
 

@@ -1,8 +1,9 @@
 //! How long a nimbus of a large cluster takes to answer, and how large its answers are.
 //!
-//! It is the nimbus that is shipped, on a store in memory, with its listeners on loopback. Supervisors
-//! report over gRPC, four times a second and once of their tasks, as shipped ones do; one reader after
-//! the other asks over HTTP, each on a connection of its own.
+//! It is the nimbus that is shipped, on a store in memory, with its listeners on loopback. Supervisors,
+//! on threads of their own as they are elsewhere, report over gRPC: four times a second, and each time
+//! of the tasks of a quarter of their workers, as shipped ones do. One reader after the other asks over
+//! HTTP, each on a connection of its own.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -24,9 +25,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
-use super::reports::{Place, Shape, component_name, count_on, report, topology_name};
+use super::reports::{
+    COMPONENTS, PARTS, Place, Shape, component_name, count_on, part, report, topology_name,
+};
 use crate::figures::{as_f64, rounded};
 use crate::meter::now_ns;
+use crate::note;
 use crate::problem::{EX_OSERR, Problem};
 
 /// Name of the cluster.
@@ -35,8 +39,11 @@ const CLUSTER: &str = "bench";
 /// How long the nimbus may take to lead, and to place everything.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How often supervisors report; each fourth report has what tasks count.
+/// How often supervisors report.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
+
+/// Threads of a nimbus, as the shipped program has where cores are few.
+const THREADS: usize = 4;
 
 /// Reports before anything is asked: what tasks did over ten seconds is known then.
 const WARM_UP: Duration = Duration::from_secs(12);
@@ -76,28 +83,32 @@ fn pages() -> Vec<String> {
         "/api/v1/prometheus/targets",
         "/api/v1/openapi.json",
         "/metrics",
+        "/metrics?histograms=false",
+        "/metrics?topology={}",
     ];
     pages.iter().map(|page| page.replace("COMPONENT", &component)).collect()
 }
 
 /// Starts a nimbus, feeds it, asks it `rounds` times for every page, and stops it.
 pub(super) fn measure(shape: Shape, rounds: u32) -> Result<BTreeMap<String, Answer>, Problem> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| refused(&error))?;
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(THREADS).enable_all().build().map_err(|error| refused(&error))
+    };
+    let (runtime, elsewhere) = (runtime()?, runtime()?);
     let shutdown = Shutdown::new();
-    let answers = runtime.block_on(run(shape, rounds, &shutdown));
+    let answers = runtime.block_on(run(shape, rounds, (&shutdown, elsewhere.handle())));
     shutdown.ask();
     let stopped = runtime.block_on(shutdown.wait(Duration::from_secs(10)));
     stopped.map_err(|error| Problem::failed("the nimbus did not stop in time", error))?;
+    elsewhere.shutdown_background();
     answers
 }
 
 async fn run(
     shape: Shape,
     rounds: u32,
-    shutdown: &Shutdown,
+    (shutdown, elsewhere): (&Shutdown, &tokio::runtime::Handle),
 ) -> Result<BTreeMap<String, Answer>, Problem> {
     let clock = Clock::system();
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone()));
@@ -114,17 +125,19 @@ async fn run(
     let running = running.await.map_err(|error| refused(&error))?;
     let keys = Keys::new(CLUSTER).map_err(|error| refused(&error))?;
     until_it_leads(&running.http_address.to_string()).await?;
-    let (tell, told) = watch::channel(Vec::new());
+    let (telling, told) = watch::channel(AllTold::default());
     for supervisor in shape.supervisors() {
         register(&*store, &keys, (&supervisor, shape.topologies)).await?;
-        let channel = dial(running).await?;
-        shutdown.spawn_until_asked(feed((shape, supervisor), channel, told.clone()));
+        elsewhere.spawn(feed(supervisor, running, told.clone()));
     }
     submit(shape, running).await?;
     let places = until_placed(&*store, &keys, shape).await?;
-    tell.send_replace(places);
+    // It takes seconds, in which others go on.
+    let made = tokio::task::spawn_blocking(move || tell(shape, &places)).await;
+    telling.send_replace(made.map_err(|error| Problem::failed("the reports panicked", error))??);
     tokio::time::sleep(WARM_UP).await;
     let address = running.http_address.to_string();
+    until_heard(&address, shape).await?;
     let asked = tokio::task::spawn_blocking(move || ask(&address, shape, rounds));
     asked.await.map_err(|error| Problem::failed("the reader panicked", error))?
 }
@@ -144,6 +157,25 @@ async fn until_it_leads(address: &str) -> Result<(), Problem> {
     while !tests::get(address, "/readyz").is_ok_and(|(status, _)| status == 200) {
         if Clock::system().now() >= deadline {
             return Err(Problem::failed("the nimbus does not lead in time", ""));
+        }
+        tokio::time::sleep(REPORT_EVERY).await;
+    }
+    Ok(())
+}
+
+/// Waits until the tasks of every topology are known: else nothing was measured.
+async fn until_heard(address: &str, shape: Shape) -> Result<(), Problem> {
+    let deadline = Clock::system().now() + PATIENCE;
+    let each = shape.tasks / COMPONENTS;
+    let is_heard = |number: u32| {
+        let (name, component) = (topology_name(number), component_name(3));
+        let page = format!("/api/v1/topologies/{name}/components/{component}?limit=1");
+        let wanted = format!("\"tasks_total\":{each},");
+        tests::get(address, &page).is_ok_and(|(_, text)| text.contains(&wanted))
+    };
+    while !(0..shape.topologies).all(is_heard) {
+        if Clock::system().now() >= deadline {
+            return Err(Problem::failed("nimbus did not hear of every task in time", ""));
         }
         tokio::time::sleep(REPORT_EVERY).await;
     }
@@ -215,46 +247,85 @@ async fn until_placed(store: &dyn Store, keys: &Keys, shape: Shape) -> Result<Ve
     }
 }
 
-/// Reports as one supervisor does, for as long as anybody listens.
-async fn feed(
-    (shape, supervisor): (Shape, String),
-    channel: Channel,
-    mut places: watch::Receiver<Vec<Place>>,
-) {
-    let (sender, reports) = mpsc::channel(4);
-    let mut client = ReportsClient::new(channel);
-    let Ok(replies) = client.report(ReceiverStream::new(reports)).await else { return };
-    let mut replies = replies.into_inner();
-    let mut whole = SupervisorReport { supervisor: supervisor.clone(), ..Default::default() };
-    let mut thin = whole.clone();
-    for sequence in 1_u64.. {
-        if places.has_changed().unwrap_or(false) {
-            let all = places.borrow_and_update().clone();
-            let here: Vec<&Place> = all.iter().filter(|it| it.supervisor == supervisor).collect();
-            let Ok(made) = report(shape, &here) else { return };
-            whole = made;
-            thin = without_tasks(&whole);
-        }
-        let mut next = if sequence.is_multiple_of(4) { whole.clone() } else { thin.clone() };
-        next.sequence = sequence;
-        count_on(&mut next, sequence / 4);
-        let sent = sender.send(next).await.is_ok();
-        if !sent || !matches!(replies.message().await, Ok(Some(_))) {
-            return;
+/// What a supervisor tells: all of it, and each part of it in its turn.
+struct Told {
+    whole: SupervisorReport,
+    parts: Vec<SupervisorReport>,
+}
+
+/// By supervisor; empty until everything is placed.
+type AllTold = Arc<BTreeMap<String, Told>>;
+
+/// Makes what all supervisors tell.
+fn tell(shape: Shape, places: &[Place]) -> Result<AllTold, Problem> {
+    let told = shape.supervisors().into_iter().map(|supervisor| {
+        let here: Vec<&Place> = places.iter().filter(|it| it.supervisor == supervisor).collect();
+        let whole = report(shape, &here)?;
+        let parts = (0..PARTS).map(|turn| {
+            let mut told = whole.clone();
+            part(&mut told, turn);
+            told
+        });
+        let parts = parts.collect();
+        Ok((supervisor, Told { whole, parts }))
+    });
+    told.collect::<Result<BTreeMap<_, _>, Problem>>().map(Arc::new)
+}
+
+/// Reports as one supervisor does: on a new stream whenever one breaks.
+async fn feed(supervisor: String, nimbus: Running, told: watch::Receiver<AllTold>) {
+    let mut feed = Feed { supervisor, told, sequence: 0 };
+    loop {
+        if let Err(problem) = feed.report(nimbus).await {
+            note(&format!("{} reports anew: {problem}", feed.supervisor));
         }
         tokio::time::sleep(REPORT_EVERY).await;
     }
 }
 
-fn without_tasks(report: &SupervisorReport) -> SupervisorReport {
-    let mut thin = report.clone();
-    for worker in thin.slots.iter_mut().filter_map(|slot| slot.report.as_mut()) {
-        worker.tasks.clear();
-        worker.executors.clear();
-        worker.flows.clear();
-        worker.tasks_left_out = true;
+struct Feed {
+    supervisor: String,
+    told: watch::Receiver<AllTold>,
+    sequence: u64,
+}
+
+impl Feed {
+    /// Reports until the stream breaks.
+    async fn report(&mut self, nimbus: Running) -> Result<(), String> {
+        let channel = dial(nimbus).await.map_err(|it| format!("{}: {}", it.what, it.why))?;
+        let (sender, reports) = mpsc::channel(4);
+        let mut client = ReportsClient::new(channel);
+        let replies = client.report(ReceiverStream::new(reports)).await;
+        let mut replies = replies.map_err(|status| status.message().to_owned())?.into_inner();
+        self.told.mark_changed();
+        loop {
+            sender.send(self.next()).await.map_err(|_| "the stream is closed")?;
+            match replies.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return Err("nimbus ended the stream".to_owned()),
+                Err(status) => return Err(status.message().to_owned()),
+            }
+            tokio::time::sleep(REPORT_EVERY).await;
+        }
     }
-    thin
+
+    /// All that is new is told of at once, and from then on each part in its turn.
+    fn next(&mut self) -> SupervisorReport {
+        self.sequence += 1;
+        let is_new = self.told.has_changed().unwrap_or(false);
+        let all = Arc::clone(&self.told.borrow_and_update());
+        let turn = usize::try_from(self.sequence % PARTS).unwrap_or_default();
+        let told = all.get(&self.supervisor).map(|told| match told.parts.get(turn) {
+            Some(part) if !is_new => part.clone(),
+            _ => told.whole.clone(),
+        });
+        let supervisor = self.supervisor.clone();
+        let nothing = || SupervisorReport { supervisor, ..SupervisorReport::default() };
+        let mut next = told.unwrap_or_else(nothing);
+        next.sequence = self.sequence;
+        count_on(&mut next, self.sequence / PARTS);
+        next
+    }
 }
 
 /// The answer as it comes over the network, head and body; as Prometheus and browsers do, it may be

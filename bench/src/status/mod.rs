@@ -74,11 +74,12 @@ pub(crate) fn measure(status: &Status) -> Result<(), Problem> {
 
 /// The same as a table.
 fn told(figures: &Figures) -> String {
-    let Memory { kept_mib, report_ms, second_ms, .. } = figures.memory;
+    let Memory { kept_mib, packing_worker_ms, report_ms, tenth_ms, .. } = figures.memory;
     let mut lines = vec![
         format!("kept after a day: {kept_mib} MiB"),
         format!(
-            "the engine was held up by a report for {report_ms} ms, by a second for {second_ms} ms"
+            "the engine was held up by a report for {report_ms} ms, by a tenth of a second for \
+             {tenth_ms} ms; a thread by a worker's report for {packing_worker_ms} ms"
         ),
         format!("{:>9} {:>9} {:>9} {:>10}  page", "p50 ms", "p99 ms", "max ms", "bytes"),
     ];

@@ -66,6 +66,12 @@ pub(crate) struct Nimbus {
     #[arg(long, value_name = "N", env = "SQUALL_NIMBUS_REPLICATION", hide_env_values = true,
         value_parser = clap::value_parser!(u32).range(1..))]
     replication: Option<u32>,
+    /// OpenTelemetry collector that metrics are pushed to, over OTLP/gRPC [default: none]
+    #[arg(long, value_name = "URL", env = "SQUALL_NIMBUS_OTEL_ENDPOINT", hide_env_values = true)]
+    otel_endpoint: Option<String>,
+    /// Push a sample of tuple trees there too
+    #[arg(long, env = "SQUALL_NIMBUS_OTEL_TRACES", hide_env_values = true)]
+    otel_traces: bool,
 }
 
 /// Runs it until it is asked to stop.
@@ -110,6 +116,9 @@ fn config(nimbus: &Nimbus, globals: &Globals) -> Result<::nimbus::Config, Failur
     if replication == 0 {
         return Err(bad_value("nimbus.replication", "it is 1 or more".to_owned()));
     }
+    let traces = nimbus.otel_traces || section.otel_traces.unwrap_or(false);
+    let endpoint = nimbus.otel_endpoint.clone().or(section.otel_endpoint.clone());
+    let otel = endpoint.map(|it| ::nimbus::Otel { traces, ..::nimbus::Otel::new(it) });
     let defaults = ::nimbus::Config::new(id, data_dir);
     Ok(::nimbus::Config {
         cluster: nimbus.store.cluster(file),
@@ -122,6 +131,7 @@ fn config(nimbus: &Nimbus, globals: &Globals) -> Result<::nimbus::Config, Failur
         binary_bytes_max: binary_max.unwrap_or(defaults.binary_bytes_max),
         replication,
         remember_store: true,
+        otel,
         ..defaults
     })
 }

@@ -96,6 +96,7 @@ pub(super) fn value(name: &str, long: &str) -> &'static str {
         ("FIRST-LAST", _) => "`first-last`, or one port",
         ("HOST", _) => "a name or an IP address, without a port",
         ("URLS", _) => "`http://host:port`, several separated by commas (in the file a list)",
+        ("URL", _) => "`http://host:port`",
         ("CGROUP", _) => "a folder below the place where cgroup2 is mounted",
         ("DIR", _) => "a folder; it is made if it is not there",
         ("FILE", _) => "a file",
@@ -174,6 +175,10 @@ pub(super) fn reason(of: &str, setting: &str) -> &'static str {
             "one nimbus alone can take submissions; give 2 where 2 or more run, so that the loss of \
              one loses no binary"
         }
+        ("nimbus", "otel_endpoint") => {
+            "nobody is told unasked; see [operating](operating.md#opentelemetry)"
+        }
+        ("nimbus", "otel_traces") => "workers note trees for it, which costs a little",
         ("supervisor", "slots") => {
             "Storm's four; a slot is a process, and each takes its share of the cores"
         }

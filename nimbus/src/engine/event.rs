@@ -9,7 +9,8 @@ use proto::store::{
     AssignedRecord, AssignmentRecord, LeaderRecord, NimbusRecord, RequestRecord, SupervisorRecord,
     TaskResult, TopologyRecord, TopologySpec, WorkerRecord,
 };
-use proto::supervisor::SupervisorReport;
+
+use super::reports::incoming::Incoming;
 
 /// The time, twice: for deciding, and for people.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +58,7 @@ pub enum Event {
     /// Another nimbus may lead.
     Follows,
     /// A supervisor reported.
-    Report(Box<SupervisorReport>),
+    Report(Box<Incoming>),
     /// A worker reported by itself, because its supervisor is away.
     News(Box<WorkerNews>),
     /// Somebody asked for a change.

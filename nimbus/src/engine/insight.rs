@@ -1,4 +1,7 @@
 //! What the leader learns by looking on: every second it adds what was reported to the histories.
+//!
+//! A thousand tasks take a millisecond or more, so each topology has its own tenth of the second: all of
+//! them at once would hold up whoever asks something.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,6 +13,10 @@ use super::figures;
 use super::findings::{self, Finding};
 use super::history::{History, Keep};
 use super::reports::Reports;
+use super::view::View;
+
+/// Tenths of a second, among which the topologies are divided up.
+const TENTHS: u64 = 10;
 
 /// What is wrong with a topology is looked for so often, in seconds.
 const FIND_EVERY: u64 = 3;
@@ -22,16 +29,31 @@ const TURNED_EVERY: u64 = 60;
 pub(super) struct Insight {
     /// When it began.
     begun: Option<Instant>,
-    /// The seconds that were looked at.
-    seconds: u64,
+    /// How long after that it looked last.
+    looked: Duration,
     /// What the store showed when it was looked at.
     revision: u64,
     /// By topology.
-    pub(super) histories: BTreeMap<String, History>,
+    watched: BTreeMap<String, Watched>,
     /// What is wrong with each topology.
     pub(super) findings: BTreeMap<String, Vec<Finding>>,
     pub(super) turned: Turned,
     pub(super) events: Events,
+}
+
+/// A topology that is looked at.
+#[derive(Debug)]
+struct Watched {
+    /// In which tenth of each second.
+    tenth: u64,
+    history: History,
+}
+
+impl Watched {
+    /// How many seconds of it are over, so long after the beginning.
+    fn second(&self, lasted: Duration) -> u64 {
+        lasted.saturating_sub(Duration::from_millis(self.tenth * 1_000 / TENTHS)).as_secs()
+    }
 }
 
 /// How often each was turned away, by whom and why, at two earlier times.
@@ -79,6 +101,30 @@ fn turned(reports: &Reports) -> BTreeMap<(String, String), u64> {
 }
 
 impl Insight {
+    /// What a topology did over time.
+    pub(super) fn history(&self, topology: &str) -> Option<&History> {
+        self.watched.get(topology).map(|watched| &watched.history)
+    }
+
+    /// Begins with topologies that are new, each in the tenth that has fewest, and ends with those that
+    /// are gone.
+    fn watch(&mut self, view: &View) {
+        let known = &view.topologies;
+        if known.keys().eq(self.watched.keys()) {
+            return;
+        }
+        self.watched.retain(|topology, _| known.contains_key(topology));
+        for topology in known.keys() {
+            if self.watched.contains_key(topology) {
+                continue;
+            }
+            let used = |tenth: &u64| self.watched.values().filter(|it| it.tenth == *tenth).count();
+            let tenth = (0..TENTHS).min_by_key(used).unwrap_or(0);
+            let history = History::default();
+            self.watched.insert(topology.clone(), Watched { tenth, history });
+        }
+    }
+
     /// How long it has looked on.
     pub(super) fn lasted(&self, now: Now) -> Duration {
         self.begun.map_or(Duration::ZERO, |begun| now.at.saturating_duration_since(begun))
@@ -86,21 +132,7 @@ impl Insight {
 }
 
 impl Engine {
-    /// Looks for what is wrong with a part of the topologies: each has its second.
-    fn find(&mut self, second: u64, now: Now) {
-        let known = &self.view.topologies;
-        self.insight.findings.retain(|topology, _| known.contains_key(topology));
-        let due =
-            (0..).zip(known.values()).filter(|(at, _)| (second + at).is_multiple_of(FIND_EVERY));
-        let found = due.map(|(_, topology)| {
-            let figures = figures::gather(self, &topology.record, now);
-            (topology.record.id.clone(), findings::of_topology(&figures))
-        });
-        let found: Vec<_> = found.collect();
-        self.insight.findings.extend(found);
-    }
-
-    /// Looks at who is up, and as each second ends at what was reported.
+    /// Looks at who is up, and as the second of a topology ends at what was reported of it.
     pub(super) fn look_on(&mut self, now: Now) {
         let up = self.supervisors.keys();
         let up = up.filter(|id| self.liveness.is_fresh(id, now.at)).cloned().collect();
@@ -109,28 +141,54 @@ impl Engine {
             return;
         }
         self.insight.begun.get_or_insert(now.at);
-        let second = self.insight.lasted(now).as_secs();
+        let lasted = self.insight.lasted(now);
+        let before = std::mem::replace(&mut self.insight.looked, lasted);
+        let (second, is_over) = (lasted.as_secs(), lasted.as_secs() != before.as_secs());
         if self.view.revision != std::mem::replace(&mut self.insight.revision, self.view.revision)
-            || second != self.insight.seconds
+            || is_over
         {
             self.notice(now);
         }
-        if second == std::mem::replace(&mut self.insight.seconds, second) {
-            return;
-        }
-        let histories = &mut self.insight.histories;
-        histories.retain(|topology, _| self.view.topologies.contains_key(topology));
-        let keep = Keep::of(histories.values().map(History::count).sum());
-        for (topology, told) in &self.reports.topologies {
-            let known = self.view.topologies.get(topology);
-            let Some(spec) = known.and_then(|known| known.record.spec.as_ref()) else { continue };
-            let history = histories.entry(topology.clone()).or_default();
-            // The second that is over.
-            history.sample(spec, told, second - 1, keep);
-        }
-        if second.is_multiple_of(TURNED_EVERY) {
+        self.insight.watch(&self.view);
+        let due = self.sample(before, lasted);
+        self.find(due, now);
+        if is_over && second.is_multiple_of(TURNED_EVERY) {
             self.insight.turned.look(&self.reports);
         }
-        self.find(second, now);
+    }
+
+    /// Adds what was reported of the topologies whose second is over since it looked before, and returns
+    /// those in which it is to be looked for what is wrong: each has its second.
+    fn sample(&mut self, before: Duration, lasted: Duration) -> Vec<String> {
+        let watched = &mut self.insight.watched;
+        let keep = Keep::of(watched.values().map(|it| it.history.count()).sum());
+        let mut to_find = Vec::new();
+        for (topology, watched) in watched {
+            let second = watched.second(lasted);
+            if second == watched.second(before) {
+                continue;
+            }
+            let known = self.view.topologies.get(topology);
+            let spec = known.and_then(|known| known.record.spec.as_ref());
+            if let Some((spec, told)) = spec.zip(self.reports.topologies.get(topology)) {
+                // The second that is over.
+                watched.history.sample(spec, told, second - 1, keep);
+            }
+            if (second + watched.tenth).is_multiple_of(FIND_EVERY) {
+                to_find.push(topology.clone());
+            }
+        }
+        to_find
+    }
+
+    /// Looks for what is wrong with these topologies.
+    fn find(&mut self, topologies: Vec<String>, now: Now) {
+        let known = &self.view.topologies;
+        self.insight.findings.retain(|topology, _| known.contains_key(topology));
+        for id in topologies {
+            let Some(topology) = known.get(&id) else { continue };
+            let figures = figures::gather(self, &topology.record, now);
+            self.insight.findings.insert(id, findings::of_topology(&figures));
+        }
     }
 }

@@ -211,9 +211,9 @@ impl Engine {
             Event::Leads { elected } => self.lead(elected, now),
             Event::Follows => self.follow(commands),
             Event::Report(report) => {
-                let supervisor = report.supervisor.clone();
+                let supervisor = report.report().supervisor.clone();
                 let known = self.is_known(&supervisor);
-                if !known || self.reports.is_outdated(&report, &self.view) {
+                if !known || self.reports.is_outdated(report.report(), &self.view) {
                     return false;
                 }
                 self.note_report(now);

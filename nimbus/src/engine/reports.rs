@@ -4,6 +4,8 @@
 //! numbers never go down. Only topologies that the store knows are remembered, so nothing that is
 //! reported can fill the memory.
 
+pub mod executor;
+pub mod incoming;
 pub mod work;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,6 +18,7 @@ use proto::supervisor::{ErrorReport, SlotReport, SupervisorReport, WorkerReport}
 
 use super::counters::Totals;
 use super::view::{View, epoch_revision};
+use incoming::{Incoming, Worker};
 use work::{Names, Part, Work};
 
 /// Errors that are kept for each topology.
@@ -123,6 +126,7 @@ impl Reports {
 
     /// Takes in what a worker reports by itself, and tells whether there is something to react to.
     pub fn take_news(&mut self, news: WorkerNews, view: &View, now: Instant) -> bool {
+        let worker = news.report.map(Worker::of);
         let slot = SlotReport {
             topology: news.topology,
             worker: news.worker,
@@ -133,16 +137,16 @@ impl Reports {
         let held = in_force.find(|held| held.record.worker == slot.worker);
         let Some(held) = held.filter(|_| is_assigned(&slot, view)) else { return false };
         let told = self.topologies.entry(slot.topology.clone()).or_default();
-        told.take((&held.record.supervisor, true), &slot, news.report, now)
+        told.take((&held.record.supervisor, true), &slot, worker, now)
     }
 
     /// Takes a report in and tells whether it shows more than new numbers: something to react to.
-    pub fn take(&mut self, mut report: SupervisorReport, view: &View, now: Instant) -> bool {
+    pub fn take(&mut self, report: impl Into<Incoming>, view: &View, now: Instant) -> bool {
+        let (report, workers) = report.into().into_parts();
         let before = self.supervisors.get(&report.supervisor);
         let mut news =
             before.is_none_or(|before| gist(&before.report.slots) != gist(&report.slots));
-        for slot in &mut report.slots {
-            let worker = slot.report.take();
+        for (slot, worker) in report.slots.iter().zip(workers) {
             if is_assigned(slot, view) {
                 let told = self.topologies.entry(slot.topology.clone()).or_default();
                 news |= told.take((&report.supervisor, false), slot, worker, now);
@@ -182,9 +186,9 @@ impl Reports {
 impl Live {
     /// What an incarnation reports through a supervisor.
     #[must_use]
-    pub fn new(epoch: Epoch, at: Instant, mut report: WorkerReport) -> Self {
+    pub fn new(epoch: Epoch, at: Instant, report: WorkerReport) -> Self {
         let (supervisor, direct) = (String::new(), false);
-        let work = Work::of(&mut report, &mut Names::default());
+        let Worker { report, work } = Worker::of(report);
         Self { epoch, at, counted: at, supervisor, direct, report, work, error_seen: 0 }
     }
 }
@@ -195,7 +199,7 @@ impl Told {
         &mut self,
         (supervisor, direct): (&str, bool),
         slot: &SlotReport,
-        report: Option<WorkerReport>,
+        worker: Option<Worker>,
         now: Instant,
     ) -> bool {
         let epoch = epoch(slot);
@@ -207,14 +211,17 @@ impl Told {
         if known < epoch {
             self.retire(|worker| worker == slot.worker);
         }
-        let Some(mut report) = report else { return false };
+        let Some(Worker { mut report, mut work }) = worker else { return false };
         let before = self.live.get_mut(&slot.worker);
         let flags = |report: &WorkerReport| (report.finished, report.drained);
         let news = before.as_ref().is_none_or(|it| flags(&it.report) != flags(&report));
         let seen = before.as_ref().map_or(0, |before| before.error_seen);
         let (counted, work) = match before.filter(|_| report.tasks_left_out) {
             Some(before) => (before.counted, std::mem::take(&mut before.work)),
-            None => (now, Work::of(&mut report, &mut self.names)),
+            None => {
+                work.share(&mut self.names);
+                (now, work)
+            }
         };
         let errors = std::mem::take(&mut report.errors);
         for result in std::mem::take(&mut report.results) {

@@ -32,7 +32,7 @@ impl Engine {
     /// Returns what a topology did over time, since this nimbus leads.
     #[must_use]
     pub fn history(&self, topology: &str) -> Option<&History> {
-        self.insight.histories.get(topology)
+        self.insight.history(topology)
     }
 
     /// Returns what happened since this nimbus leads.

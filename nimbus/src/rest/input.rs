@@ -21,7 +21,7 @@ const PAGE_MAX: u32 = 1_000;
 const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// What a query asks for.
-pub(super) struct Asked<T>(pub(super) T);
+pub(crate) struct Asked<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     type Rejection = Problem;

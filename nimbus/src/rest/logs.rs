@@ -139,7 +139,8 @@ pub(super) async fn list(
 /// What workers of a topology write, live
 ///
 /// Server-sent events: `lines` with a document as in the schema `LogPart`, first with the newest lines
-/// that fit, and `end` when no worker is left to follow, as after a move: ask again.
+/// that fit, and `end` when no worker is left to follow: the topology is gone. Workers that come or move
+/// meanwhile are followed too.
 #[utoipa::path(get, path = "/api/v1/topologies/{name}/logs/stream", tag = "live",
     params(("name" = String, Path, description = "Name of the topology"), LogsAsked),
     responses((status = 200, content_type = "text/event-stream", body = String),

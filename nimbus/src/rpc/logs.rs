@@ -1,6 +1,10 @@
 //! The logs of a topology: those of its workers, fetched from their supervisors and merged. Who runs
 //! what is in the store, so a standby serves them too.
 
+mod moves;
+
+use std::collections::BTreeMap;
+
 use daemon::Shutdown;
 use daemon::listen::Security;
 use daemon::logging::Search;
@@ -14,6 +18,7 @@ use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 use topology_api::runtime::did_you_mean;
 
+use self::moves::Moves;
 use super::{BoxStream, refused};
 use crate::daemon::Handle;
 use crate::engine::Engine;
@@ -60,6 +65,14 @@ pub(crate) async fn fetch(
 ) -> Result<mpsc::Receiver<LogsChunk>, Refusal> {
     let asked = check(&request)?;
     let LogsRequest { name, component, worker, .. } = request;
+    let mut moves = Moves {
+        handle: handle.clone(),
+        name: name.clone(),
+        component: component.clone(),
+        worker,
+        asked: asked.clone(),
+        known: BTreeMap::new(),
+    };
     let look = move |engine: &Engine, _| {
         let whose = Whose { name: &name, component: &component, worker };
         sources(engine, &whose, "read the logs of")
@@ -67,6 +80,7 @@ pub(crate) async fn fetch(
     let sources = handle.look(look).await??;
     let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
     for source in sources {
+        moves.known.insert(source.worker, source.supervisor.clone());
         let (sender, stopped) = (sender.clone(), shutdown.clone());
         let (topology, worker) = (source.topology.clone(), source.worker);
         let request = supervisor::LogsRequest { topology, worker, ..asked.clone() };
@@ -76,6 +90,17 @@ pub(crate) async fn fetch(
                 () = stopped.asked() => {}
                 () = sender.closed() => {}
                 () = forward(source, request, &security, &sender) => {}
+            }
+        });
+    }
+    if asked.follow {
+        let (parts, stopped) = (shutdown.clone(), shutdown.clone());
+        shutdown.spawn(async move {
+            let gone = sender.clone();
+            tokio::select! {
+                () = stopped.asked() => {}
+                () = gone.closed() => {}
+                () = moves.follow(parts, sender) => {}
             }
         });
     }
@@ -111,9 +136,17 @@ async fn forward(
     security: &Security,
     chunks: &mpsc::Sender<LogsChunk>,
 ) {
-    let Source { worker, supervisor, .. } = &source;
+    pass(&source, open(&source.address, request, security).await, chunks).await;
+}
+
+async fn pass(
+    source: &Source,
+    log: Result<Streaming<LogChunk>, String>,
+    chunks: &mpsc::Sender<LogsChunk>,
+) {
+    let Source { worker, supervisor, .. } = source;
     let of = |chunk| LogsChunk { worker: *worker, supervisor: supervisor.clone(), ..chunk };
-    let problem = match open(&source.address, request, security).await {
+    let problem = match log {
         Ok(mut log) => loop {
             match log.message().await {
                 Ok(Some(LogChunk { data, cut })) => {

@@ -1,5 +1,6 @@
 //! The status as metrics, in the text format of Prometheus, made of the same documents.
 
+mod gather;
 mod insight;
 mod spread;
 
@@ -10,49 +11,34 @@ use daemon::listen::Security;
 use daemon::tls::Tls;
 
 use super::model::{self, Component, Supervisor, Topology};
-use crate::engine::Engine;
-use crate::engine::event::Now;
 
-/// Makes the page. A nimbus that does not lead knows only of itself.
-pub(super) fn page(engine: &Engine, cluster: (&str, &Security), now: Now) -> String {
+pub(super) use gather::{Gathered, Wanted, gather};
+use gather::{Led, Own};
+
+/// Writes the page.
+pub(super) fn page(gathered: &Gathered) -> String {
     let mut page = Page::default();
-    page.refusals(cluster.1);
-    let leading = u8::from(engine.is_leading());
-    page.gauge("squall_nimbus_leading", "Whether this nimbus leads.", [(labels([]), leading)]);
-    let read_only = engine.is_store_read_only();
-    let store_up = u8::from(engine.store_problem().is_none() || read_only);
-    page.gauge("squall_store_up", "Whether the store answers.", [(labels([]), store_up)]);
-    let full = [(labels([]), u8::from(read_only))];
-    page.gauge("squall_store_read_only", "Whether the store takes no writes.", full);
-    let writing = [(labels([]), u8::from(engine.is_writing()))];
-    page.gauge("squall_store_writing", "Whether a write is on its way to the store.", writing);
-    let refused = engine.refused();
-    let kinds = refused.iter().map(|(what, count)| (labels([("what", what.as_str())]), *count));
-    page.counter("squall_refused_total", "What was refused as out of date.", kinds);
-    let held = engine.binaries_held();
-    page.gauge("squall_binaries_held", "Binaries this nimbus holds.", [(labels([]), held)]);
-    if !engine.is_leading() {
+    page.refusals(&gathered.security);
+    page.own(&gathered.own);
+    let Some(Led { cluster, supervisors, topologies: told }) = &gathered.led else {
         return page.page.into_text();
-    }
-    let cluster = model::cluster(engine, cluster, now);
+    };
     let alone = |value| [(labels([]), value)];
     page.gauge("squall_supervisors", "Supervisors not lost.", alone(cluster.supervisors));
     page.gauge("squall_slots", "Slots of all supervisors.", alone(cluster.slots as usize));
     page.gauge("squall_slots_used", "Slots with a worker.", alone(cluster.slots_used));
     page.gauge("squall_topologies", "Topologies.", alone(cluster.topologies));
-    let topologies: Vec<Topology> = model::topologies(engine, now)
-        .iter()
-        .filter_map(|summary| model::topology(engine, &summary.name, now).ok())
-        .collect();
-    let supervisors = model::supervisors(engine, now);
-    page.supervisors(&supervisors);
+    let topologies: Vec<&Topology> = told.iter().map(|(topology, _)| topology).collect();
+    page.supervisors(supervisors);
     let held_back = supervisors.iter().filter(|it| it.held_back).count();
     let help = "Supervisors that come and go, and get nothing new for a while.";
     page.gauge("squall_supervisors_held_back", help, alone(held_back));
-    page.turned_away(&cluster, &supervisors, &topologies);
+    page.turned_away(cluster, supervisors, &topologies);
     page.topologies(&topologies);
     page.components(&topologies);
-    page.spread(engine);
+    if gathered.wanted.histograms {
+        page.spread(told);
+    }
     page.work(&topologies);
     page.findings(&cluster.findings, &topologies);
     page.page.into_text()
@@ -81,6 +67,22 @@ impl Page {
         samples: impl IntoIterator<Item = (String, V)>,
     ) {
         self.page.counter(name, help, samples);
+    }
+
+    /// What this nimbus knows of itself.
+    fn own(&mut self, own: &Own) {
+        let alone = |value: bool| [(labels([]), u8::from(value))];
+        self.gauge("squall_nimbus_leading", "Whether this nimbus leads.", alone(own.leading));
+        self.gauge("squall_store_up", "Whether the store answers.", alone(own.store_up));
+        let help = "Whether the store takes no writes.";
+        self.gauge("squall_store_read_only", help, alone(own.read_only));
+        let help = "Whether a write is on its way to the store.";
+        self.gauge("squall_store_writing", help, alone(own.writing));
+        let kinds = own.refused.iter();
+        let kinds = kinds.map(|(what, count)| (labels([("what", what.as_str())]), *count));
+        self.counter("squall_refused_total", "What was refused as out of date.", kinds);
+        let held = [(labels([]), own.binaries_held)];
+        self.gauge("squall_binaries_held", "Binaries this nimbus holds.", held);
     }
 
     /// Connections that this nimbus refused, or that refused it; none without TLS.
@@ -114,7 +116,7 @@ impl Page {
         );
     }
 
-    fn topologies(&mut self, topologies: &[Topology]) {
+    fn topologies(&mut self, topologies: &[&Topology]) {
         let of = |topology: &Topology| labels([("topology", topology.name.as_str())]);
         self.gauge(
             "squall_topology_active",
@@ -173,7 +175,7 @@ impl Page {
         &mut self,
         cluster: &model::Cluster,
         supervisors: &[Supervisor],
-        topologies: &[Topology],
+        topologies: &[&Topology],
     ) {
         let mut samples = Vec::new();
         let mut add = |by: &str, topology: &str, turned: &[model::Turned]| {
@@ -195,7 +197,7 @@ impl Page {
         self.counter("squall_turned_away_total", "Peers and reports not let in.", samples);
     }
 
-    fn components(&mut self, topologies: &[Topology]) {
+    fn components(&mut self, topologies: &[&Topology]) {
         let all = |of: fn(&Component) -> u64| {
             each(topologies).map(move |(labels, component)| (labels, of(component)))
         };
@@ -251,7 +253,7 @@ impl Page {
 }
 
 /// Lists every component of every topology, with its labels.
-fn each(topologies: &[Topology]) -> impl Iterator<Item = (String, &Component)> {
+fn each<'a>(topologies: &[&'a Topology]) -> impl Iterator<Item = (String, &'a Component)> {
     topologies.iter().flat_map(|topology| {
         topology.components.iter().map(|component| {
             let names = [("topology", topology.name.as_str()), ("component", &component.name)];
@@ -261,7 +263,7 @@ fn each(topologies: &[Topology]) -> impl Iterator<Item = (String, &Component)> {
 }
 
 fn quantiles(
-    topologies: &[Topology],
+    topologies: &[&Topology],
     of: fn(&Component) -> [Option<f64>; 3],
 ) -> impl Iterator<Item = (String, f64)> {
     each(topologies).flat_map(move |(labels, component)| {

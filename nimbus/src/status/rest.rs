@@ -17,14 +17,16 @@ use daemon::exposition::CONTENT_TYPE;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proto::nimbus::Standby;
+use serde::Deserialize;
 use serde_json::Value;
 
+use super::prometheus::Wanted;
 use super::{dashboard, documents, prometheus};
 use crate::daemon::Handle;
 use crate::engine::Engine;
 use crate::engine::command::Refusal;
 use crate::engine::event::Now;
-use crate::rest::{self, Code, Guard, Problem};
+use crate::rest::{self, Asked, Code, Guard, Problem};
 
 /// Serves the status.
 pub(crate) struct Router {
@@ -107,21 +109,53 @@ async fn ready(State(handle): State<Handle>) -> Response {
     Problem::new(Code::Unavailable, "not ready", &why, "wait, or look at its log").into_response()
 }
 
-async fn metrics(State(handle): State<Handle>, headers: HeaderMap) -> Response {
-    let (cluster, security) = (handle.cluster().to_owned(), handle.security().clone());
-    let look = move |engine: &Engine, now| prometheus::page(engine, (&cluster, &security), now);
+/// Which metrics are asked for: all of them, unless it is said.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MetricsAsked {
+    /// Only those of this topology, and of the cluster.
+    topology: Option<String>,
+    /// Whether there are histograms.
+    histograms: Option<bool>,
+}
+
+async fn metrics(
+    State(handle): State<Handle>,
+    Asked(asked): Asked<MetricsAsked>,
+    headers: HeaderMap,
+) -> Response {
+    let MetricsAsked { topology, histograms } = asked;
+    let wanted = Wanted { topology, histograms: histograms.unwrap_or(true) };
+    let gathered = match prometheus::gather(&handle, wanted).await {
+        Ok(gathered) => gathered,
+        Err(refusal) => return Problem::from(refusal).into_response(),
+    };
+    let packs = takes_gzip(&headers);
+    // Megabytes take some milliseconds, and others wait for this thread.
+    let written = tokio::task::spawn_blocking(move || {
+        let page = prometheus::page(&gathered).into_bytes();
+        if packs { gzip(&page) } else { page }
+    });
+    let Ok(page) = written.await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
     let kind = [(header::CONTENT_TYPE, CONTENT_TYPE)];
-    match handle.look(look).await {
-        Ok(page) if takes_gzip(&headers) => {
-            // Megabytes take some milliseconds, and others wait for this thread.
-            match tokio::task::spawn_blocking(move || gzip(page.as_bytes())).await {
-                Ok(packed) => (kind, [(header::CONTENT_ENCODING, "gzip")], packed).into_response(),
-                Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-            }
-        }
-        Ok(page) => (kind, page).into_response(),
-        Err(refusal) => Problem::from(refusal).into_response(),
+    match packs {
+        true => (kind, [(header::CONTENT_ENCODING, "gzip")], page).into_response(),
+        false => (kind, page).into_response(),
     }
+}
+
+/// All metrics of the page.
+///
+/// # Errors
+///
+/// That this nimbus is stopping.
+#[cfg(feature = "otel")]
+pub(crate) async fn all_metrics(handle: &Handle) -> Result<String, Refusal> {
+    let gathered = prometheus::gather(handle, Wanted { topology: None, histograms: true }).await?;
+    let written = tokio::task::spawn_blocking(move || prometheus::page(&gathered));
+    Ok(written.await.unwrap_or_default())
 }
 
 /// Whether who asks reads gzip, as Prometheus does.

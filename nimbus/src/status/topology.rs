@@ -14,6 +14,7 @@ use super::turned::reported;
 use super::{letters, log_level, own};
 use crate::engine::Engine;
 use crate::engine::command::Refusal;
+use crate::engine::counters::Histogram;
 use crate::engine::event::Now;
 use crate::engine::figures::{self, Figures};
 use crate::engine::reports::Told;
@@ -77,6 +78,26 @@ pub struct TaskValue {
 ///
 /// That there is none of this name.
 pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refusal> {
+    measured(engine, name, now).map(|(topology, _)| topology)
+}
+
+/// How what a component measured is spread.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Spreads {
+    /// Time in `execute`.
+    pub(super) execute: Histogram,
+    /// Time from emit to ack.
+    pub(super) complete: Histogram,
+    /// Values of the author's own, by name.
+    pub(super) own: BTreeMap<String, Histogram>,
+}
+
+/// Describes a topology, and how what its components measured is spread, in their order.
+pub(super) fn measured(
+    engine: &Engine,
+    name: &str,
+    now: Now,
+) -> Result<(Topology, Vec<Spreads>), Refusal> {
     let record = &engine.topology("describe", name)?.record;
     let nothing = Told::default();
     let told = engine.reports().topologies.get(&record.id).unwrap_or(&nothing);
@@ -84,6 +105,7 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
     let figures = figures::gather(engine, record, now);
     let letters = letters::by_component(engine, &record.id);
     let components = components(record, told, (&figures, &letters));
+    let (components, spreads): (Vec<Component>, Vec<Spreads>) = components.into_iter().unzip();
     let spouts = || components.iter().filter(|component| component.kind == "spout");
     let totals = Totals {
         emitted: components.iter().map(|component| component.emitted).sum(),
@@ -93,7 +115,7 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
         pending: spouts().map(|spout| spout.pending).sum(),
     };
     let generation = engine.view().assigned.get(&record.id);
-    Ok(Topology {
+    let topology = Topology {
         id: record.id.clone(),
         name: record.name.clone(),
         status: status_word(engine, record),
@@ -113,7 +135,8 @@ pub fn topology(engine: &Engine, name: &str, now: Now) -> Result<Topology, Refus
         errors: errors(told),
         results: results(engine, &record.id, told),
         standby: standby(engine),
-    })
+    };
+    Ok((topology, spreads))
 }
 
 /// What the status of a topology is called.
@@ -208,7 +231,7 @@ fn components(
     record: &TopologyRecord,
     told: &Told,
     (figures, letters): (&Figures, &BTreeMap<String, u64>),
-) -> Vec<Component> {
+) -> Vec<(Component, Spreads)> {
     let Some(spec) = &record.spec else { return Vec::new() };
     let mut counted = counted(told);
     let executors = parallelism::executors(spec, &record.executors);
@@ -217,14 +240,14 @@ fn components(
         let executors = executors.iter().filter(|executor| executor.component == index);
         let pace = figures.component(&spec.name).map(Pace::of).unwrap_or_default();
         let dead_letters = letters.get(&spec.name).copied().unwrap_or(0);
-        let known = component(spec, executors.count(), totals, &live);
-        Component { pace, dead_letters, ..known }
+        let (known, spreads) = component(spec, executors.count(), totals, &live);
+        (Component { pace, dead_letters, ..known }, spreads)
     };
     spec.components.iter().enumerate().map(describe).collect()
 }
 
 /// What was counted of each component in all, and by those of its tasks that live.
-pub(super) fn counted(told: &Told) -> BTreeMap<&str, (counters::Totals, Vec<&Part>)> {
+fn counted(told: &Told) -> BTreeMap<&str, (counters::Totals, Vec<&Part>)> {
     let mut all: BTreeMap<&str, (counters::Totals, Vec<&Part>)> = BTreeMap::new();
     for part in told.dead.values() {
         part.add_to(&mut all.entry(&part.component).or_default().0);
@@ -242,7 +265,7 @@ fn component(
     executors: usize,
     totals: counters::Totals,
     live: &[&Part],
-) -> Component {
+) -> (Component, Spreads) {
     let inputs = spec.inputs.iter().map(|input| Input {
         component: input.component.clone(),
         stream: input.stream.clone(),
@@ -253,7 +276,7 @@ fn component(
         tuple: output.tuple.clone(),
         fields: output.fields.iter().map(|field| field.name.clone()).collect(),
     });
-    Component {
+    let component = Component {
         name: spec.name.clone(),
         kind: if spec.spout { "spout" } else { "bolt" },
         executors,
@@ -278,7 +301,9 @@ fn component(
         queue_fill: live.iter().map(|part| part.fill).fold(0.0, f64::max),
         inputs: inputs.collect(),
         outputs: outputs.collect(),
-    }
+    };
+    let counters::Totals { execute, complete, histograms: own, .. } = totals;
+    (component, Spreads { execute, complete, own })
 }
 
 fn errors(told: &Told) -> Vec<TaskError> {

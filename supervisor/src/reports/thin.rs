@@ -1,9 +1,10 @@
 //! What may be left out of a report: the counts of tasks, where there are many, most of the time.
 //!
 //! Reports go out four times a second, for whoever is silent is soon taken for lost. What a thousand
-//! tasks count is as good once a second, and a quarter of the work for nimbus.
+//! tasks count is as good once a second, and a quarter of the work for nimbus. Each report has its part of
+//! the workers, so that none is four times as large as it need be: while nimbus reads one, others wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use proto::supervisor::{SlotReport, SupervisorReport, WorkerReport};
@@ -11,8 +12,11 @@ use proto::supervisor::{SlotReport, SupervisorReport, WorkerReport};
 /// Up to so many tasks are told of in each report.
 const TASKS_MAX: usize = 250;
 
-/// With more, each worker's tasks are told of once in this time.
+/// With more, each worker's tasks are told of once in this time, or a report or two later.
 const EVERY: Duration = Duration::from_millis(900);
+
+/// Reports in a second, of which each has its part.
+const PARTS: usize = 4;
 
 /// A worker's epoch: revision, then restarts.
 type Epoch = (u64, u64);
@@ -28,23 +32,49 @@ impl Thin {
     /// Leaves out the tasks of the workers that were told of just now.
     pub(super) fn thin(&mut self, report: &mut SupervisorReport, now: Instant) {
         let workers = report.slots.iter().filter_map(|slot| slot.report.as_ref());
-        if workers.map(|worker| worker.tasks.len()).sum::<usize>() <= TASKS_MAX {
+        let tasks = workers.map(|worker| worker.tasks.len()).sum::<usize>();
+        if tasks <= TASKS_MAX {
             self.told.clear();
             return;
         }
+        let due = self.due(report, tasks.div_ceil(PARTS), now);
         for slot in &mut report.slots {
             let epoch = epoch(slot);
             let Some(worker) = &mut slot.report else { continue };
-            let ends = worker.finished || worker.drained;
-            let is_recent = |(of, at): &(Epoch, Instant)| {
-                *of == epoch && now.saturating_duration_since(*at) < EVERY
-            };
-            if !ends && self.told.get(&slot.slot).is_some_and(is_recent) {
-                leave_out(worker);
-            } else {
+            if due.contains(&slot.slot) {
                 self.told.insert(slot.slot, (epoch, now));
+            } else {
+                leave_out(worker);
             }
         }
+    }
+
+    /// The slots to tell of: all that are new or end, and of the others those that were told of longest
+    /// ago, until there are so many tasks.
+    fn due(&self, report: &SupervisorReport, tasks: usize, now: Instant) -> BTreeSet<u32> {
+        let (mut due, mut later) = (BTreeSet::new(), Vec::new());
+        for slot in &report.slots {
+            let Some(worker) = &slot.report else { continue };
+            let told = self.told.get(&slot.slot).filter(|(of, _)| *of == epoch(slot));
+            match told {
+                Some((_, at)) if !worker.finished && !worker.drained => {
+                    if now.saturating_duration_since(*at) >= EVERY {
+                        later.push((*at, slot.slot, worker.tasks.len()));
+                    }
+                }
+                _ => drop(due.insert(slot.slot)),
+            }
+        }
+        later.sort_unstable();
+        let mut room = tasks;
+        for (_, slot, tasks) in later {
+            if room == 0 {
+                break;
+            }
+            due.insert(slot);
+            room = room.saturating_sub(tasks);
+        }
+        due
     }
 }
 
@@ -99,6 +129,34 @@ mod tests {
         assert_eq!(quarters, [1_000, 0, 0, 0, 1_000, 0, 0, 0, 1_000]);
         assert_eq!(sent(&mut thin, report(250, 0, false), clock.now()), (250, false));
         assert_eq!(sent(&mut thin, report(1_000, 0, false), clock.now()), (1_000, false));
+    }
+
+    #[test]
+    fn each_report_has_its_part_of_many_workers_and_each_worker_is_told_of_once_a_second() {
+        let (mut thin, clock) = (Thin::default(), daemon::Clock::manual());
+        let whole = || {
+            let slots = (0..8).map(|at| {
+                let slot = report(if at < 4 { 200 } else { 100 }, 0, false).slots.remove(0);
+                SlotReport { slot: at, ..slot }
+            });
+            SupervisorReport { slots: slots.collect(), ..SupervisorReport::default() }
+        };
+        let quarters = (0..13).map(|_| {
+            clock.advance(Duration::from_millis(250));
+            let mut report = whole();
+            thin.thin(&mut report, clock.now());
+            let told = report
+                .slots
+                .iter()
+                .filter(|slot| slot.report.as_ref().is_some_and(|worker| !worker.tasks_left_out));
+            told.map(|slot| slot.slot).collect::<Vec<_>>()
+        });
+        let quarters: Vec<_> = quarters.collect();
+        assert_eq!(quarters[0].len(), 8, "nothing was told before");
+        assert!(quarters[1..4].iter().all(Vec::is_empty), "all of it was told just now");
+        let parts = [vec![0, 1], vec![2, 3], vec![4, 5, 6], vec![7]];
+        assert_eq!(quarters[4..8], parts);
+        assert_eq!(quarters[8..12], parts, "each again after a second");
     }
 
     #[test]

@@ -218,7 +218,7 @@ impl Nimbus {
             if runs || self.engine.supervisors().contains_key(id) {
                 self.heard.insert(id.clone(), env.now);
             }
-            self.handle(Event::Report(report), env);
+            self.handle(Event::Report(Box::new((*report).into())), env);
         } else if deaf {
             env.witness.talks.insert(report.supervisor.clone(), env.now);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::reports::Told;
-use super::recent::{MINUTE, Windows, since};
+use super::recent::{PAIRS, Windows, since};
 
 /// More names of one topology are not followed.
 const NAMES_MAX: usize = 4_096;
@@ -22,7 +22,7 @@ pub enum Name {
 /// How much was counted of late under each name.
 #[derive(Clone, Debug, Default)]
 pub struct Counted {
-    names: BTreeMap<Name, ([u64; 1], Windows<1, MINUTE>)>,
+    names: BTreeMap<Name, ([u64; 1], Windows<1, PAIRS>)>,
     begun: bool,
 }
 
@@ -50,7 +50,7 @@ impl Counted {
 
     /// The names, with what was counted a second.
     pub fn rates(&self, spans: usize) -> impl Iterator<Item = (&Name, f64)> {
-        let rate = move |(name, (_, windows)): (_, &(_, Windows<1, MINUTE>))| {
+        let rate = move |(name, (_, windows)): (_, &(_, Windows<1, PAIRS>))| {
             windows.rates(spans).map(|[rate]| (name, rate))
         };
         self.names.iter().filter_map(rate)
@@ -59,7 +59,7 @@ impl Counted {
     /// Bytes that it takes, without the names.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.names.len() * size_of::<(Name, [u64; 1], Windows<1, MINUTE>)>()
+        self.names.len() * size_of::<(Name, [u64; 1], Windows<1, PAIRS>)>()
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! An hour by the second and a day by the minute, in bounded memory: each point takes fourteen bytes
 //! ([`ring`]), so a component takes 70 KiB when its rings are full, and what its tasks did of late
-//! ([`recent`]) some 210 bytes a task. With more than [`SERIES_MAX`] components and topologies all are
+//! ([`recent`]) some 184 bytes a task. With more than [`SERIES_MAX`] components and topologies all are
 //! kept for a shorter time instead. Fifty topologies of ten components and 1000 tasks stay below
 //! 52 MiB, as a test says; with their newest reports it is 69 MiB, as `bench status` measures.
 //!

@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use proto::supervisor::{ExecutorReport, Latency, TaskReport, WorkerReport};
+use proto::supervisor::{Latency, TaskReport, WorkerReport};
 
 use super::super::counters::{Histogram, Packed, Totals, add_to};
 use super::super::history::PERCENTS;
+use super::executor::Executor;
 
 /// The names of a topology, each kept once.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +27,14 @@ impl Names {
         new
     }
 
+    /// Has a name be the one that is known, so that it is kept once.
+    fn share(&mut self, name: &mut Arc<str>) {
+        match self.0.get(name) {
+            Some(known) => *name = Arc::clone(known),
+            None => drop(self.0.insert(Arc::clone(name))),
+        }
+    }
+
     /// Forgets those that nobody has any more.
     pub(super) fn prune(&mut self) {
         self.0.retain(|name| Arc::strong_count(name) > 1);
@@ -38,7 +47,7 @@ pub struct Work {
     /// Its tasks.
     pub tasks: Box<[Task]>,
     /// What its executors did with their time.
-    pub executors: Box<[ExecutorReport]>,
+    pub executors: Box<[Executor]>,
     /// Its tasks together, by component.
     pub components: Box<[Part]>,
     /// How many tuples took which way.
@@ -149,8 +158,23 @@ impl Work {
             tuples: flow.tuples,
         });
         let flows = flows.collect();
-        let executors = std::mem::take(&mut report.executors).into_boxed_slice();
+        let executors = std::mem::take(&mut report.executors).iter().map(Executor::from).collect();
         Self { tasks, executors, components, flows }
+    }
+
+    /// Has its names be those of its topology.
+    pub(super) fn share(&mut self, names: &mut Names) {
+        for part in &mut self.components {
+            names.share(&mut part.component);
+            let counts = part.failed.iter_mut().chain(&mut part.counters);
+            counts.for_each(|(name, _)| names.share(name));
+            part.gauges.iter_mut().for_each(|(name, _)| names.share(name));
+            part.histograms.iter_mut().for_each(|(name, _)| names.share(name));
+        }
+        for flow in &mut self.flows {
+            let Flow { component, stream, consumer, .. } = flow;
+            [component, stream, consumer].into_iter().for_each(|name| names.share(name));
+        }
     }
 
     /// The name of a task's component.
@@ -177,12 +201,39 @@ impl Task {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "seven digits are more than were measured")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "seven digits are more than were measured"
+)]
 fn percentiles_us(latency: Option<&Latency>) -> Option<[f32; 3]> {
-    let mut histogram = Histogram::default();
-    histogram.add(latency?);
-    let [half, most, nearly_all] = PERCENTS.map(|percent| histogram.percentile_us(percent));
-    Some([half? as f32, most? as f32, nearly_all? as f32])
+    let latency = latency?;
+    let bounds = match latency.bounds_ns.is_sorted() {
+        true => percentiles(&latency.bounds_ns, &latency.counts),
+        false => {
+            let mut histogram = Histogram::default();
+            histogram.add(latency);
+            let (bounds, counts): (Vec<_>, Vec<_>) = histogram.buckets().unzip();
+            percentiles(&bounds, &counts)
+        }
+    };
+    bounds.map(|bounds| bounds.map(|bound| (bound as f64 / 1_000.0) as f32))
+}
+
+/// The bounds that [`PERCENTS`] of what is in buckets do not pass, by bound; `None` if they are empty.
+fn percentiles(bounds: &[u64], counts: &[u64]) -> Option<[u64; 3]> {
+    let buckets = || bounds.iter().zip(counts);
+    let total: u128 = buckets().map(|(_, count)| u128::from(*count)).sum();
+    let ranks = PERCENTS.map(|percent| (total * u128::from(percent)).div_ceil(100).max(1));
+    let (mut below, mut found, mut at) = (0, [0; 3], 0);
+    for (bound, count) in buckets() {
+        below += u128::from(*count);
+        while ranks.get(at).is_some_and(|rank| below >= *rank) {
+            found[at] = *bound;
+            at += 1;
+        }
+    }
+    (at == found.len()).then_some(found)
 }
 
 impl Part {

@@ -121,7 +121,7 @@ fn a_machine_that_comes_and_goes_keeps_its_work_and_gets_no_more() {
             let slots = world.engine.reports().supervisors["a"].report.slots.clone();
             let supervisor = "a".to_owned();
             let report = SupervisorReport { supervisor, slots, incarnation, ..Default::default() };
-            world.tell(Event::Report(Box::new(report)));
+            world.tell(Event::Report(Box::new(report.into())));
             world.report("b", |_| {});
         };
         pass(&mut world, seconds(2), reports);
@@ -145,7 +145,7 @@ fn a_report_of_an_older_life_of_a_supervisor_says_nothing_and_is_counted() {
     pass(&mut world, ms(1_600), |world| {
         let (supervisor, incarnation) = ("a".to_owned(), 6);
         let report = SupervisorReport { supervisor, incarnation, ..Default::default() };
-        world.tell(Event::Report(Box::new(report)));
+        world.tell(Event::Report(Box::new(report.into())));
         world.report("b", |_| {});
     });
     assert_ne!(world.engine.verdict("a", world.now()), Verdict::Alive, "it proves nothing");

@@ -177,7 +177,7 @@ impl World {
     pub(crate) fn report_slots(&mut self, supervisor: &str, slots: Vec<SlotReport>) {
         let supervisor = supervisor.to_owned();
         let report = SupervisorReport { supervisor, slots, ..SupervisorReport::default() };
-        self.tell(Event::Report(Box::new(report)));
+        self.tell(Event::Report(Box::new(report.into())));
     }
 
     /// A worker reports by itself, as the incarnation it is assigned as.

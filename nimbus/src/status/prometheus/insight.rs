@@ -11,7 +11,7 @@ use crate::status::pace::Time;
 
 impl Page {
     /// How many executors there are and what they do with their time, over the last ten seconds.
-    pub(super) fn work(&mut self, topologies: &[Topology]) {
+    pub(super) fn work(&mut self, topologies: &[&Topology]) {
         let executors = each(topologies).map(|(labels, it)| (labels, it.executors));
         self.gauge("squall_component_executors", "Executors of the component.", executors);
         let of = |component: &Component| component.pace.time;
@@ -40,7 +40,7 @@ impl Page {
     }
 
     /// How much is wrong: of each topology, and (with an empty name) of the cluster and all of them.
-    pub(super) fn findings(&mut self, cluster: &[Finding], topologies: &[Topology]) {
+    pub(super) fn findings(&mut self, cluster: &[Finding], topologies: &[&Topology]) {
         let mut samples = Vec::new();
         let all = topologies.iter().map(|it| (it.name.as_str(), &it.findings[..]));
         for (topology, findings) in [("", cluster)].into_iter().chain(all) {
@@ -67,7 +67,7 @@ impl Page {
 }
 
 fn times(
-    topologies: &[Topology],
+    topologies: &[&Topology],
     of: fn(&Component) -> Option<Time>,
 ) -> impl Iterator<Item = (String, f64)> {
     each(topologies).flat_map(move |(labels, component)| {

@@ -4,40 +4,38 @@
 use daemon::exposition::{Edges, Spread, labels, with};
 
 use super::Page;
-use crate::engine::Engine;
-use crate::engine::counters::{Histogram, Totals};
-use crate::status::topology::counted;
+use super::gather::Told;
+use crate::engine::counters::Histogram;
+use crate::status::topology::Spreads;
 
 impl Page {
     /// Writes the histograms of every component that has measured something.
-    pub(super) fn spread(&mut self, engine: &Engine) {
-        let mut all: Vec<(String, Totals)> = Vec::new();
-        for (id, told) in &engine.reports().topologies {
-            let Some(known) = engine.view().topologies.get(id) else { continue };
-            let counted = counted(told).into_iter().map(|(component, (totals, _))| {
-                let names = [("topology", known.record.name.as_str()), ("component", component)];
-                (labels(names), totals)
-            });
-            all.extend(counted);
-        }
-        let times = |of: fn(&Totals) -> &Histogram| {
-            let times = all.iter().map(move |(labels, totals)| (labels.clone(), of(totals)));
+    pub(super) fn spread(&mut self, topologies: &[Told]) {
+        let all = topologies.iter().flat_map(|(topology, spreads)| {
+            topology.components.iter().zip(spreads).map(|(component, spreads)| {
+                let names = [("topology", topology.name.as_str()), ("component", &component.name)];
+                (labels(names), spreads)
+            })
+        });
+        let all: Vec<(String, &Spreads)> = all.collect();
+        let times = |of: fn(&Spreads) -> &Histogram| {
+            let times = all.iter().map(move |(labels, spreads)| (labels.clone(), of(spreads)));
             times.filter(|(_, it)| it.count() > 0).map(|(labels, it)| (labels, spread(it)))
         };
         self.page.histogram(
             "squall_execute_seconds",
             "Time in execute, by how many took how long.",
             &Edges::EXECUTE,
-            times(|totals| &totals.execute),
+            times(|spreads| &spreads.execute),
         );
         self.page.histogram(
             "squall_complete_seconds",
             "Time from emit to ack, by how many took how long.",
             &Edges::COMPLETE,
-            times(|totals| &totals.complete),
+            times(|spreads| &spreads.complete),
         );
-        let own = all.iter().flat_map(|(labels, totals)| {
-            let named = totals.histograms.iter();
+        let own = all.iter().flat_map(|(labels, spreads)| {
+            let named = spreads.own.iter();
             named.map(|(name, it)| (with(labels, "histogram", name), spread(it)))
         });
         let help = "Histograms of the author's own, by how many values are how large.";
