@@ -126,8 +126,7 @@ impl Circuit {
     }
 
     fn step(&self, random: f64) -> Duration {
-        let endless = Retry { attempts: None, ..self.retry.clone() };
-        endless.wait(self.failures, random).unwrap_or_default()
+        self.retry.pause(self.failures, random)
     }
 
     fn enter(&mut self, state: CircuitState) {
@@ -137,5 +136,17 @@ impl Circuit {
             CircuitState::HalfOpen => 0.5,
             CircuitState::Open => 1.0,
         });
+    }
+}
+
+/// Waits until the way may be tried; the calls of one task share the circuit.
+#[cfg(any(feature = "http", feature = "redis"))]
+pub(crate) async fn until_open(circuit: &std::cell::RefCell<Circuit>, cx: &Context) {
+    loop {
+        let wait = circuit.borrow_mut().wait(cx.now());
+        match wait {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return,
+        }
     }
 }

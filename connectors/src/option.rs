@@ -52,3 +52,27 @@ impl From<WrongOption> for BuildError {
         Self::new("", wrong.to_string())
     }
 }
+
+/// Takes `host:port` apart; else says what is wrong with it.
+#[cfg(any(feature = "kafka", feature = "redis", feature = "relay"))]
+pub(crate) fn host_port(address: &str) -> Result<(&str, u16), &'static str> {
+    let (host, port) = address.rsplit_once(':').ok_or("it has no port")?;
+    if host.is_empty() {
+        return Err("it has no host");
+    }
+    let port = port.parse().ok().filter(|port| *port > 0);
+    Ok((host, port.ok_or("its port is no number from 1 to 65535")?))
+}
+
+/// Looks whether times that have to pass are any.
+#[cfg(any(feature = "files", feature = "http", feature = "push", feature = "redis"))]
+pub(crate) fn check_times(
+    times: &[(&'static str, std::time::Duration)],
+) -> Result<(), WrongOption> {
+    match times.iter().find(|(_, time)| time.is_zero()) {
+        None => Ok(()),
+        Some((option, _)) => {
+            Err(WrongOption::new(option, "0 s", "it is no time at all", "for example 5 s"))
+        }
+    }
+}

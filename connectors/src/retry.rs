@@ -54,12 +54,21 @@ impl Retry {
     /// uniform in `0.0..=1.0`.
     #[must_use]
     pub fn wait(&self, failed: u32, random: f64) -> Option<Duration> {
-        if self.attempts.is_some_and(|attempts| failed >= attempts) {
-            return None;
-        }
+        (!self.is_over(failed)).then(|| self.pause(failed, random))
+    }
+
+    /// Whether there is no try left after `failed` ones have failed.
+    #[must_use]
+    pub fn is_over(&self, failed: u32) -> bool {
+        self.attempts.is_some_and(|attempts| failed >= attempts)
+    }
+
+    /// As [`wait`](Self::wait), for who goes on whatever number of tries is allowed.
+    #[must_use]
+    pub fn pause(&self, failed: u32, random: f64) -> Duration {
         let doublings = failed.saturating_sub(1).min(31);
         let step = self.first.saturating_mul(1 << doublings).min(self.max);
-        Some(Backoff::new(step, self.max).next(random))
+        Backoff::new(step, self.max).next(random)
     }
 
     /// Looks whether the policy makes sense.

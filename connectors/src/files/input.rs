@@ -10,6 +10,7 @@ use topology_api::{Context, Error, Line};
 use super::record::FromRecord;
 use super::splitter::Rule;
 use super::spout::FilesSpout;
+use crate::option::check_times;
 use crate::{Retry, WrongOption};
 
 /// Longest record that may be allowed, in bytes.
@@ -262,12 +263,7 @@ impl<T: FromRecord> FilesIn<T> {
         if self.max_open_files == 0 {
             return wrong("max_open_files", &0, "no file could be read", "allow at least one");
         }
-        for (option, period) in [("scan_every", self.scan_every), ("save_every", self.save_every)] {
-            if period.is_zero() {
-                return wrong(option, &period, "it is no time at all", "for example 1 s");
-            }
-        }
-        Ok(())
+        check_times(&[("scan_every", self.scan_every), ("save_every", self.save_every)])
     }
 
     /// Begins to read: the factory of a spout.

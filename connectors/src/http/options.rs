@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::client;
+use crate::option::check_times;
 use crate::{Retry, Secret, Tls, WrongOption};
 
 /// The methods that a request may have.
@@ -187,12 +188,7 @@ impl Http {
         if let Some(name) = &self.key_header {
             client::check_header("key_header", name, "")?;
         }
-        for (option, time) in [("connect_timeout", self.connect_timeout), ("timeout", self.timeout)]
-        {
-            if time.is_zero() {
-                return Err(WrongOption::new(option, "0", "no time at all", "for example 5 s"));
-            }
-        }
+        check_times(&[("connect_timeout", self.connect_timeout), ("timeout", self.timeout)])?;
         let concurrency = self.concurrency as usize;
         let numbers = [
             ("concurrency", concurrency),

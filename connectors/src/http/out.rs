@@ -14,7 +14,8 @@ use super::client::{Client, Outgoing, longer, new_key};
 use super::verdict::Verdict;
 use super::{Http, Request};
 use crate::batches::{BatchLimits, Batches, Outcome, Tried};
-use crate::{Circuit, Retry, WrongOption};
+use crate::circuit::until_open;
+use crate::{Circuit, WrongOption};
 
 /// Sends a request for each tuple, or one for many; a tuple is acked when the server has taken it.
 ///
@@ -167,7 +168,7 @@ impl Shared {
         let mut failed = 0;
         let mut read_again = false;
         loop {
-            self.until_open().await;
+            until_open(&self.circuit, &self.cx).await;
             self.requests.add(1);
             let secrets = self.secrets.borrow().clone();
             let (why, asked) = match self.client.send(outgoing, &secrets).await {
@@ -194,23 +195,12 @@ impl Shared {
             failed += 1;
             self.again.add(1);
             let pause = self.failed(&why);
-            if self.http.retry.wait(failed, 1.0).is_none() {
+            if self.http.retry.is_over(failed) {
                 return self.refuse(format!("{why} (tried {failed} times)"));
             }
-            let endless = Retry { attempts: None, ..self.http.retry.clone() };
-            let own = endless.wait(failed, rand::random()).unwrap_or_default();
+            let own = self.http.retry.pause(failed, rand::random());
             let wait = longer(own.max(pause), asked, self.http.retry_after_max);
             tokio::time::sleep(wait).await;
-        }
-    }
-
-    async fn until_open(&self) {
-        loop {
-            let wait = self.circuit.borrow_mut().wait(self.cx.now());
-            match wait {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => return,
-            }
         }
     }
 

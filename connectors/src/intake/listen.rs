@@ -68,13 +68,7 @@ impl Listen {
 
     pub(crate) fn security(&self) -> Result<Security, WrongOption> {
         match &self.tls {
-            Some(files) => {
-                let tls = Tls::open(files.clone()).map_err(|error| {
-                    let fix = "`squall certs` makes what is needed";
-                    WrongOption::new("tls", files.cert.display(), error.to_string(), fix)
-                })?;
-                Ok(Security::Tls(tls))
-            }
+            Some(files) => Ok(Security::Tls(open_tls(files)?)),
             None if self.insecure => Ok(Security::Insecure),
             None => Ok(Security::Loopback),
         }
@@ -96,6 +90,14 @@ impl Listen {
         };
         WrongOption::new("listen", &self.address, why, fix)
     }
+}
+
+/// Reads the files of one end of a connection with TLS.
+pub(crate) fn open_tls(files: &Files) -> Result<Tls, WrongOption> {
+    Tls::open(files.clone()).map_err(|error| {
+        let fix = "`squall certs` makes what is needed";
+        WrongOption::new("tls", files.cert.display(), error.to_string(), fix)
+    })
 }
 
 /// A thread that serves a source; ends when this is dropped.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::option::host_port;
 use crate::{Secret, WrongOption};
 
 /// Longest a request may be allowed to take.
@@ -89,11 +90,8 @@ impl Brokers {
             Err(WrongOption::new("brokers", &self.addresses, why, fix))
         };
         for address in self.addresses.split(',') {
-            let Some((host, port)) = address.trim().rsplit_once(':') else {
-                return wrong("an address has no port");
-            };
-            if host.is_empty() || !port.parse().is_ok_and(|port: u16| port > 0) {
-                return wrong("an address has no host, or its port is no number of 1 to 65535");
+            if let Err(why) = host_port(address.trim()) {
+                return wrong(why);
             }
         }
         if let Some(path) = self.trust.as_ref().filter(|_| !self.tls) {

@@ -16,6 +16,7 @@ use self::service::{Rules, Service};
 use crate::buffer::BufferOptions;
 use crate::intake::listen::{Listen, Server, serve};
 use crate::intake::{PushSpout, tell_address};
+use crate::option::check_times;
 use crate::{Secret, WrongOption};
 
 /// Most threads that serve one task.
@@ -193,16 +194,11 @@ impl HttpIn {
             let fix = "make it at most `pending_max`";
             return Err(WrongOption::new("records_max", self.records, why, fix));
         }
-        let times = [
+        check_times(&[
             ("header_time", self.header_time),
             ("body_time", self.body_time),
             ("answer_within", self.answer_within),
-        ];
-        for (option, time) in times {
-            if time.is_zero() {
-                return Err(WrongOption::new(option, "0 s", "that is no time", "raise it"));
-            }
-        }
+        ])?;
         self.buffer.as_ref().map_or(Ok(()), BufferOptions::check)
     }
 

@@ -1,13 +1,13 @@
 //! The way to a server: one connection, what is known of it, and who is told.
 
 use std::cell::{Cell, RefCell};
-use std::time::Duration;
 
 use topology_api::Context;
 
 use super::Redis;
 use super::client::{Connection, Trouble};
-use crate::{Circuit, Retry};
+use crate::Circuit;
+use crate::circuit::until_open;
 
 /// The way to one server, of one task.
 #[derive(Debug)]
@@ -49,13 +49,7 @@ impl Link {
 
     /// Gives the connection when it is time to use it; opens one if there is none.
     pub(super) async fn connection(&self) -> Result<Connection, Trouble> {
-        loop {
-            let wait = self.circuit.borrow_mut().wait(self.cx.now());
-            match wait {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => break,
-            }
-        }
+        until_open(&self.circuit, &self.cx).await;
         if let Some(connection) = self.connection.borrow().clone() {
             return Ok(connection);
         }
@@ -94,7 +88,6 @@ impl Link {
                 "redis at {address}: {why}; it is tried again until it works"
             ));
         }
-        let endless = Retry { attempts: None, ..self.redis.retry.clone() };
-        tokio::time::sleep(endless.wait(refused, rand::random()).unwrap_or(Duration::ZERO)).await;
+        tokio::time::sleep(self.redis.retry.pause(refused, rand::random())).await;
     }
 }

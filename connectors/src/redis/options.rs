@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::batches::BatchLimits;
+use crate::option::{check_times, host_port};
 use crate::{Retry, Secret, Tls, WrongOption};
 
 /// Most jobs of a batch.
@@ -140,28 +141,18 @@ impl Redis {
         if self.address.contains("://") || self.address.contains('@') {
             return address("it is a URL; password, database and TLS are options of their own");
         }
-        match self.address.rsplit_once(':') {
-            None => return address("it has no port"),
-            Some(("", _)) => return address("it has no host"),
-            Some((_, port)) if port.parse::<u16>().map_or(true, |port| port == 0) => {
-                return address("its port is no number from 1 to 65535");
-            }
-            Some(_) => {}
+        if let Err(why) = host_port(&self.address) {
+            return address(why);
         }
         if self.username.is_some() && self.password.is_none() {
             let name = self.username.as_deref().unwrap_or_default();
             let (why, fix) = ("a user without a password", "set `password` too");
             return Err(WrongOption::new("username", name, why, fix));
         }
-        let timeouts = [
+        check_times(&[
             ("connect_timeout", self.connect_timeout),
             ("response_timeout", self.response_timeout),
-        ];
-        for (option, timeout) in timeouts {
-            if timeout.is_zero() {
-                return Err(WrongOption::new(option, "0", "no time at all", "for example 5 s"));
-            }
-        }
+        ])?;
         for (option, most) in [("batch", self.batch), ("batch_bytes", self.batch_bytes)] {
             if most == 0 {
                 return Err(WrongOption::new(option, most, "nothing fits", "allow at least 1"));
@@ -177,7 +168,7 @@ impl Redis {
 
     /// The name of the host, for its certificate.
     pub(super) fn host(&self) -> &str {
-        let host = self.address.rsplit_once(':').map_or("", |(host, _)| host);
+        let host = host_port(&self.address).map_or("", |(host, _)| host);
         host.trim_start_matches('[').trim_end_matches(']')
     }
 }

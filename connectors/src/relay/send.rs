@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use daemon::Shutdown;
 use daemon::listen::Security;
-use daemon::tls::{Files, Tls};
+use daemon::tls::Files;
 use tokio::sync::Notify;
 use topology_api::{BoltResult, Context, Error, ExplicitBolt, Input, NoOutput, Output, Tuple};
 
 use super::client::{Client, Figures, Shared};
 use super::wire::FRAME_BYTES_MAX;
-use crate::intake::listen::Server;
+use crate::intake::listen::{Server, open_tls};
+use crate::option::host_port;
 use crate::{Circuit, Retry, WrongOption};
 
 /// Most bytes of one row.
@@ -78,17 +79,8 @@ impl RelayOut {
             return Err(WrongOption::new("addresses", "", "there is none", fix));
         }
         for address in &self.addresses {
-            let parts = address.rsplit_once(':');
-            let port = parts.and_then(|(host, port)| {
-                port.parse::<u16>().ok().filter(|port| *port > 0 && !host.is_empty())
-            });
-            if port.is_none() {
-                return Err(WrongOption::new(
-                    "addresses",
-                    address,
-                    "it has no host or no port",
-                    fix,
-                ));
+            if let Err(why) = host_port(address) {
+                return Err(WrongOption::new("addresses", address, why, fix));
             }
         }
         self.retry.check("retry")
@@ -103,10 +95,7 @@ impl RelayOut {
         self.check()?;
         let security = match &self.tls {
             None => Security::Insecure,
-            Some(files) => Security::Tls(Tls::open(files.clone()).map_err(|error| {
-                let fix = "`squall certs` makes what is needed";
-                WrongOption::new("tls", files.cert.display(), error.to_string(), fix)
-            })?),
+            Some(files) => Security::Tls(open_tls(files)?),
         };
         let shared = Arc::new(Shared { held: Mutex::default(), more: Notify::new() });
         let client = Client {
