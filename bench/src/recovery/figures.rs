@@ -82,9 +82,9 @@ impl Figures {
             let flow = flow(history, it).unwrap_or(0) + it.healed_ns.map_or(0, |at| at - it.at_ns);
             (flow / BUCKET_NS + 1).clamp(AFTER, AFTER_MAX)
         };
-        let during = |it: &Injected| dip(history, it, it.at_ns, pieces(it));
-        let shape = |it: &Injected| untouched(history, it, it.at_ns, pieces(it)).1;
-        let quiet = |it: &Injected| dip(history, it, it.at_ns - AFTER * BUCKET_NS, AFTER);
+        let during = |it: &Injected| untouched(history, it, it.at_ns, pieces(it));
+        let during: Vec<_> = faults.iter().map(during).collect();
+        let quiet = |it| untouched(history, it, it.at_ns - AFTER * BUCKET_NS, AFTER);
         let broken = broken(history, true);
         let lost = history.open() as u64;
         Self {
@@ -98,9 +98,9 @@ impl Figures {
             replayed_ms: Spread::of_ns(last_acks),
             replayed: replays.iter().map(|(count, _)| *count).collect(),
             served_ms: Spread::of_ns(served),
-            dip_percent: Spread::of(faults.iter().map(during)),
-            untouched_per_100_ms: faults.iter().map(shape).collect(),
-            dip_without_fault_percent: Spread::of(faults.iter().map(quiet)),
+            dip_percent: Spread::of(during.iter().map(Untouched::dip)),
+            untouched_per_100_ms: during.into_iter().map(|it| it.after).collect(),
+            dip_without_fault_percent: Spread::of(faults.iter().map(|it| quiet(it).dip())),
             restarts_of_untouched: restarts(history, faults),
             lost,
             broken,
@@ -237,26 +237,27 @@ fn replays(history: &History, fault: &Injected) -> (u64, Option<u64>) {
     (again.len() as u64, last)
 }
 
-/// What is missing of the throughput of untouched paths in `after` pieces of time after a moment, in
-/// percent of what flowed there in the second before: the area of the dip, without what was caught up
-/// later. Replays do not count as throughput.
-fn dip(history: &History, fault: &Injected, moment_ns: u64, after: u64) -> f64 {
-    let (before, after) = untouched(history, fault, moment_ns, after);
-    let usual = as_f64(before.iter().sum()) / as_f64(BEFORE);
-    if usual <= 0.0 {
-        return 0.0;
-    }
-    let missing = after.iter().map(|count| (usual - as_f64(*count)).max(0.0)).sum::<f64>();
-    100.0 * missing / (usual * as_f64(after.len() as u64))
+/// What flowed on untouched paths in pieces of time, before a moment and after it.
+struct Untouched {
+    before: Vec<u64>,
+    after: Vec<u64>,
 }
 
-/// What flowed on untouched paths in pieces of time, before a moment and after it.
-fn untouched(
-    history: &History,
-    fault: &Injected,
-    moment_ns: u64,
-    after: u64,
-) -> (Vec<u64>, Vec<u64>) {
+impl Untouched {
+    /// What is missing after the moment, in percent of what flowed in the second before: the area of
+    /// the dip, without what was caught up later. Replays do not count as throughput.
+    fn dip(&self) -> f64 {
+        let usual = as_f64(self.before.iter().sum()) / as_f64(BEFORE);
+        if usual <= 0.0 {
+            return 0.0;
+        }
+        let missing = self.after.iter().map(|count| (usual - as_f64(*count)).max(0.0)).sum::<f64>();
+        100.0 * missing / (usual * as_f64(self.after.len() as u64))
+    }
+}
+
+/// Counts them, in `after` pieces after the moment.
+fn untouched(history: &History, fault: &Injected, moment_ns: u64, after: u64) -> Untouched {
     let start = moment_ns.saturating_sub(BEFORE * BUCKET_NS);
     let mut buckets = vec![0_u64; (BEFORE + after) as usize];
     let hit = hit(history, fault);
@@ -271,7 +272,7 @@ fn untouched(
         }
     }
     let after = buckets.split_off(BEFORE as usize);
-    (buckets, after)
+    Untouched { before: buckets, after }
 }
 
 /// How many processes of tasks began though no fault had hit the one before.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use worker::engine::acking::FailReason;
@@ -40,7 +41,8 @@ pub(super) struct Link {
     pub(super) frames: SendLink,
     pub(super) gates: BTreeMap<u32, Arc<Gate>>,
     pub(super) wire: Option<usize>,
-    pub(super) welcomed: bool,
+    /// Shared with the gates, as in a worker.
+    pub(super) welcomed: Arc<AtomicBool>,
 }
 
 impl Link {
@@ -53,13 +55,18 @@ impl Link {
             frames: SendLink::new(),
             gates: BTreeMap::new(),
             wire: None,
-            welcomed: false,
+            welcomed: Arc::default(),
         }
+    }
+
+    pub(super) fn is_welcome(&self) -> bool {
+        self.welcomed.load(Ordering::Relaxed)
     }
 
     /// The gate in front of a task; that of a retired link is open for good.
     pub(super) fn gate(&mut self, task: u32) -> Arc<Gate> {
-        let gate = Arc::clone(self.gates.entry(task).or_default());
+        let new = || Arc::new(Gate::on(Arc::clone(&self.welcomed)));
+        let gate = Arc::clone(self.gates.entry(task).or_insert_with(new));
         if self.retired {
             gate.release();
         }
@@ -116,7 +123,7 @@ impl Hub {
 
     fn hang_up(&mut self, link: usize, env: &mut Env) {
         let it = &mut self.links[link];
-        it.welcomed = false;
+        it.welcomed.store(false, Ordering::Relaxed);
         if let Some(wire) = it.wire.take() {
             env.close(wire, Side::Sender);
         }
@@ -163,7 +170,7 @@ impl Hub {
 
     fn transmit(&mut self, link: usize, env: &mut Env) {
         let it = &mut self.links[link];
-        let (Some(wire), true) = (it.wire, it.welcomed) else { return };
+        let (Some(wire), true) = (it.wire, it.is_welcome()) else { return };
         while let Some((number, frame)) = it.frames.transmit(IN_FLIGHT_BYTES_MAX) {
             env.send_up(wire, Up::Frame(number, frame));
         }
@@ -181,7 +188,7 @@ impl Hub {
         };
         let wire = env.connect((self.process, link), receiver);
         it.wire = Some(wire);
-        it.welcomed = false;
+        it.welcomed.store(false, Ordering::Relaxed);
         let hello = Hello {
             protocol: PROTOCOL,
             sender: Identity::clone(&self.me),
@@ -203,7 +210,7 @@ impl Hub {
 
     /// The answer to a hello is due.
     pub(super) fn answer_due(&mut self, wire: usize, link: usize, env: &mut Env) {
-        if self.links[link].wire == Some(wire) && !self.links[link].welcomed {
+        if self.links[link].wire == Some(wire) && !self.links[link].is_welcome() {
             env.count("no answer");
             self.redial(wire, link, env);
         }
@@ -218,7 +225,7 @@ impl Hub {
         let resumed = match message {
             Down::Welcome(next, grants) => {
                 let resumed = it.frames.resume(next);
-                it.welcomed = resumed.is_ok();
+                it.welcomed.store(resumed.is_ok(), Ordering::Relaxed);
                 self.raise(link, &grants, env);
                 resumed
             }

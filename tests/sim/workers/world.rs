@@ -341,7 +341,7 @@ impl World {
             let adopted = |it: &super::process::CoreLoop| it.exits.table.version() == version;
             let connected = |link: usize| {
                 let link = &process.hub.links[link];
-                link.welcomed && link.wire.is_some_and(|wire| !self.env.wires[wire].closed)
+                link.is_welcome() && link.wire.is_some_and(|wire| !self.env.wires[wire].closed)
             };
             let mut unconnected = process.hub.link_to.iter().filter(|(_, link)| !connected(**link));
             if process.replaced || process.paused_until > now {
@@ -375,7 +375,7 @@ impl World {
             let links = process.hub.link_to.values().map(|link| &process.hub.links[*link]);
             for (link, (task, gate)) in links.flat_map(|it| it.gates.iter().map(move |g| (it, g))) {
                 let name = format!("from p{at} to task {task} of w{}", link.peer);
-                assert!(link.welcomed, "not connected {name}");
+                assert!(link.is_welcome(), "not connected {name}");
                 assert_eq!(gate.left(), WINDOW.tuples, "I6: tuples' credit is lost {name}");
                 gate.took(0, WINDOW.bytes - 1);
                 assert!(gate.may_send(), "I6: bytes' credit is lost {name}");

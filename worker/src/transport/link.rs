@@ -5,7 +5,7 @@
 //! out and brings back what the receiver says.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -113,6 +113,8 @@ pub(super) struct Shared {
     clock: Clock,
     state: Mutex<State>,
     gates: Mutex<HashMap<u32, Arc<Gate>>>,
+    /// Whether the receiver welcomed the connection; changed with the state locked.
+    welcomed: Arc<AtomicBool>,
     /// Wakes the tokio task of the link, whatever its connection does.
     pub(super) attention: Notify,
     pub(super) route: watch::Sender<Destination>,
@@ -129,8 +131,6 @@ struct State {
     too_large: Vec<Bytes>,
     /// The connection that may take frames, and what wakes it.
     connection: Arc<Notify>,
-    /// Whether the receiver welcomed that connection.
-    welcomed: bool,
     connections: u64,
     refusal: Option<(Refusal, u64)>,
     /// Nobody can send any more.
@@ -159,7 +159,6 @@ impl Shared {
             charged: 0,
             too_large: Vec::new(),
             connection: Arc::default(),
-            welcomed: false,
             connections: 0,
             refusal: None,
             dropped: false,
@@ -173,6 +172,7 @@ impl Shared {
             clock,
             state: Mutex::new(state),
             gates: Mutex::default(),
+            welcomed: Arc::default(),
             attention: Notify::new(),
             route: watch::Sender::new(route),
             frames_sent: AtomicU64::new(0),
@@ -181,7 +181,8 @@ impl Shared {
     }
 
     fn gate(&self, task: u32) -> Arc<Gate> {
-        let gate = Arc::clone(lock(&self.gates).entry(task).or_default());
+        let new = || Arc::new(Gate::on(Arc::clone(&self.welcomed)));
+        let gate = Arc::clone(lock(&self.gates).entry(task).or_insert_with(new));
         // Looked at after the gate is in the map: `retire` misses no gate that was not retired here.
         if lock(&self.state).retired {
             gate.release();
@@ -217,7 +218,7 @@ impl Shared {
         let mut state = lock(&self.state);
         let connection = Arc::new(Notify::new());
         std::mem::replace(&mut state.connection, Arc::clone(&connection)).notify_one();
-        state.welcomed = false;
+        self.welcomed.store(false, Ordering::Relaxed);
         (connection, state.frames.oldest(), state.frames.starts_over())
     }
 
@@ -226,7 +227,7 @@ impl Shared {
         let mut state = lock(&self.state);
         state.frames.resume(next)?;
         self.recount(&mut state);
-        state.welcomed = true;
+        self.welcomed.store(true, Ordering::Relaxed);
         state.connections += 1;
         state.refusal = None;
         state.connection.notify_one();
@@ -245,7 +246,8 @@ impl Shared {
 
     /// Takes note that the connection is gone, and tells whether it was welcome.
     pub(super) fn disconnected(&self) -> bool {
-        std::mem::take(&mut lock(&self.state).welcomed)
+        let _state = lock(&self.state);
+        self.welcomed.swap(false, Ordering::Relaxed)
     }
 
     pub(super) fn refused(&self, refusal: Refusal, table_version: u64) {
@@ -257,7 +259,7 @@ impl Shared {
         if !Arc::ptr_eq(&state.connection, connection) {
             return Next::Superseded;
         }
-        if !state.welcomed {
+        if !self.welcomed.load(Ordering::Relaxed) {
             return Next::Wait;
         }
         match state.frames.transmit(IN_FLIGHT_BYTES_MAX) {
@@ -313,7 +315,7 @@ impl Shared {
 
     /// Whether frames can leave now.
     pub(super) fn is_connected(&self) -> bool {
-        lock(&self.state).welcomed
+        self.welcomed.load(Ordering::Relaxed)
     }
 
     /// When the oldest frame was put in that is not acknowledged.
@@ -327,7 +329,7 @@ impl Shared {
         LinkReport {
             peer: self.peer,
             epoch: self.epoch,
-            connected: state.welcomed,
+            connected: self.is_connected(),
             refusal: state.refusal,
             frames_sent: self.frames_sent.load(Ordering::Relaxed),
             bytes_sent: self.bytes_sent.load(Ordering::Relaxed),

@@ -14,7 +14,8 @@
 //! Pure: no clock, no socket.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::engine::routing::ROOM_FULL;
 
@@ -256,6 +257,7 @@ pub struct Gate {
     used_bytes: AtomicU64,
     granted_tuples: AtomicU64,
     granted_bytes: AtomicU64,
+    connected: Arc<AtomicBool>,
 }
 
 impl Default for Gate {
@@ -265,10 +267,17 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Opens with a grant of [`WINDOW`].
+    /// Opens with a grant of [`WINDOW`], on a link that is always connected.
     #[must_use]
     pub fn new() -> Self {
+        Self::on(Arc::new(AtomicBool::new(true)))
+    }
+
+    /// The same, on a link that is connected while `connected` says so.
+    #[must_use]
+    pub fn on(connected: Arc<AtomicBool>) -> Self {
         Self {
+            connected,
             used_tuples: AtomicU64::new(0),
             used_bytes: AtomicU64::new(0),
             granted_tuples: AtomicU64::new(WINDOW.tuples),
@@ -284,9 +293,13 @@ impl Gate {
     }
 
     /// How much of a window may be sent now, by tuples or by bytes, in parts of [`ROOM_FULL`]; the
-    /// load signal of a shuffle.
+    /// load signal of a shuffle. None without a connection: a tuple that another task could have
+    /// would wait there until the peer is back, or is found to be dead.
     #[must_use]
     pub fn room(&self) -> u64 {
+        if !self.connected.load(Ordering::Relaxed) {
+            return 0;
+        }
         let bytes = self.granted_bytes.load(Ordering::Relaxed);
         let bytes = bytes.saturating_sub(self.used_bytes.load(Ordering::Relaxed));
         let part = |left: u64, window: u64| left.min(window) * ROOM_FULL / window;

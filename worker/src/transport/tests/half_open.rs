@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{numbered, pair_with_wire, until};
+use crate::engine::routing::ROOM_FULL;
 
 #[tokio::test]
 async fn a_half_open_connection_is_found_and_the_link_resumes_without_a_loss() {
@@ -44,6 +45,25 @@ async fn a_worker_that_can_send_but_not_receive_is_not_mistaken_for_a_connected_
     wire.heal();
     to_b.send(numbered(4, 0));
     b.recorder.until(|it| it.frames.len() == 2).await;
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn a_choice_passes_by_a_worker_that_is_not_connected_and_others_still_reach_it() {
+    let (a, b, wire) = pair_with_wire().await;
+    let link = a.link(2);
+    let gate = link.gate(0);
+    until("it is connected", || gate.room() == ROOM_FULL).await;
+    wire.hang();
+    link.send(numbered(0, 0));
+    until("the silence is noticed", || gate.room() == 0).await;
+    assert_eq!(link.gate(1).room(), 0, "a gate that is asked for meanwhile knows of it");
+    assert!(gate.may_send(), "what only this worker can do waits in the link");
+    link.send(numbered(1, 0));
+    wire.heal();
+    b.recorder.until(|it| it.frames.len() == 2).await;
+    assert_eq!(gate.room(), ROOM_FULL, "it takes part again");
     a.stop().await;
     b.stop().await;
 }
