@@ -1,6 +1,8 @@
 //! What is pushed in, by clients that nobody here wrote: curl, logger, the sockets of bash.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod hostile;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
