@@ -5,8 +5,8 @@
 //! alone, so what it guarantees follows from at-least-once delivery and from when it acks.
 //!
 //! What all of them share stands here: how long to wait before the next try ([`Retry`]), what is known
-//! of the way to a server ([`Circuit`]), where a password comes from ([`Secret`]), and how a wrong
-//! option is told ([`WrongOption`]).
+//! of the way to a server ([`Circuit`]), where a password comes from ([`Secret`]), where a source listens
+//! (`Listen`), and how a wrong option is told ([`WrongOption`]).
 
 #[cfg(any(feature = "redis", feature = "http"))]
 mod batches;
@@ -47,6 +47,8 @@ pub use crate::tls::Tls;
 pub use circuit::{Circuit, CircuitState};
 #[cfg(feature = "http")]
 pub use http::{Http, HttpOut, Request};
+#[cfg(any(feature = "push", feature = "relay"))]
+pub use intake::listen::Listen;
 pub use option::WrongOption;
 pub use retry::Retry;
 pub use secret::{Secret, SecretText};
