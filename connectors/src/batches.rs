@@ -16,6 +16,10 @@ use std::task::{Context, Poll, Waker};
 use crate::Retry;
 
 /// What became of a job in one try.
+#[cfg_attr(
+    not(any(feature = "redis", test)),
+    expect(dead_code, reason = "HTTP out tries its requests again by itself")
+)]
 #[derive(Debug)]
 pub(crate) enum Outcome<R> {
     /// It is done, for good or ill.

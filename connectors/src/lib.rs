@@ -5,8 +5,8 @@
 //! alone, so what it guarantees follows from at-least-once delivery and from when it acks.
 //!
 //! What all of them share stands here: how long to wait before the next try ([`Retry`]), what is known
-//! of the way to a server ([`Circuit`]), where a password comes from ([`Secret`]), and how a wrong
-//! option is told ([`WrongOption`]).
+//! of the way to a server ([`Circuit`]), where a password comes from ([`Secret`]), where a source listens
+//! (`Listen`), and how a wrong option is told ([`WrongOption`]).
 
 #[cfg(any(feature = "redis", feature = "http"))]
 mod batches;
@@ -16,7 +16,7 @@ mod circuit;
 #[cfg(feature = "files")]
 pub mod files;
 #[cfg(feature = "http")]
-mod http;
+pub mod http;
 #[cfg(any(feature = "push", feature = "relay"))]
 #[cfg_attr(
     not(feature = "push"),
@@ -29,7 +29,7 @@ mod option;
 #[cfg(feature = "push")]
 pub mod push;
 #[cfg(feature = "redis")]
-mod redis;
+pub mod redis;
 #[cfg(feature = "relay")]
 pub mod relay;
 mod retry;
@@ -37,16 +37,11 @@ mod secret;
 #[cfg(feature = "tls")]
 mod tls;
 
-#[cfg(feature = "redis")]
-pub use crate::redis::{
-    Argument, Command, LookupOptions, Redis, RedisCommands, RedisLookup, RedisStreams, Refusal,
-    Reply, StreamEntry, StreamOptions,
-};
 #[cfg(feature = "tls")]
 pub use crate::tls::Tls;
 pub use circuit::{Circuit, CircuitState};
-#[cfg(feature = "http")]
-pub use http::{Http, HttpOut, Request};
+#[cfg(any(feature = "push", feature = "relay"))]
+pub use intake::listen::Listen;
 pub use option::WrongOption;
 pub use retry::Retry;
 pub use secret::{Secret, SecretText};

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use connectors::files::{FileFormat, FilesOut};
 use connectors::kafka::{Brokers, KafkaIn, KafkaOut, KafkaRecord};
-use connectors::{Redis, RedisCommands};
+use connectors::redis::{Redis, RedisCommands};
 use topology_api::prelude::*;
 use topology_api::{DeadLetter, Replays, Stream};
 

@@ -17,7 +17,7 @@
 //! may be added twice when their hits are replayed. Clients, visits and alerts are sets: what comes
 //! again changes nothing.
 
-use connectors::Command;
+use connectors::redis::Command;
 
 use crate::alerts::Alert;
 use crate::gather::{PageMinute, Seen};

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod hostile;
+mod json;
 mod rotated;
 
 use std::path::Path;
@@ -30,7 +31,7 @@ fn shell(line: &str, folder: &Path) -> String {
 }
 
 /// Says what was measured, to whoever runs the tests with `--nocapture`.
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     use std::io::Write as _;
     drop(writeln!(std::io::stderr(), "{text}"));
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use connectors::{Http, HttpOut, Request, Retry, Secret, Tls};
+use connectors::http::{Http, HttpOut, Request};
+use connectors::{Retry, Secret, Tls};
 use tests::servers::{Receiver, RedisServer};
 use tests::{Cluster, Outcome, Signal, program, signal, until};
 use topology_api::prelude::{NoOutput, Text, Tuple};

@@ -1,6 +1,8 @@
 //! What is pushed in, by clients that nobody here wrote: curl, logger, the sockets of bash.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod hostile;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
@@ -292,7 +294,8 @@ fn a_buffer_gives_its_answer_before_and_keeps_its_word_over_kills() {
 /// Bytes of the segments of a task's buffer.
 fn size(buffer: &Path) -> u64 {
     let files = fs::read_dir(buffer.join("task-0")).into_iter().flatten().flatten();
-    files.filter_map(|file| file.metadata().ok()).map(|it| it.len()).sum()
+    let segments = files.filter(|it| it.path().extension().is_some_and(|it| it == "segment"));
+    segments.filter_map(|file| file.metadata().ok()).map(|it| it.len()).sum()
 }
 
 #[test]

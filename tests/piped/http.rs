@@ -2,7 +2,8 @@
 //!
 //! `http-out ADDRESS COUNT`: a request for each number below COUNT, whose key is the number.
 
-use connectors::{Http, HttpOut, Request, Retry};
+use connectors::Retry;
+use connectors::http::{Http, HttpOut, Request};
 use std::time::Duration;
 use topology_api::prelude::{Args, BuildError, Topology, TopologyBuilder};
 

@@ -11,6 +11,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use connectors::Listen;
 use connectors::buffer::BufferOptions;
 use connectors::push::{
     CommandIn, HttpIn, LinesIn, PushSpout, Restart, StdinIn, SyslogIn, SyslogMessage,
@@ -83,7 +84,9 @@ fn source(cx: &Context) -> Result<PushSpout<Line>, Error> {
     let pending = args.value("pending").and_then(|it| it.parse().ok()).unwrap_or(10_000);
     match args.value("source").unwrap_or_default() {
         "http" => {
-            let mut http = HttpIn::new(listen).pending_max(pending).records_max(pending.min(1_000));
+            let mut http = HttpIn::new(listened(listen, args))
+                .pending_max(pending)
+                .records_max(pending.min(1_000));
             http = http.body_bytes_max(64 << 10).path("/records");
             if let Some(buffer) = buffer {
                 http = http.buffer(buffer);
@@ -91,16 +94,10 @@ fn source(cx: &Context) -> Result<PushSpout<Line>, Error> {
             if let Some(token) = args.value("token") {
                 http = http.token(token.parse()?);
             }
-            if let Some([cert, key, ca]) = tls(args) {
-                http = http.tls(cert, key, ca);
-            }
             http.lines(cx)
         }
         "lines" => {
-            let mut lines = LinesIn::new(listen).line_bytes_max(1_000);
-            if let Some([cert, key, ca]) = tls(args) {
-                lines = lines.tls(cert, key, ca).open();
-            }
+            let lines = LinesIn::new(listened(listen, args).open()).line_bytes_max(1_000);
             buffer.into_iter().fold(lines, LinesIn::buffer).lines(cx)
         }
         "command" => {
@@ -112,10 +109,7 @@ fn source(cx: &Context) -> Result<PushSpout<Line>, Error> {
             command.lines(cx)
         }
         "relay" => {
-            let mut relay = RelayIn::new(listen);
-            if let Some([cert, key, ca]) = tls(args) {
-                relay = relay.tls(cert, key, ca);
-            }
+            let relay = RelayIn::new(listened(listen, args));
             buffer.into_iter().fold(relay, RelayIn::buffer).open(cx)
         }
         _ => StdinIn::new().lines(cx),
@@ -171,6 +165,15 @@ fn relay_out<T: topology_api::Tuple>(
         relay = relay.tls(cert, key, ca);
     }
     relay.open(cx)
+}
+
+/// Where to listen, with TLS if there is to be.
+fn listened(address: String, args: &Args) -> Listen {
+    let listen = Listen::new(address);
+    match tls(args) {
+        Some([cert, key, ca]) => listen.tls(cert, key, ca),
+        None => listen,
+    }
 }
 
 /// Certificate, key and authorities, if there is to be TLS.

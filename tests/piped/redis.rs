@@ -7,7 +7,8 @@
 
 use std::time::Duration;
 
-use connectors::{Command, Redis, RedisCommands, RedisStreams, Retry, StreamEntry, StreamOptions};
+use connectors::Retry;
+use connectors::redis::{Command, Redis, RedisCommands, RedisStreams, StreamEntry, StreamOptions};
 use topology_api::prelude::{
     Args, BuildError, FailReason, Next, Spout, SpoutOutput, SpoutResult, Text, Topology,
     TopologyBuilder, Tuple,

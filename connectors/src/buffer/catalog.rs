@@ -13,6 +13,7 @@ use super::engine::format::{PAYLOAD_BYTES_MAX, RECORD_HEAD_BYTES};
 use super::engine::positions::Positions;
 use super::options::{BufferError, BufferOptions, NotStored};
 use super::reader::Reader;
+use super::reserve::Reserve;
 use super::{recovery, writer};
 
 /// A segment, as far as it is confirmed.
@@ -181,6 +182,7 @@ pub(super) fn open(
     let records = found.next.saturating_sub(found.positions.low());
     let mut segments = found.segments;
     let next = found.next;
+    let reserve = Reserve::open(folder);
     let current = writer::begin_segment(folder, (next, found.end), schema)?;
     segments.push_back(current.segment.clone());
     let position = found.positions.next_open(found.positions.low());
@@ -198,7 +200,8 @@ pub(super) fn open(
         work: Condvar::new(),
         bytes_max: options.bytes_max,
     });
-    let writer = writer::Writer::new(Arc::clone(&shared), options, (folder, schema), current);
+    let writer =
+        writer::Writer::new(Arc::clone(&shared), options, (folder, schema), current, reserve);
     let thread = std::thread::Builder::new().name("buffer".to_owned()).spawn(move || writer.run());
     let thread = Some(thread.map_err(system(folder, "start the thread that writes"))?);
     let closing = Closing { shared: Arc::clone(&shared), thread, _lock: lock };

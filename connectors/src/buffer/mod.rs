@@ -10,6 +10,7 @@ mod engine;
 mod options;
 mod reader;
 mod recovery;
+mod reserve;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::engine::format::VERSION;
+use super::reserve::is_full;
 use crate::WrongOption;
 
 /// When what is written is forced to the disk.
@@ -193,6 +194,11 @@ pub enum BufferError {
 }
 
 impl BufferError {
+    /// Whether it is room on the disk that was missing.
+    pub(super) fn is_full_disk(&self) -> bool {
+        matches!(self, Self::System { source, .. } if is_full(source.kind()))
+    }
+
     /// Notes what was tried with which file.
     pub(super) fn system(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

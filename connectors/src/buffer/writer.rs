@@ -14,6 +14,7 @@ use super::engine::format::{Header, encode_record};
 use super::engine::positions::Positions;
 use super::options::{BufferError, BufferOptions, Durability, NotStored};
 use super::recovery::{POSITIONS, SUFFIX};
+use super::reserve::{Reserve, is_full};
 
 /// How often what is done with is written down, if it changed.
 const POSITIONS_EVERY: Duration = Duration::from_millis(100);
@@ -59,6 +60,7 @@ pub(super) struct Writer {
     durability: Durability,
     clock: Clock,
     current: Current,
+    reserve: Reserve,
     /// The file may hold more than its segment says.
     spoiled: bool,
     /// There is something that was not forced to the disk.
@@ -74,6 +76,7 @@ impl Writer {
         options: &BufferOptions,
         (folder, schema): (&Path, &str),
         current: Current,
+        reserve: Reserve,
     ) -> Self {
         let clock = Clock::system();
         let now = clock.now();
@@ -85,6 +88,7 @@ impl Writer {
             durability: options.durability,
             clock,
             current,
+            reserve,
             spoiled: false,
             unsynced: false,
             synced_at: now,
@@ -95,6 +99,7 @@ impl Writer {
 
     /// Writes until the buffer is closed, and what waits then.
     pub(super) fn run(mut self) {
+        self.reserve.keep();
         loop {
             let (jobs, closed) = self.wait();
             if !jobs.is_empty() {
@@ -192,11 +197,20 @@ impl Writer {
             self.spoiled = false;
             return Ok(());
         }
-        let next = begin_segment(&self.folder, (*end, *end), &self.schema);
+        let begin = || begin_segment(&self.folder, (*end, *end), &self.schema);
+        let mut next = begin();
+        if next.as_ref().is_err_and(BufferError::is_full_disk) && self.reserve.give_up() {
+            next = begin();
+            // Before a record takes it.
+            self.reserve.keep();
+        }
         self.current = next.map_err(|error| error.to_string())?;
         self.spoiled = false;
         self.unsynced = false;
-        publish(&mut self.shared.state(), &self.current.segment);
+        let mut state = self.shared.state();
+        publish(&mut state, &self.current.segment);
+        // The one before can go, once it is done with.
+        state.moved = true;
         Ok(())
     }
 
@@ -231,7 +245,11 @@ impl Writer {
             (state.positions.clone(), gone)
         };
         // Positions first: a segment that is gone must be known to be done with.
-        if let Err(error) = self.write_positions(&positions, !gone.is_empty()) {
+        let mut written = self.write_positions(&positions, !gone.is_empty());
+        if written.as_ref().is_err_and(|error| is_full(error.kind())) && self.reserve.give_up() {
+            written = self.write_positions(&positions, !gone.is_empty());
+        }
+        if let Err(error) = written {
             let mut state = self.shared.state();
             state.problem = Some(format!("what is done with cannot be written down: {error}"));
             state.moved = true;
@@ -245,6 +263,7 @@ impl Writer {
             // What cannot be removed now is found to be done with when the buffer is opened.
             fs::remove_file(&segment.path).ok();
         }
+        self.reserve.keep();
     }
 
     fn write_positions(&self, positions: &Positions, forced: bool) -> io::Result<()> {

@@ -9,11 +9,17 @@ mod tests;
 
 use std::ops::Range;
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter, memrchr};
 use regex::bytes::Regex;
 
 /// How much is read at once, in bytes.
 pub(super) const BLOCK_BYTES: usize = 256 * 1024;
+
+/// How many lines are found at once, at most.
+pub(super) const LINES_AT_ONCE: usize = 256;
+
+/// How much is searched for them at once, in bytes, at least and at most.
+const PIECE_BYTES: Range<usize> = 4 * 1024..64 * 1024;
 
 /// Which lines belong together.
 #[derive(Clone, Debug)]
@@ -77,6 +83,8 @@ pub(super) struct Splitter {
     offset: u64,
     passing: bool,
     within_line: bool,
+    /// In how many bytes as many lines are likely to be as are found at once.
+    piece: usize,
 }
 
 impl Splitter {
@@ -92,6 +100,7 @@ impl Splitter {
             offset: 0,
             passing: false,
             within_line: false,
+            piece: PIECE_BYTES.start,
         }
     }
 
@@ -141,6 +150,52 @@ impl Splitter {
     /// So many bytes were read into the room.
     pub(super) fn filled(&mut self, count: usize) {
         self.filled += count;
+    }
+
+    /// Gives the next records to `take`, each with where it begins and, `as_text`, its text if it is
+    /// one: as many as there are of the simple kind, whole lines that are not too long. Tells up to where
+    /// that was; none: only [`Splitter::next`] can go on.
+    ///
+    /// Here a line costs least: the search and the look at the letters go through many of them at once.
+    #[inline]
+    pub(super) fn lines(
+        &mut self,
+        as_text: bool,
+        mut take: impl FnMut(u64, &[u8], Option<&str>),
+    ) -> Option<u64> {
+        if self.passing || !matches!(self.rule, Rule::Line) {
+            return None;
+        }
+        let piece = &self.buffer[self.begin..self.filled.min(self.begin + self.piece)];
+        let Some(last) = memrchr(b'\n', piece) else {
+            self.piece = (2 * self.piece).min(PIECE_BYTES.end);
+            return None;
+        };
+        let piece = &piece[..=last];
+        let text = if as_text { std::str::from_utf8(piece).ok() } else { None };
+        let (mut begin, mut count) = (0, 0);
+        for end in memchr_iter(b'\n', piece) {
+            let stop = end - usize::from(end > begin && piece[end - 1] == b'\r');
+            if stop - begin > self.max || count == LINES_AT_ONCE {
+                break;
+            }
+            let line = &piece[begin..stop];
+            let text = match text {
+                Some(text) => text.get(begin..stop),
+                None if as_text => std::str::from_utf8(line).ok(),
+                None => None,
+            };
+            take(self.offset + begin as u64, line, text);
+            (begin, count) = (end + 1, count + 1);
+        }
+        if count == 0 {
+            return None;
+        }
+        // A little more, since lines differ.
+        let enough = begin * LINES_AT_ONCE / count;
+        self.piece = (enough + enough / 16).clamp(PIECE_BYTES.start, PIECE_BYTES.end);
+        self.forget(self.begin + begin);
+        Some(self.offset)
     }
 
     /// The next find; none: more has to be read.

@@ -15,7 +15,8 @@ const METHODS: [&str; 5] = ["POST", "PUT", "PATCH", "DELETE", "GET"];
 /// [`hosts`](Self::hosts) lists that.
 ///
 /// ```
-/// use connectors::{Http, Secret};
+/// use connectors::Secret;
+/// use connectors::http::Http;
 ///
 /// let hook = Http::to("https://hooks.example.org/in")
 ///     .method("PUT")

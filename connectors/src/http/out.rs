@@ -29,7 +29,7 @@ use crate::{Circuit, WrongOption};
 /// histogram `batch-tuples`.
 ///
 /// ```
-/// use connectors::{Http, HttpOut, Request};
+/// use connectors::http::{Http, HttpOut, Request};
 /// use topology_api::prelude::*;
 ///
 /// # struct Lines;

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// A request: what is particular to a tuple; the rest is said by [`Http`](super::Http).
 ///
 /// ```
-/// use connectors::Request;
+/// use connectors::http::Request;
 ///
 /// let request = Request::json(&["a", "b"]).path("users/7").key("order-17");
 /// assert_eq!(request.body(), Ok(&b"[\"a\",\"b\"]"[..]));

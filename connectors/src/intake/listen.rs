@@ -23,9 +23,22 @@ use crate::WrongOption;
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
 /// Where a source listens, and who may be let in: loopback only, unless there is TLS or it was allowed
-/// to go without.
+/// to go without. An address alone is one too.
+///
+/// ```
+/// # #[cfg(feature = "push")] {
+/// use connectors::Listen;
+/// use connectors::push::{HttpIn, LinesIn};
+///
+/// let ours = Listen::new("0.0.0.0:8443").tls("node.pem", "node-key.pem", "ca.pem").connections_max(100);
+/// assert!(HttpIn::new(ours).check().is_ok());
+/// assert!(LinesIn::new("127.0.0.1:5170").check().is_ok());
+/// let wrong = LinesIn::new("0.0.0.0:5170").check().unwrap_err();
+/// assert_eq!(wrong.option(), "listen");
+/// # }
+/// ```
 #[derive(Clone, Debug)]
-pub(crate) struct Listen {
+pub struct Listen {
     pub(crate) address: String,
     pub(crate) insecure: bool,
     pub(crate) tls: Option<Files>,
@@ -34,15 +47,58 @@ pub(crate) struct Listen {
     pub(crate) connections: usize,
 }
 
+impl From<&str> for Listen {
+    fn from(address: &str) -> Self {
+        Self::new(address)
+    }
+}
+
+impl From<String> for Listen {
+    fn from(address: String) -> Self {
+        Self::new(address)
+    }
+}
+
 impl Listen {
-    pub(crate) fn new(address: impl Into<String>) -> Self {
+    /// Listens on `ip:port`, or the first free port of `ip:first-last`.
+    #[must_use]
+    pub fn new(address: impl Into<String>) -> Self {
         let address = address.into();
         Self { address, insecure: false, tls: None, open: false, connections: 1_024 }
     }
 
-    pub(crate) fn tls(&mut self, files: [&Path; 3]) {
-        let [cert, key, ca] = files;
-        self.tls = Some(Files::new(cert, key, ca));
+    /// Speaks TLS with the certificate, the key and the authorities in these files; who shows no
+    /// certificate of theirs is turned away, unless [`open`](Self::open) says otherwise.
+    #[must_use]
+    pub fn tls(
+        mut self,
+        cert: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+        ca: impl AsRef<Path>,
+    ) -> Self {
+        self.tls = Some(Files::new(cert.as_ref(), key.as_ref(), ca.as_ref()));
+        self
+    }
+
+    /// Lets in who shows no certificate too, where there is TLS. Not for a relay.
+    #[must_use]
+    pub fn open(mut self) -> Self {
+        self.open = true;
+        self
+    }
+
+    /// Allows an address that other machines reach without TLS: the network is trusted.
+    #[must_use]
+    pub fn insecure(mut self) -> Self {
+        self.insecure = true;
+        self
+    }
+
+    /// Sets how many may be connected at a time, 1024 unless this says otherwise; more wait.
+    #[must_use]
+    pub fn connections_max(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
     }
 
     /// Looks whether it makes sense, without touching the network.
@@ -61,7 +117,7 @@ impl Listen {
         }
         if self.connections == 0 {
             let fix = "allow at least one";
-            return Err(WrongOption::new("connections", 0, "nobody could connect", fix));
+            return Err(WrongOption::new("connections_max", 0, "nobody could connect", fix));
         }
         Ok(range)
     }

@@ -7,8 +7,7 @@ use tokio::process::{Child, Command};
 use topology_api::{Context, Error, Line, Tuple};
 
 use super::framing::Framing;
-use super::lines::{check_line_bytes, check_pending};
-use super::stream::{Counts, Streams};
+use super::stream::{Limits, Streams};
 use crate::buffer::BufferOptions;
 use crate::intake::PushSpout;
 use crate::intake::listen::Server;
@@ -52,9 +51,7 @@ pub struct CommandIn {
     arguments: Vec<String>,
     restart: Restart,
     retry: Retry,
-    buffer: Option<BufferOptions>,
-    line_bytes: usize,
-    pending: usize,
+    limits: Limits,
 }
 
 impl CommandIn {
@@ -69,9 +66,7 @@ impl CommandIn {
             arguments: arguments.into_iter().map(Into::into).collect(),
             restart: Restart::default(),
             retry: Retry::default(),
-            buffer: None,
-            line_bytes: 1 << 20,
-            pending: 10_000,
+            limits: Limits::default(),
         }
     }
 
@@ -93,14 +88,14 @@ impl CommandIn {
     /// Keeps lines in a buffer on disk until they are processed.
     #[must_use]
     pub fn buffer(mut self, options: BufferOptions) -> Self {
-        self.buffer = Some(options);
+        self.limits.buffer = Some(options);
         self
     }
 
     /// Sets how many bytes a line may have, 1 MiB unless this says otherwise; what is longer is cut.
     #[must_use]
     pub fn line_bytes_max(mut self, bytes: usize) -> Self {
-        self.line_bytes = bytes;
+        self.limits.line_bytes = bytes;
         self
     }
 
@@ -108,7 +103,7 @@ impl CommandIn {
     /// more is read, and the command waits. With a buffer its size counts instead.
     #[must_use]
     pub fn pending_max(mut self, lines: usize) -> Self {
-        self.pending = lines;
+        self.limits.pending = lines;
         self
     }
 
@@ -123,9 +118,7 @@ impl CommandIn {
             return Err(WrongOption::new("program", &self.program, "it names nothing", fix));
         }
         self.retry.check("retry")?;
-        check_line_bytes("line_bytes_max", self.line_bytes)?;
-        check_pending(self.pending)?;
-        self.buffer.as_ref().map_or(Ok(()), BufferOptions::check)
+        self.limits.check("line_bytes_max")
     }
 
     /// Starts it, with each line as a [`Line`]. Bytes that are no UTF-8 are replaced.
@@ -148,10 +141,7 @@ impl CommandIn {
         F: Fn(&[u8]) -> Result<T, Error> + Send + Sync + 'static,
     {
         self.check()?;
-        let (spout, intake) = PushSpout::open(self.pending, self.buffer.as_ref(), cx)?;
-        let (counts, read) = (Counts::new(cx), Arc::new(read));
-        let (framing, bytes_max) = (Framing::Lines, self.line_bytes);
-        let streams = Streams { framing, bytes_max, intake, read, counts, cx: cx.clone() };
+        let (spout, streams) = self.limits.open(cx, Framing::Lines, Arc::new(read))?;
         let command = self.clone();
         let (server, ()) = Server::start("command-in", 1, async move |shutdown| {
             let child = command.start()?;

@@ -110,7 +110,7 @@ impl Frames {
                 self.passing = if left > 0 { Passing::Octets(left) } else { Passing::Nothing };
                 &bytes[passed..]
             }
-            Passing::Line => match bytes.iter().position(|byte| *byte == b'\n') {
+            Passing::Line => match memchr::memchr(b'\n', bytes) {
                 Some(at) => {
                     self.passing = Passing::Nothing;
                     &bytes[at + 1..]
@@ -154,7 +154,7 @@ impl Frames {
                 Some(_) => {}
             }
         }
-        match bytes.iter().position(|byte| *byte == b'\n') {
+        match memchr::memchr(b'\n', bytes) {
             Some(at) if at <= self.bytes_max => {
                 let end = if at > 0 && bytes[at - 1] == b'\r' { at - 1 } else { at };
                 Front::Whole(0..end, at + 1)

@@ -4,7 +4,6 @@ mod answer;
 mod service;
 
 use std::num::NonZero;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -51,11 +50,11 @@ pub struct HttpIn {
 }
 
 impl HttpIn {
-    /// Listens on `ip:port`, or the first free port of `ip:first-last`.
+    /// Listens there, on `ip:port`, or the first free port of `ip:first-last`.
     #[must_use]
-    pub fn new(address: impl Into<String>) -> Self {
+    pub fn new(listen: impl Into<Listen>) -> Self {
         Self {
-            listen: Listen::new(address),
+            listen: listen.into(),
             path: "/".to_owned(),
             token: None,
             buffer: None,
@@ -79,33 +78,6 @@ impl HttpIn {
     #[must_use]
     pub fn token(mut self, secret: Secret) -> Self {
         self.token = Some(secret);
-        self
-    }
-
-    /// Speaks TLS with the certificate, the key and the authorities in these files; who shows no
-    /// certificate of theirs is turned away, unless [`open`](Self::open) says otherwise.
-    #[must_use]
-    pub fn tls(
-        mut self,
-        cert: impl AsRef<Path>,
-        key: impl AsRef<Path>,
-        ca: impl AsRef<Path>,
-    ) -> Self {
-        self.listen.tls([cert.as_ref(), key.as_ref(), ca.as_ref()]);
-        self
-    }
-
-    /// Lets in who shows no certificate too, where there is TLS.
-    #[must_use]
-    pub fn open(mut self) -> Self {
-        self.listen.open = true;
-        self
-    }
-
-    /// Allows an address that other machines reach without TLS: the network is trusted.
-    #[must_use]
-    pub fn insecure(mut self) -> Self {
-        self.listen.insecure = true;
         self
     }
 
@@ -135,13 +107,6 @@ impl HttpIn {
     #[must_use]
     pub fn pending_max(mut self, records: usize) -> Self {
         self.pending = records;
-        self
-    }
-
-    /// Sets how many may be connected at a time, 1024 unless this says otherwise; more wait.
-    #[must_use]
-    pub fn connections_max(mut self, connections: usize) -> Self {
-        self.listen.connections = connections;
         self
     }
 

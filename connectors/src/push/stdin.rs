@@ -5,16 +5,13 @@ use std::sync::Arc;
 use topology_api::{Context, Error, Line, Tuple};
 
 use super::framing::Framing;
-use super::stream::{Counts, Streams};
+use super::stream::Limits;
 use crate::WrongOption;
 use crate::intake::PushSpout;
 use crate::intake::listen::Server;
 
 /// The environment variable that makes a binary a worker, with this value.
 const WORKER: (&str, &str) = ("SQUALL_MODE", "worker");
-
-/// Most lines without a verdict.
-const PENDING: usize = 10_000;
 
 /// Takes the lines of standard input; the spout is finished at its end.
 ///
@@ -30,28 +27,22 @@ const PENDING: usize = 10_000;
 /// t.for_each("show", |line: Line| println!("{}", line.text)).shuffle(&lines);
 /// assert!(t.build().is_ok());
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct StdinIn {
-    line_bytes: usize,
-}
-
-impl Default for StdinIn {
-    fn default() -> Self {
-        Self::new()
-    }
+    limits: Limits,
 }
 
 impl StdinIn {
     /// Reads standard input.
     #[must_use]
     pub fn new() -> Self {
-        Self { line_bytes: 1 << 20 }
+        Self::default()
     }
 
     /// Sets how many bytes a line may have, 1 MiB unless this says otherwise; what is longer is cut.
     #[must_use]
     pub fn line_bytes_max(mut self, bytes: usize) -> Self {
-        self.line_bytes = bytes;
+        self.limits.line_bytes = bytes;
         self
     }
 
@@ -74,7 +65,7 @@ impl StdinIn {
         T: Tuple,
         F: Fn(&[u8]) -> Result<T, Error> + Send + Sync + 'static,
     {
-        super::lines::check_line_bytes("line_bytes_max", self.line_bytes)?;
+        self.limits.check("line_bytes_max")?;
         if cx.task_count() > 1 {
             let fix = "declare it without `.parallelism(..)`";
             let why = "standard input can be read by one task";
@@ -85,10 +76,7 @@ impl StdinIn {
                         cluster has none; use `CommandIn`, `LinesIn` or `HttpIn` there"
                 .into());
         }
-        let (spout, intake) = PushSpout::open(PENDING, None, cx)?;
-        let (counts, read) = (Counts::new(cx), Arc::new(read));
-        let (framing, bytes_max) = (Framing::Lines, self.line_bytes);
-        let streams = Streams { framing, bytes_max, intake, read, counts, cx: cx.clone() };
+        let (spout, streams) = self.limits.open(cx, Framing::Lines, Arc::new(read))?;
         let (server, ()) = Server::start("stdin-in", 1, async move |shutdown| {
             shutdown.spawn_until_asked(async move {
                 // An input that cannot be read has ended.

@@ -9,6 +9,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use topology_api::{Context, Counter, Error, Tuple};
 
 use super::framing::{Frames, Framing};
+use crate::WrongOption;
+use crate::buffer::BufferOptions;
+use crate::intake::PushSpout;
 use crate::intake::queue::{Intake, Refused};
 
 /// How many bytes are read at a time.
@@ -17,15 +20,57 @@ const READ_BYTES: usize = 64 << 10;
 /// Most records that are handed over together.
 pub(super) const TOGETHER: usize = 256;
 
+/// What can be set of all that reads frames.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    pub(super) buffer: Option<BufferOptions>,
+    pub(super) line_bytes: usize,
+    pub(super) pending: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { buffer: None, line_bytes: 1 << 20, pending: 10_000 }
+    }
+}
+
+impl Limits {
+    /// Looks whether they make sense; `line_bytes` is what the length of a frame is called.
+    pub(super) fn check(&self, line_bytes: &'static str) -> Result<(), WrongOption> {
+        if !(1..=64 << 20).contains(&self.line_bytes) {
+            let (why, fix) = ("it is not between 1 byte and 64 MiB", "choose less, or more");
+            return Err(WrongOption::new(line_bytes, self.line_bytes, why, fix));
+        }
+        if self.pending < TOGETHER {
+            let why = format!("up to {TOGETHER} records are handed over together");
+            let fix = "raise it to at least that";
+            return Err(WrongOption::new("pending_max", self.pending, why, fix));
+        }
+        self.buffer.as_ref().map_or(Ok(()), BufferOptions::check)
+    }
+
+    /// Makes a spout and what feeds it.
+    pub(super) fn open<T: Tuple>(
+        &self,
+        cx: &Context,
+        framing: Framing,
+        read: Read<T>,
+    ) -> Result<(PushSpout<T>, Streams<T>), Error> {
+        let (spout, intake) = PushSpout::open(self.pending, self.buffer.as_ref(), cx)?;
+        let (counts, bytes_max) = (Counts::new(cx), self.line_bytes);
+        Ok((spout, Streams { framing, bytes_max, intake, read, counts, cx: cx.clone() }))
+    }
+}
+
 /// Makes a tuple of a frame.
 pub(super) type Read<T> = Arc<dyn Fn(&[u8]) -> Result<T, Error> + Send + Sync>;
 
 /// Reads streams of frames.
 pub(super) struct Streams<T> {
-    pub(super) framing: Framing,
+    framing: Framing,
     pub(super) bytes_max: usize,
     pub(super) intake: Intake<T>,
-    pub(super) read: Read<T>,
+    read: Read<T>,
     pub(super) counts: Counts,
     pub(super) cx: Context,
 }
@@ -42,7 +87,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    pub(super) fn new(cx: &Context) -> Self {
+    fn new(cx: &Context) -> Self {
         Self {
             unreadable: cx.counter("unreadable"),
             cut: cx.counter("cut"),

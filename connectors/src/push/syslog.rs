@@ -4,7 +4,6 @@ mod dates;
 mod old;
 mod parse;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,8 +11,8 @@ use tokio::net::UdpSocket;
 use topology_api::{Context, Counter, Error, Text, Tuple};
 
 use super::framing::Framing;
-use super::lines::{LinesIn, check_line_bytes, check_pending};
-use super::stream::{Counts, Read, Streams, TOGETHER};
+use super::lines::listening;
+use super::stream::{Limits, Read, Streams, TOGETHER};
 use crate::WrongOption;
 use crate::buffer::BufferOptions;
 use crate::intake::listen::{Listen, Server};
@@ -92,61 +91,37 @@ impl SyslogMessage {
 /// ```
 #[derive(Clone, Debug)]
 pub struct SyslogIn {
-    lines: LinesIn,
+    listen: Listen,
+    limits: Limits,
     udp: bool,
 }
 
 impl SyslogIn {
-    /// Listens for connections on `ip:port`, or the first free port of `ip:first-last`.
+    /// Listens for connections there, on `ip:port`, or the first free port of `ip:first-last`. Its TLS is
+    /// that of RFC 5425.
     #[must_use]
-    pub fn tcp(address: impl Into<String>) -> Self {
-        Self { lines: LinesIn::new(address).line_bytes_max(DATAGRAM_BYTES_MAX), udp: false }
+    pub fn tcp(listen: impl Into<Listen>) -> Self {
+        let limits = Limits { line_bytes: DATAGRAM_BYTES_MAX, ..Limits::default() };
+        Self { listen: listen.into(), limits, udp: false }
     }
 
     /// Listens for datagrams. They are lost where there is no room, and forged by whoever likes.
     #[must_use]
-    pub fn udp(address: impl Into<String>) -> Self {
-        Self { udp: true, ..Self::tcp(address) }
-    }
-
-    /// Speaks TLS (RFC 5425) with the certificate, the key and the authorities in these files; who shows
-    /// no certificate of theirs is turned away, unless [`open`](Self::open) says otherwise. TCP only.
-    #[must_use]
-    pub fn tls(
-        mut self,
-        cert: impl AsRef<Path>,
-        key: impl AsRef<Path>,
-        ca: impl AsRef<Path>,
-    ) -> Self {
-        self.lines = self.lines.tls(cert, key, ca);
-        self
-    }
-
-    /// Lets in who shows no certificate too, where there is TLS.
-    #[must_use]
-    pub fn open(mut self) -> Self {
-        self.lines = self.lines.open();
-        self
-    }
-
-    /// Allows an address that other machines reach without TLS: the network is trusted.
-    #[must_use]
-    pub fn insecure(mut self) -> Self {
-        self.lines = self.lines.insecure();
-        self
+    pub fn udp(listen: impl Into<Listen>) -> Self {
+        Self { udp: true, ..Self::tcp(listen) }
     }
 
     /// Keeps messages in a buffer on disk until they are processed.
     #[must_use]
     pub fn buffer(mut self, options: BufferOptions) -> Self {
-        self.lines = self.lines.buffer(options);
+        self.limits.buffer = Some(options);
         self
     }
 
     /// Sets how many bytes a message may have, 64 KiB unless this says otherwise; what is longer is cut.
     #[must_use]
     pub fn message_bytes_max(mut self, bytes: usize) -> Self {
-        self.lines = self.lines.line_bytes_max(bytes);
+        self.limits.line_bytes = bytes;
         self
     }
 
@@ -154,7 +129,7 @@ impl SyslogIn {
     /// more is read, and datagrams are dropped. With a buffer its size counts instead.
     #[must_use]
     pub fn pending_max(mut self, messages: usize) -> Self {
-        self.lines = self.lines.pending_max(messages);
+        self.limits.pending = messages;
         self
     }
 
@@ -164,15 +139,13 @@ impl SyslogIn {
     ///
     /// The option that does not, by its name.
     pub fn check(&self) -> Result<(), WrongOption> {
-        let listen = &self.lines.listen;
+        let listen = &self.listen;
         if self.udp && listen.tls.is_some() {
             let fix = "use `SyslogIn::tcp`, or leave `tls` out";
             return Err(WrongOption::new("tls", &listen.address, "datagrams have no TLS", fix));
         }
         listen.check()?;
-        check_line_bytes("message_bytes_max", self.lines.line_bytes)?;
-        check_pending(self.lines.pending)?;
-        self.lines.buffer.as_ref().map_or(Ok(()), BufferOptions::check)
+        self.limits.check("message_bytes_max")
     }
 
     /// Listens. What is no syslog message is emitted as a raw one, and counted.
@@ -189,7 +162,7 @@ impl SyslogIn {
             Ok(message)
         });
         match self.udp {
-            false => self.lines.open_framed(cx, Framing::OctetsOrLines, read),
+            false => listening(&self.listen, &self.limits, cx, (Framing::OctetsOrLines, read)),
             true => self.open_udp(cx, read),
         }
     }
@@ -199,12 +172,8 @@ impl SyslogIn {
         cx: &Context,
         read: Read<SyslogMessage>,
     ) -> Result<PushSpout<SyslogMessage>, Error> {
-        let lines = &self.lines;
-        let (spout, intake) = PushSpout::open(lines.pending, lines.buffer.as_ref(), cx)?;
-        let counts = Counts::new(cx);
-        let (framing, bytes_max) = (Framing::OctetsOrLines, lines.line_bytes);
-        let streams = Streams { framing, bytes_max, intake, read, counts, cx: cx.clone() };
-        let (listen, dropped) = (lines.listen.clone(), cx.counter("dropped"));
+        let (spout, streams) = self.limits.open(cx, Framing::OctetsOrLines, read)?;
+        let (listen, dropped) = (self.listen.clone(), cx.counter("dropped"));
         let (server, address) = Server::start("syslog-in", 1, async move |shutdown| {
             let socket = bind(&listen).await?;
             let address = socket.local_addr()?;

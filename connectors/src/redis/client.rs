@@ -47,7 +47,7 @@ const WORD_BYTES: usize = 16;
 /// A command, word by word.
 ///
 /// ```
-/// use connectors::Command;
+/// use connectors::redis::Command;
 ///
 /// let command = Command::new("HINCRBY").arg("views").arg("/index.html").arg(1);
 /// assert_eq!(format!("{command:?}"), "HINCRBY with 3 arguments");
@@ -100,7 +100,7 @@ impl fmt::Debug for Command {
 /// What may be an argument of a [`Command`]: texts, bytes and numbers.
 ///
 /// ```
-/// fn is_argument(_: impl connectors::Argument) {}
+/// fn is_argument(_: impl connectors::redis::Argument) {}
 /// is_argument("text");
 /// is_argument(vec![0_u8, 255]);
 /// is_argument(-1.5);
@@ -151,7 +151,7 @@ arguments! {
 /// What a server answered to a command.
 ///
 /// ```
-/// use connectors::Reply;
+/// use connectors::redis::Reply;
 ///
 /// assert_eq!(Reply::Bytes(b"hello".to_vec()).text().as_deref(), Some("hello"));
 /// assert_eq!(Reply::Integer(7).text().as_deref(), Some("7"));
@@ -205,7 +205,7 @@ impl From<redis::Value> for Reply {
 /// Why a server refused a command, in its own words.
 ///
 /// ```
-/// use connectors::{Refusal, Reply};
+/// use connectors::redis::{Refusal, Reply};
 ///
 /// fn code(reply: &Reply) -> Option<&str> {
 ///     match reply {

@@ -34,7 +34,7 @@ type Job = Vec<Command>;
 /// Counters: `commands`, `refused`, `connection-failures`; gauge `circuit`; histogram `batch-tuples`.
 ///
 /// ```
-/// use connectors::{Command, Redis, RedisCommands};
+/// use connectors::redis::{Command, Redis, RedisCommands};
 /// use topology_api::prelude::*;
 ///
 /// # struct Lines;

@@ -30,7 +30,7 @@ const CONCURRENCY: u32 = 1_024;
 ///
 /// ```
 /// use std::time::Duration;
-/// use connectors::LookupOptions;
+/// use connectors::redis::LookupOptions;
 ///
 /// let options = LookupOptions::default().keep(50_000).keep_for(Duration::from_secs(300));
 /// assert!(options.check().is_ok());
@@ -101,7 +101,7 @@ type Found = Option<Rc<[u8]>>;
 /// Counters: `looked-up`, `found-in-cache`, `connection-failures`; gauges `circuit`, `cached`.
 ///
 /// ```
-/// use connectors::{LookupOptions, Redis, RedisLookup};
+/// use connectors::redis::{LookupOptions, Redis, RedisLookup};
 /// use topology_api::prelude::*;
 ///
 /// #[derive(Clone, Debug, Tuple)]

@@ -16,7 +16,8 @@ const BATCH_BYTES: usize = 1 << 20;
 ///
 /// ```
 /// use std::time::Duration;
-/// use connectors::{Redis, Secret, Tls};
+/// use connectors::{Secret, Tls};
+/// use connectors::redis::Redis;
 ///
 /// let redis = Redis::at("redis.example.org:6379")
 ///     .password(Secret::Env("REDIS_PASSWORD".to_owned()))

@@ -25,7 +25,7 @@ const AT_ONCE: usize = 256;
 /// An entry of a stream.
 ///
 /// ```
-/// use connectors::StreamEntry;
+/// use connectors::redis::StreamEntry;
 ///
 /// let entry = StreamEntry {
 ///     stream: "orders".into(),
@@ -79,7 +79,7 @@ enum Verdict {
 /// `circuit`, `open-entries`.
 ///
 /// ```
-/// use connectors::{Redis, RedisStreams, StreamEntry, StreamOptions};
+/// use connectors::redis::{Redis, RedisStreams, StreamEntry, StreamOptions};
 /// use topology_api::{Replays, prelude::*};
 ///
 /// let mut t = TopologyBuilder::new("orders");

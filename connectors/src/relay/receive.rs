@@ -1,7 +1,6 @@
 //! The spout that receives what another topology relays.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,30 +48,10 @@ pub struct RelayIn {
 }
 
 impl RelayIn {
-    /// Listens on `ip:port`, or the first free port of `ip:first-last`.
+    /// Listens there, on `ip:port`, or the first free port of `ip:first-last`.
     #[must_use]
-    pub fn new(address: impl Into<String>) -> Self {
-        Self { listen: Listen::new(address), buffer: None, pending: 10_000 }
-    }
-
-    /// Speaks TLS with the certificate, the key and the authorities in these files, with senders whose
-    /// certificates these authorities signed.
-    #[must_use]
-    pub fn tls(
-        mut self,
-        cert: impl AsRef<Path>,
-        key: impl AsRef<Path>,
-        ca: impl AsRef<Path>,
-    ) -> Self {
-        self.listen.tls([cert.as_ref(), key.as_ref(), ca.as_ref()]);
-        self
-    }
-
-    /// Allows an address that other machines reach without TLS: the network is trusted.
-    #[must_use]
-    pub fn insecure(mut self) -> Self {
-        self.listen.insecure = true;
-        self
+    pub fn new(listen: impl Into<Listen>) -> Self {
+        Self { listen: listen.into(), buffer: None, pending: 10_000 }
     }
 
     /// Acks the sender when records are safe in a buffer, instead of when they were processed.
@@ -90,13 +69,6 @@ impl RelayIn {
         self
     }
 
-    /// Sets how many senders may be connected at a time, 1024 unless this says otherwise; more wait.
-    #[must_use]
-    pub fn connections_max(mut self, connections: usize) -> Self {
-        self.listen.connections = connections;
-        self
-    }
-
     /// Looks whether the options make sense, to be told when the topology is built.
     ///
     /// # Errors
@@ -104,6 +76,10 @@ impl RelayIn {
     /// The option that does not, by its name.
     pub fn check(&self) -> Result<(), WrongOption> {
         self.listen.check()?;
+        if self.listen.open {
+            let (why, fix) = ("a relay takes tuples from known senders", "leave `open()` out");
+            return Err(WrongOption::new("open", &self.listen.address, why, fix));
+        }
         if self.pending < BATCH_RECORDS_MAX || u32::try_from(self.pending).is_err() {
             let why = format!("a batch has up to {BATCH_RECORDS_MAX} records");
             let fix = "give at least that, and less than 4 billion";

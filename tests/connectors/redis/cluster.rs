@@ -8,7 +8,7 @@ use tests::{Cluster, Process, Signal, program, signal, until};
 
 use super::commands::assert_in_order;
 
-const COUNT: u64 = 60_000;
+const COUNT: u64 = 100_000;
 const KEYS: u64 = 7;
 
 fn piped(folder: &tempfile::TempDir, arguments: &[&str]) -> Process {
@@ -30,13 +30,16 @@ fn a_server_killed_during_load_loses_nothing_and_a_slow_one_stalls_only_its_own_
     let (count, keys) = (COUNT.to_string(), KEYS.to_string());
     let arguments = ["redis-out", &count, &keys, &killed.address(), &slow.address()];
     let mut topology = piped(&folder, &arguments);
-    let mut seen = 0;
+    let (mut seen, mut amid) = (0, 0);
     for _ in 0..3 {
-        until("there is a load", || done(&killed) > seen);
+        // A machine that is slow to look may find that it is over.
+        until("there is a load, or was", || done(&killed) > seen.min(COUNT - 1));
         killed.kill();
         killed.restart();
         seen = done(&killed);
+        amid += u32::from(seen < COUNT);
     }
+    assert!(amid > 0, "it was killed during load");
     until("all is there although the other server hangs", || done(&killed) >= COUNT);
     slow.signal(Signal::SIGCONT);
     assert_eq!(topology.wait(), Some(0), "{}", topology.log());

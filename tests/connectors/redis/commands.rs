@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use connectors::{Command, RedisCommands, Secret, Tls};
+use connectors::redis::{Command, RedisCommands};
+use connectors::{Secret, Tls};
 use tests::servers::RedisServer;
 use tests::{Outcome, Signal, until};
 use topology_api::testing::{BoltDriver, Setup};

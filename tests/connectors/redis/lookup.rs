@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use connectors::{LookupOptions, Redis, RedisLookup};
+use connectors::redis::{LookupOptions, Redis, RedisLookup};
 use tests::servers::RedisServer;
 use topology_api::testing::{BoltDriver, Setup};
 

@@ -8,7 +8,8 @@ mod trouble;
 
 use std::time::Duration;
 
-use connectors::{Command, Redis, RedisCommands, Retry};
+use connectors::Retry;
+use connectors::redis::{Command, Redis, RedisCommands};
 use tests::until;
 use topology_api::prelude::{NoOutput, Text, Tuple};
 use topology_api::testing::{BoltDriver, Setup};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use connectors::{Redis, RedisStreams, StreamEntry, StreamOptions};
+use connectors::redis::{Redis, RedisStreams, StreamEntry, StreamOptions};
 use tests::servers::RedisServer;
 use tests::until;
 use topology_api::testing::{Setup, SpoutDriver};

@@ -3,15 +3,25 @@
 use super::*;
 use proptest::prelude::*;
 
-/// What a file holds, read in pieces of these lengths: records and what was too long.
+/// What a file holds, read in pieces of these lengths: records and what was too long; found many at once
+/// where that is possible, and one by one.
 fn split(rule: &Rule, max: usize, bytes: &[u8], pieces: &[usize]) -> Vec<(u64, String)> {
+    let at_once = split_by(true, rule, max, (bytes, pieces));
+    assert_eq!(at_once, split_by(false, rule, max, (bytes, pieces)), "at once, and one by one");
+    at_once
+}
+
+fn split_by(
+    at_once: bool,
+    rule: &Rule,
+    max: usize,
+    (bytes, pieces): (&[u8], &[usize]),
+) -> Vec<(u64, String)> {
     let mut splitter = Splitter::new(rule.clone(), max);
     let (mut found, mut at) = (Vec::new(), 0);
     let mut pieces = pieces.iter().copied().chain(std::iter::repeat(1_000));
     loop {
-        while let Some(it) = splitter.next() {
-            note(&splitter, it, &mut found);
-        }
+        drain(&mut splitter, at_once, &mut found);
         assert_eq!(splitter.read_at(), at as u64, "it knows where it is");
         // As if the file had to wait for its next turn.
         splitter.turn_to(splitter.resume());
@@ -22,9 +32,7 @@ fn split(rule: &Rule, max: usize, bytes: &[u8], pieces: &[usize]) -> Vec<(u64, S
         splitter.filled(piece);
         at += piece;
         if at == bytes.len() {
-            while let Some(it) = splitter.next() {
-                note(&splitter, it, &mut found);
-            }
+            drain(&mut splitter, at_once, &mut found);
             while let Some(it) = splitter.rest() {
                 note(&splitter, it, &mut found);
             }
@@ -34,8 +42,22 @@ fn split(rule: &Rule, max: usize, bytes: &[u8], pieces: &[usize]) -> Vec<(u64, S
     }
 }
 
+fn drain(splitter: &mut Splitter, at_once: bool, found: &mut Vec<(u64, String)>) {
+    loop {
+        let lines = |start, bytes: &[u8], text: Option<&str>| {
+            assert_eq!(text, str::from_utf8(bytes).ok(), "its text is looked at");
+            found.push((start, String::from_utf8_lossy(bytes).into_owned()));
+        };
+        if at_once && splitter.lines(true, lines).is_some() {
+            continue;
+        }
+        let Some(it) = splitter.next() else { return };
+        note(splitter, it, found);
+    }
+}
+
 fn note(splitter: &Splitter, it: Found, found: &mut Vec<(u64, String)>) {
-    let text = |bytes| String::from_utf8(splitter.bytes(bytes).to_vec()).unwrap();
+    let text = |bytes| String::from_utf8_lossy(splitter.bytes(bytes)).into_owned();
     match it {
         Found::Record { start, bytes, .. } => found.push((start, text(bytes))),
         Found::TooLong { start, bytes } => found.push((start, text(bytes) + "~")),
@@ -51,6 +73,21 @@ fn texts(rule: &Rule, max: usize, bytes: &str) -> Vec<String> {
 #[test]
 fn lines_are_records_without_their_ends() {
     assert_eq!(texts(&Rule::Line, 9, "a\r\n\nb\rc\nd"), ["a", "", "b\rc", "d"]);
+}
+
+#[test]
+fn lines_of_any_length_are_found_whether_they_are_text_or_not() {
+    let mut bytes = Vec::new();
+    for number in 0..5_000_usize {
+        // Some are longer than what is searched at once, and more than are taken at once are short.
+        let length = if number % 700 == 0 { 70_000 } else { number * 7_919 % (1 + number / 20) };
+        bytes.extend(std::iter::repeat_n(if number % 999 == 0 { 0xff } else { b'x' }, length));
+        bytes.push(b'\n');
+    }
+    let lines = bytes.strip_suffix(b"\n").unwrap().split(|byte| *byte == b'\n');
+    let lines: Vec<String> = lines.map(|it| String::from_utf8_lossy(it).into_owned()).collect();
+    let found = split(&Rule::Line, 100_000, &bytes, &[]);
+    assert!(found.iter().map(|(_, text)| text).eq(&lines), "{} of {}", found.len(), lines.len());
 }
 
 #[test]

@@ -8,13 +8,10 @@ use topology_api::{Port, SpoutOutput};
 use super::{FilesSpout, RecordId};
 use crate::files::input::{NotText, TooLong};
 use crate::files::record::{DeadRecord, FromRecord, Record};
-use crate::files::splitter::Found;
+use crate::files::splitter::{Found, LINES_AT_ONCE};
 
 /// How much of a file is read before the next file has its turn, in bytes.
 const TURN_BYTES: usize = 8 * 1024 * 1024;
-
-/// How many records one call emits at most.
-const RECORDS_AT_ONCE: usize = 256;
 
 /// How much one call emits at most, in bytes, if it is more than one record.
 const BYTES_AT_ONCE: usize = 64 * 1024;
@@ -55,7 +52,7 @@ impl<T: FromRecord> FilesSpout<T> {
                 Some(Err(error)) => self.cannot(slot, &error),
                 None => self.park(slot),
             }
-            if budget == 0 || out.count() > before + RECORDS_AT_ONCE {
+            if budget == 0 || out.count() > before + LINES_AT_ONCE {
                 return true;
             }
         }
@@ -70,6 +67,9 @@ impl<T: FromRecord> FilesSpout<T> {
 
     /// Emits what was found in the buffer; true if there may be more in it.
     fn emit_found(&mut self, slot: usize, out: &mut SpoutOutput<T, RecordId>) -> bool {
+        if self.emit_lines(slot, out) {
+            return true;
+        }
         let (mut records, mut bytes) = (0, 0);
         while let Some(found) = self.splitter.next() {
             if let Found::Record { bytes: range, .. } | Found::TooLong { bytes: range, .. } = &found
@@ -78,11 +78,30 @@ impl<T: FromRecord> FilesSpout<T> {
                 bytes += range.len();
             }
             self.take(slot, found, out);
-            if records >= RECORDS_AT_ONCE || bytes >= BYTES_AT_ONCE {
+            if records >= LINES_AT_ONCE || bytes >= BYTES_AT_ONCE {
                 return true;
             }
         }
         false
+    }
+
+    /// Emits lines of the buffer, if there are any that need no more thought.
+    fn emit_lines(&mut self, slot: usize, out: &mut SpoutOutput<T, RecordId>) -> bool {
+        let Some(file) = &mut self.files[slot] else { return false };
+        let (offsets, path, meters) = (&mut file.offsets, &file.path, &self.meters);
+        let (born, not_text, dead_letters) = (self.born, self.options.not_text, self.dead_letters);
+        let file = u32::try_from(slot).unwrap_or(u32::MAX);
+        let end = self.splitter.lines(T::IS_TEXT, |start, bytes, text| {
+            offsets.emitted(start);
+            if T::IS_TEXT && text.is_none() {
+                meters.not_text.add(1);
+            }
+            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            let record = Record { bytes, text, path, offset: start };
+            let id = RecordId { start, file, bytes: length, born };
+            emit(&record, id, not_text, dead_letters, out);
+        });
+        end.map(|end| offsets.passed(end)).is_some()
     }
 
     /// Emits one find, or leaves it out.

@@ -62,8 +62,8 @@ impl<T: Tuple> Service<T> {
         let mut server = http1::Builder::new();
         server.timer(TokioTimer::new()).header_read_timeout(self.rules.header_time);
         let service = service_fn(|request| {
-            let service = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(*service.answer(request).await) }
+            let (service, asked) = (Arc::clone(&self), shutdown.clone());
+            async move { Ok::<_, Infallible>(*service.answer(request, &asked).await) }
         });
         let served = server.serve_connection(TokioIo::new(connection), service);
         let mut served = std::pin::pin!(served);
@@ -77,8 +77,8 @@ impl<T: Tuple> Service<T> {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
-        let answer = match self.take(request).await {
+    async fn answer(&self, request: Request<Incoming>, shutdown: &Shutdown) -> Answer {
+        let answer = match self.take(request, shutdown).await {
             Ok(answer) | Err(answer) => answer,
         };
         match answer.status().as_u16() {
@@ -90,18 +90,23 @@ impl<T: Tuple> Service<T> {
         answer
     }
 
-    async fn take(&self, request: Request<Incoming>) -> Result<Answer, Answer> {
+    async fn take(
+        &self,
+        request: Request<Incoming>,
+        shutdown: &Shutdown,
+    ) -> Result<Answer, Answer> {
         let kind = self.look(&request)?;
-        let body = Limited::new(request.into_body(), self.rules.body_bytes).collect();
-        let body = timeout(self.rules.body_time, body).await.map_err(|_| answer::slow())?;
-        let body = body.map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() {
-                answer::too_large(self.rules.body_bytes)
-            } else {
-                answer::cut_off(&error.to_string())
+        let mut body = request.into_body();
+        let collected = Limited::new(&mut body, self.rules.body_bytes).collect();
+        let collected = timeout(self.rules.body_time, collected).await;
+        let body = match collected.map_err(|_| answer::slow())? {
+            Ok(collected) => collected.to_bytes(),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                shutdown.spawn_until_asked(pass_over(body, self.rules.body_time));
+                return Err(answer::too_large(self.rules.body_bytes));
             }
-        })?;
-        let body = body.to_bytes();
+            Err(error) => return Err(answer::cut_off(&error.to_string())),
+        };
         let records = kind.records(&body).map_err(|(at, why)| answer::malformed(at, &why))?;
         let count = records.len();
         if count > self.rules.records {
@@ -136,6 +141,12 @@ impl<T: Tuple> Service<T> {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
         kind.and_then(Body::of).ok_or_else(answer::wrong_type)
     }
+}
+
+/// Reads on what nobody wants: a connection that is closed while its sender still writes loses the answer.
+async fn pass_over(mut body: Incoming, within: Duration) {
+    let all = async { while let Some(Ok(_)) = body.frame().await {} };
+    timeout(within, all).await.ok();
 }
 
 /// Compares without telling by its time where they differ.

@@ -10,7 +10,7 @@ use crate::WrongOption;
 ///
 /// ```
 /// use std::time::Duration;
-/// use connectors::StreamOptions;
+/// use connectors::redis::StreamOptions;
 ///
 /// let options = StreamOptions::new(["orders", "returns"], "squall")
 ///     .from_now()
