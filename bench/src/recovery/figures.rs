@@ -353,9 +353,10 @@ mod tests {
         let fault = Injected { at_ns, over_ns, hit: vec![8], ..Injected::default() };
         assert_eq!(flow(&history, &fault), Some(TENTH * 5 / 2), "process 9 took over");
         assert_eq!(replays(&history, &fault), (1, Some(3 * TENTH)));
-        let missing = dip(&history, &fault, at_ns, AFTER);
+        let missing = untouched(&history, &fault, at_ns, AFTER).dip();
         assert!((missing - 10.0).abs() < 0.1, "a tenth of a second is missing of one: {missing}");
-        assert!(dip(&history, &fault, at_ns - SECOND, AFTER) < 0.1, "nothing is before");
+        let quiet = untouched(&history, &fault, at_ns - SECOND, AFTER);
+        assert!(quiet.dip() < 0.1, "nothing is before");
         assert_eq!(restarts(&history, std::slice::from_ref(&fault)), 0);
         let other = Injected { hit: vec![77], ..fault };
         assert_eq!(restarts(&history, &[other]), 1, "nothing was done to process 8");
