@@ -320,6 +320,12 @@ impl Handle {
         drop(self.inputs.send(Input::Event(event)).await);
     }
 
+    /// Tells the engine what it can do without: nothing waits, and while it has much to do it is not
+    /// told.
+    pub(crate) fn mention(&self, event: Event) {
+        drop(self.inputs.try_send(Input::Event(event)));
+    }
+
     /// Hands over what a worker says by itself, and tells whether it is retired.
     pub(crate) async fn news(&self, news: WorkerNews) -> Result<Option<Retired>, Refusal> {
         let (sender, retired) = oneshot::channel();

@@ -51,6 +51,7 @@ const TENTHS: u64 = 10;
 
 /// Nobody is lost though a day passes in leaps.
 const PATIENCE: Patience = Patience {
+    severed: Duration::from_hours(100),
     silent: Duration::from_hours(100),
     alone: Duration::from_hours(100),
     away: Duration::from_hours(100),

@@ -59,6 +59,8 @@ pub enum Event {
     Follows,
     /// A supervisor reported.
     Report(Box<Incoming>),
+    /// A stream of reports of this supervisor ended.
+    HungUp(String),
     /// A worker reported by itself, because its supervisor is away.
     News(Box<WorkerNews>),
     /// Somebody asked for a change.

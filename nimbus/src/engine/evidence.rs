@@ -10,6 +10,7 @@ use super::Engine;
 use super::event::Now;
 use super::liveness::{Evidence, Verdict};
 use super::reports::Live;
+use super::reports::incoming::Incoming;
 use super::view::epoch_revision;
 
 /// A time without any event, ticks among them, that means that this process stood still.
@@ -32,8 +33,21 @@ impl Engine {
         }
     }
 
+    /// Takes in what a supervisor reports; tells whether there is something to decide.
+    pub(super) fn take_report(&mut self, report: Incoming, now: Now) -> bool {
+        let supervisor = report.report().supervisor.clone();
+        let known = self.is_known(&supervisor);
+        if !known || self.reports.is_outdated(report.report(), &self.view) {
+            return false;
+        }
+        self.note_report(now);
+        let was_fresh = self.liveness.is_fresh(&supervisor, now.at);
+        self.liveness.heard(&supervisor, now.at);
+        self.reports.take(report, &self.view, now.at) || !was_fresh
+    }
+
     /// Notes that a report came in: after a time without any, the others get time as well.
-    pub(super) fn note_report(&mut self, now: Now) {
+    fn note_report(&mut self, now: Now) {
         if !self.liveness.hears(now.at) {
             self.startle(now);
         }
@@ -55,7 +69,7 @@ impl Engine {
     /// Judges a supervisor by its silence and by what is heard of its workers.
     #[must_use]
     pub fn verdict(&self, supervisor: &str, now: Now) -> Verdict {
-        if self.liveness.is_fresh(supervisor, now.at) {
+        if !self.liveness.is_in_question(supervisor, now.at) {
             return Verdict::Alive;
         }
         self.liveness.judge(supervisor, self.evidence(supervisor, now), now.at)

@@ -135,7 +135,9 @@ impl Engine {
     /// Looks at who is up, and as the second of a topology ends at what was reported of it.
     pub(super) fn look_on(&mut self, now: Now) {
         let up = self.supervisors.keys();
-        let up = up.filter(|id| self.liveness.is_fresh(id, now.at)).cloned().collect();
+        let is_up =
+            |id: &&String| self.liveness.is_fresh(id, now.at) && !self.caution.has_given_up(id);
+        let up = up.filter(is_up).cloned().collect();
         self.flapping.look(up, now.at);
         if self.elected.is_none() {
             return;

@@ -7,13 +7,16 @@
 //!
 //! | silent for | and of its workers | verdict |
 //! |---|---|---|
-//! | less than `silent` | anything | alive |
-//! | `silent` | peers say that all links to them are down | lost |
+//! | less than `silent`, or than `severed` if its stream of reports ended | anything | alive |
+//! | that | peers say that all links to them are down | lost |
 //! | less than `alone` | nothing is heard | silent |
 //! | `alone` | nothing is heard | lost |
 //! | less than `away` | one reports to nimbus itself, or a peer has a link to it | away: its supervisor may come back and adopt them |
 //! | `away` | the same | lost |
 //! | less than `away` | nothing, nor of anybody else: it may be this nimbus that is cut off | silent |
+//!
+//! A connection that ended is a sign that something happened, silence is none: a process that lives dials
+//! again at once, and so do its workers. So two signs of two kinds need not wait as long as silence.
 //!
 //! No evidence is not evidence: a worker whose supervisor is away has until `alone` to reach nimbus,
 //! and a nimbus that hears nobody blames nobody.
@@ -21,7 +24,7 @@
 //! Nobody is lost before reports had time to arrive: not right after this nimbus became leader, and
 //! not right after it noticed that it had itself stood still.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// How long a silence may last.
@@ -29,6 +32,9 @@ use std::time::{Duration, Instant};
 pub struct Patience {
     /// Silence that is more than a late report.
     pub silent: Duration,
+    /// The same, if its stream of reports ended: time enough for one that lives to dial again, and for
+    /// peers to say whether they have links to its workers.
+    pub severed: Duration,
     /// Silence after which a supervisor is lost if nothing is heard of its workers: time enough for
     /// one that lives to report by itself.
     pub alone: Duration,
@@ -41,6 +47,7 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self {
+            severed: Duration::from_millis(750),
             silent: Duration::from_millis(1_500),
             alone: Duration::from_millis(2_500),
             away: Duration::from_secs(30),
@@ -95,6 +102,8 @@ pub struct Liveness {
     /// Since when silence counts.
     since: Instant,
     heard: BTreeMap<String, Instant>,
+    /// Whose stream of reports ended since.
+    hung_up: BTreeSet<String>,
     /// When anybody was heard of.
     anybody: Instant,
 }
@@ -103,7 +112,13 @@ impl Liveness {
     /// Starts to listen.
     #[must_use]
     pub fn new(patience: Patience, now: Instant) -> Self {
-        Self { patience, since: now, heard: BTreeMap::new(), anybody: now }
+        Self {
+            patience,
+            since: now,
+            anybody: now,
+            heard: BTreeMap::new(),
+            hung_up: BTreeSet::new(),
+        }
     }
 
     /// Starts over: whoever was silent so far is given the time to report.
@@ -120,15 +135,23 @@ impl Liveness {
 
     /// Notes that `supervisor` reported, or registered.
     pub fn heard(&mut self, supervisor: &str, now: Instant) {
+        self.hung_up.remove(supervisor);
         match self.heard.get_mut(supervisor) {
             Some(at) => *at = now,
             None => drop(self.heard.insert(supervisor.to_owned(), now)),
         }
     }
 
+    /// Notes that a stream of reports of `supervisor` ended. If it has dialled again already, its next
+    /// report says so.
+    pub fn hung_up(&mut self, supervisor: String) {
+        self.hung_up.insert(supervisor);
+    }
+
     /// Forgets a supervisor that nothing refers to any more.
     pub fn forget(&mut self, supervisor: &str) {
         self.heard.remove(supervisor);
+        self.hung_up.remove(supervisor);
     }
 
     /// Returns how long `supervisor` has been silent.
@@ -150,15 +173,23 @@ impl Liveness {
         self.silence(supervisor, now) < self.patience.silent
     }
 
+    /// Tells whether it is time to ask what peers say of the workers of `supervisor`.
+    #[must_use]
+    pub fn is_in_question(&self, supervisor: &str, now: Instant) -> bool {
+        let severed = self.hung_up.contains(supervisor);
+        let limit = if severed { self.patience.severed } else { self.patience.silent };
+        self.silence(supervisor, now) >= limit
+    }
+
     /// Judges `supervisor`, given what peers say of its workers.
     #[must_use]
     pub fn judge(&self, supervisor: &str, evidence: Evidence, now: Instant) -> Verdict {
-        let silence = self.silence(supervisor, now);
-        if silence < self.patience.silent {
+        if !self.is_in_question(supervisor, now) {
             return Verdict::Alive;
         }
+        let silence = self.silence(supervisor, now);
         let (limit, until_then) = match evidence {
-            Evidence::Gone => (self.patience.silent, Verdict::Silent),
+            Evidence::Gone => (Duration::ZERO, Verdict::Silent),
             Evidence::Nothing => (self.patience.alone, Verdict::Silent),
             Evidence::Living => (self.patience.away, Verdict::Away),
             Evidence::Deaf => (self.patience.away, Verdict::Silent),
@@ -199,6 +230,34 @@ mod tests {
             let verdicts = [Gone, Nothing, Living, Deaf].map(|said| liveness.judge("a", said, now));
             assert_eq!(verdicts, expected, "after {silence} ms");
         }
+    }
+
+    #[test]
+    fn a_stream_that_ended_and_links_that_are_down_need_not_be_waited_for() {
+        use Evidence::{Deaf, Gone, Living, Nothing};
+        use Verdict::{Alive, Away, Lost, Silent};
+        let clock = Clock::manual();
+        let mut liveness = Liveness::new(Patience::default(), clock.now());
+        clock.advance(Duration::from_secs(60));
+        liveness.heard("a", clock.now());
+        liveness.hung_up("a".to_owned());
+        let table = [
+            (749, [Alive, Alive, Alive, Alive]),
+            (750, [Lost, Silent, Away, Silent]),
+            (2_499, [Lost, Silent, Away, Silent]),
+            (2_500, [Lost, Lost, Away, Silent]),
+        ];
+        for (silence, expected) in table {
+            let now = clock.now() + ms(silence);
+            let verdicts = [Gone, Nothing, Living, Deaf].map(|said| liveness.judge("a", said, now));
+            assert_eq!(verdicts, expected, "after {silence} ms");
+        }
+        liveness.heard("a", clock.now());
+        let later = clock.now() + ms(1_499);
+        assert_eq!(liveness.judge("a", Gone, later), Alive, "it has dialled again");
+        liveness.hung_up("a".to_owned());
+        liveness.forgive(clock.now());
+        assert_eq!(liveness.judge("a", Gone, later), Silent, "not right after a standstill");
     }
 
     #[test]

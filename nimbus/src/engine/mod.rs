@@ -210,17 +210,8 @@ impl Engine {
             Event::Refused(what) => *self.refused.entry(what).or_default() += 1,
             Event::Leads { elected } => self.lead(elected, now),
             Event::Follows => self.follow(commands),
-            Event::Report(report) => {
-                let supervisor = report.report().supervisor.clone();
-                let known = self.is_known(&supervisor);
-                if !known || self.reports.is_outdated(report.report(), &self.view) {
-                    return false;
-                }
-                self.note_report(now);
-                let was_fresh = self.liveness.is_fresh(&supervisor, now.at);
-                self.liveness.heard(&supervisor, now.at);
-                return self.reports.take(*report, &self.view, now.at) || !was_fresh;
-            }
+            Event::Report(report) => return self.take_report(*report, now),
+            Event::HungUp(supervisor) => self.liveness.hung_up(supervisor),
             Event::News(news) => return self.hear(*news, now),
             Event::Asked { ticket, request } => self.ask(ticket, request, commands),
             Event::Written { revision } => {

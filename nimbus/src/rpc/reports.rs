@@ -37,6 +37,7 @@ impl Reports for Service {
                 return Err(not_leader(&conversation.handle));
             }
             let sequence = report.sequence;
+            conversation.supervisor.get_or_insert_with(|| report.supervisor.clone());
             conversation.handle.report(report).await.map_err(refused)?;
             Ok(Some((ReportReply { sequence, term }, conversation)))
         });
@@ -69,6 +70,7 @@ impl Service {
             reports: request.into_inner(),
             handle: self.handle.clone(),
             shutdown: self.shutdown.clone(),
+            supervisor: None,
         })
     }
 }
@@ -77,6 +79,17 @@ struct Conversation<R> {
     reports: Streaming<R>,
     handle: Handle,
     shutdown: Shutdown,
+    /// Which supervisor reports here, once it has.
+    supervisor: Option<String>,
+}
+
+impl<R> Drop for Conversation<R> {
+    /// However the stream ended: the connection is gone, or whoever answers here has stopped.
+    fn drop(&mut self) {
+        if let Some(supervisor) = self.supervisor.take() {
+            self.handle.mention(Event::HungUp(supervisor));
+        }
+    }
 }
 
 impl<R> Conversation<R> {

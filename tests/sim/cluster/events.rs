@@ -118,6 +118,8 @@ pub(super) enum Event {
     Timer(Life, Timer),
     /// A report arrives at a nimbus.
     Report { to: usize, report: Box<SupervisorReport> },
+    /// A nimbus sees that a stream of reports ended.
+    HungUp { to: usize, supervisor: String },
     /// A worker without a supervisor reports to a nimbus.
     News { to: usize, process: usize, news: Box<WorkerNews> },
     /// A request arrives at a nimbus; `None` asks for a list.

@@ -66,7 +66,8 @@ impl Nimbus {
         let now = Now { at: env.instant(), wall_ms: ahead_ms };
         let patience = if env.does_wrong(Sabotage::NoPatience) {
             let none = Duration::from_millis(300);
-            Patience { silent: none, alone: none, away: none, grace: Duration::ZERO }
+            let grace = Duration::ZERO;
+            Patience { severed: none, silent: none, alone: none, away: none, grace }
         } else {
             Patience::default()
         };
@@ -212,6 +213,7 @@ impl Nimbus {
     ) {
         let deaf = env.witness.deaf.get(&report.supervisor).is_some_and(|until| *until > env.now);
         if self.leads() && !deaf {
+            env.witness.hung_up.remove(&report.supervisor);
             // Who is neither registered nor runs anything is nobody.
             let id = &report.supervisor;
             let runs = self.engine.view().all_in_force().any(|held| held.record.supervisor == *id);
@@ -222,6 +224,11 @@ impl Nimbus {
         } else if deaf {
             env.witness.talks.insert(report.supervisor.clone(), env.now);
         }
+    }
+
+    pub(super) fn hung_up(&mut self, supervisor: String, env: &mut Env) {
+        env.witness.hung_up.insert(supervisor.clone());
+        self.handle(Event::HungUp(supervisor), env);
     }
 
     /// Takes a request; `None` asks for a list.

@@ -5,6 +5,7 @@ use supervisor::engine::{Slot, State};
 
 use super::env::{Env, Node};
 use super::events::Event;
+use super::plan::MS;
 use super::supervisor::Supervisor;
 
 impl Supervisor {
@@ -28,8 +29,19 @@ impl Supervisor {
                 env.schedule(at, Event::Report { to: leader, report: Box::new(report) });
             }
             // It broke: what comes next may overtake what is on its way.
-            None => self.stream = env.now,
+            None => {
+                self.stream = env.now;
+                self.hang_up(env);
+            }
         }
+    }
+
+    /// Its stream of reports ends, and the nimbus that leads sees it, now or some reports later.
+    pub(super) fn hang_up(&self, env: &mut Env) {
+        let Some(to) = self.leader else { return };
+        let late = self.sequence % 4 * 100 * MS;
+        let supervisor = format!("m{}", self.machine);
+        env.schedule(env.now + late, Event::HungUp { to, supervisor });
     }
 
     fn slot_report(&self, slot: &Slot) -> SlotReport {

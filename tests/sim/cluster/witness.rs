@@ -24,6 +24,9 @@ use super::store::{Etcd, poll_next};
 const SILENT: u64 = 1_400 * MS;
 const TERM: u64 = 2_900 * MS;
 
+/// Nor does one that is less than this, though its stream ended.
+const SEVERED: u64 = 700 * MS;
+
 /// Nor does one that is less than this while a worker of that machine reports itself.
 const AWAY: u64 = 29_900 * MS;
 
@@ -60,6 +63,8 @@ pub(super) struct Witness {
     /// Sabotage: who is not listened to until when, and when it spoke last.
     pub(super) deaf: BTreeMap<String, u64>,
     pub(super) talks: BTreeMap<String, u64>,
+    /// Whose stream of reports ended since.
+    pub(super) hung_up: BTreeSet<String>,
 }
 
 /// The first part of the epoch of an assignment.
@@ -87,6 +92,7 @@ impl Witness {
             given_up: BTreeSet::new(),
             deaf: BTreeMap::new(),
             talks: BTreeMap::new(),
+            hung_up: BTreeSet::new(),
         }
     }
 
@@ -289,7 +295,12 @@ impl Witness {
                 let recent = *at >= elected && now - at < SILENT;
                 recent && of == supervisor && view.assigned.contains_key(topology)
             });
-            let least = if lives { AWAY } else { SILENT };
+            let severed = self.hung_up.contains(supervisor);
+            let least = match lives {
+                true => AWAY,
+                false if severed => SEVERED,
+                false => SILENT,
+            };
             let evidence = silence >= least && now - elected >= TERM;
             let (worker, ms) = (old.worker, silence / MS);
             assert!(evidence, "w{worker} was moved from {supervisor}, which was heard {ms} ms ago");

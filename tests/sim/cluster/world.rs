@@ -74,9 +74,10 @@ impl World {
             Event::Timer(life, _)
             | Event::Slot { to: life, .. }
             | Event::Later { to: life, .. } => Some(life.node),
-            Event::Report { to, .. } | Event::Request { to, .. } | Event::News { to, .. } => {
-                Some(Node::Nimbus(*to))
-            }
+            Event::Report { to, .. }
+            | Event::HungUp { to, .. }
+            | Event::Request { to, .. }
+            | Event::News { to, .. } => Some(Node::Nimbus(*to)),
             Event::Said { process, .. } | Event::Ended { process } => {
                 Some(Node::Machine(self.env.processes[*process].machine))
             }
@@ -117,6 +118,9 @@ impl World {
                 Node::Store | Node::Client(_) => {}
             },
             Event::Report { to, report } => self.report(to, report),
+            Event::HungUp { to, supervisor } if self.nimbuses[to].alive => {
+                self.nimbuses[to].hung_up(supervisor, &mut self.env);
+            }
             Event::Request { to, client, number, request } if self.nimbuses[to].alive => {
                 self.nimbuses[to].requested((client, number), request, &mut self.env);
             }
@@ -146,7 +150,10 @@ impl World {
             }
             Event::Heal => self.heal(),
             Event::Look => self.look(),
-            Event::Timer(..) | Event::Request { .. } | Event::News { .. } => {}
+            Event::Timer(..)
+            | Event::HungUp { .. }
+            | Event::Request { .. }
+            | Event::News { .. } => {}
         }
         self.stopped();
     }
@@ -250,7 +257,10 @@ impl World {
         self.env.note(|| format!("{node:?} dies"));
         match node {
             Node::Nimbus(at) => self.nimbuses[at].alive = false,
-            Node::Machine(at) => self.supervisors[at].alive = false,
+            Node::Machine(at) => {
+                self.supervisors[at].alive = false;
+                self.supervisors[at].hang_up(&mut self.env);
+            }
             Node::Store | Node::Client(_) => {}
         }
         for process in &mut self.env.processes {

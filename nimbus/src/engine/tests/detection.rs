@@ -6,7 +6,7 @@ use std::time::Duration;
 use coordination::Key;
 use proptest::prelude::*;
 use proto::store::{Epoch, SupervisorRecord};
-use proto::supervisor::SupervisorReport;
+use proto::supervisor::{LinkReport, SupervisorReport, WorkerReport};
 
 use super::super::event::{Event, Record};
 use super::super::liveness::Verdict;
@@ -67,6 +67,37 @@ fn a_machine_of_which_nothing_is_heard_is_given_up_within_three_seconds() {
     assert!(world.placed(&id)[0].starts_with("0@a"), "its workers have time to reach nimbus");
     world.pass(ms(500), &["b"]);
     assert!(world.placed(&id)[0].starts_with("0@b"), "{:?}", world.placed(&id));
+}
+
+/// "b" reports, and of its link to the worker on "a".
+fn report_of_link(world: &mut World, connected: bool) {
+    world.report("b", |slot| {
+        let link = LinkReport { peer: 0, connected, ..LinkReport::default() };
+        slot.report = Some(WorkerReport { links: vec![link], ..WorkerReport::default() });
+    });
+}
+
+#[test]
+fn a_machine_whose_connections_all_ended_is_given_up_within_a_second() {
+    let (mut world, id) = two_machines();
+    world.tell(Event::HungUp("a".to_owned()));
+    pass(&mut world, ms(600), |world| report_of_link(world, false));
+    assert!(world.placed(&id)[0].starts_with("0@a"), "who lives has time to dial again");
+    pass(&mut world, ms(300), |world| report_of_link(world, false));
+    assert!(world.placed(&id)[0].starts_with("0@b"), "{:?}", world.placed(&id));
+}
+
+#[test]
+fn a_stream_of_reports_that_ended_proves_nothing_while_a_link_is_up_or_another_stream_came() {
+    let (mut world, id) = two_machines();
+    let before = world.placed(&id);
+    world.tell(Event::HungUp("a".to_owned()));
+    pass(&mut world, seconds(20), |world| report_of_link(world, true));
+    assert_eq!(world.engine.verdict("a", world.now()), Verdict::Away, "its workers live");
+    world.report("a", |_| {});
+    pass(&mut world, ms(1_300), |world| report_of_link(world, false));
+    assert_eq!(world.engine.verdict("a", world.now()), Verdict::Alive, "this stream has not ended");
+    assert_eq!(world.placed(&id), before);
 }
 
 #[test]
