@@ -113,6 +113,8 @@ pub(crate) struct NimbusSection {
     pub(crate) replication: Option<u32>,
     /// Where an OpenTelemetry collector is.
     pub(crate) otel_endpoint: Option<String>,
+    /// Who signs for it.
+    pub(crate) otel_ca: Option<PathBuf>,
     /// Whether tuple trees are pushed there too.
     pub(crate) otel_traces: Option<bool>,
 }

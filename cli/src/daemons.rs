@@ -171,8 +171,8 @@ pub(crate) fn nimbus_failure(error: &nimbus::Error) -> Failure {
         }
         nimbus::Error::Folder(_) => Failure::new(Exit::CannotCreate, WHAT, error, MAKE_ROOM),
         nimbus::Error::Otel { .. } => {
-            let fix = "give --otel-endpoint http://HOST:4317 to a squall that was built with \
-                       `--features otel`, or leave it out";
+            let fix = "give --otel-endpoint http://HOST:4317 (or https://HOST:4317 with --otel-ca \
+                       FILE) to a squall that was built with `--features otel`, or leave it out";
             Failure::new(Exit::Config, WHAT, error, fix)
         }
     }

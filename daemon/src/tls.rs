@@ -25,7 +25,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::{error, info, warn};
 
 pub use self::connection::Connection;
-pub use self::material::{Files, TlsError};
+pub use self::material::{Files, TlsError, authorities};
 
 use self::material::Material;
 use self::refusals::Refusals;

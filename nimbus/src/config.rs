@@ -60,9 +60,11 @@ pub struct Config {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Otel {
-    /// Where it takes OTLP over gRPC: `http://host:port`.
+    /// Where it takes OTLP over gRPC: `http://host:port`, or `https://host:port` with TLS.
     pub endpoint: String,
-    /// Whether a sample of tuple trees is pushed too: workers note them for a second now and then.
+    /// With TLS: certificates of the authorities that sign for it, in PEM.
+    pub ca: Option<PathBuf>,
+    /// Whether a sample of tuple trees is pushed too: workers note them for some seconds now and then.
     pub traces: bool,
     /// How often it is pushed.
     pub every: Duration,
@@ -72,7 +74,7 @@ impl Otel {
     /// Metrics every ten seconds.
     #[must_use]
     pub fn new(endpoint: impl Into<String>) -> Self {
-        Self { endpoint: endpoint.into(), traces: false, every: Duration::from_secs(10) }
+        Self { endpoint: endpoint.into(), ca: None, traces: false, every: Duration::from_secs(10) }
     }
 }
 

@@ -11,8 +11,8 @@ use coordination::{Keys, Leadership, Mirror, Store, WatermarkFile};
 use daemon::listen::Security;
 use daemon::{Clock, Shutdown};
 use proto::nimbus::{Retired, WorkerNews};
+use proto::received::Received;
 use proto::store::LeaderRecord;
-use proto::supervisor::SupervisorReport;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, warn};
 
@@ -304,10 +304,10 @@ impl Handle {
         drop(role.wait_for(|role| !role.leading).await);
     }
 
-    /// Hands a report over; fails only when the loop has ended.
-    pub(crate) async fn report(&self, report: SupervisorReport) -> Result<(), Refusal> {
-        let mut incoming = Incoming::new(report);
-        while incoming.pack_next() {
+    /// Hands a report over; fails when it cannot be read, or the loop has ended.
+    pub(crate) async fn report(&self, report: Received) -> Result<(), Refusal> {
+        let mut incoming = Incoming::from(report);
+        while incoming.pack_next().map_err(unreadable)? {
             // Others have their turn on this thread.
             tokio::task::yield_now().await;
         }
@@ -382,4 +382,9 @@ fn addresses(record: &LeaderRecord) -> (String, String) {
 fn stopping() -> Refusal {
     let fix = "ask another nimbus, or try again in a moment";
     Refusal::new(RefusalKind::Unavailable, "nothing was done", "this nimbus is stopping", fix)
+}
+
+fn unreadable(error: prost::DecodeError) -> Refusal {
+    let (what, fix) = ("the report was not taken", "see that both are of versions that fit");
+    Refusal::new(RefusalKind::Invalid, what, error.to_string(), fix)
 }

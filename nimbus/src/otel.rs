@@ -5,14 +5,18 @@
 //! trace of which each hop is a span. A collector that is away costs nothing but what it would have heard:
 //! nothing is kept for it. Counts are totals, so the next push makes up for those that were lost.
 
+mod looks;
 mod metrics;
 mod spans;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
 use std::time::Duration;
 
+use daemon::tls::authorities;
 use daemon::{Clock, Shutdown};
+use futures::{StreamExt, stream};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -21,20 +25,22 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use proto::nimbus::TraceRequest;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tracing::{debug, info, warn};
 
 use crate::config::Otel;
 use crate::daemon::Handle;
 use crate::engine::Engine;
+use crate::engine::traces::{Outcome, Traces};
 use crate::rpc::traces::traces;
 use crate::status;
+use looks::Looks;
 
 /// How long one push may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a topology is looked at for trees.
-const LOOK_MS: u64 = 1_000;
+/// Topologies that are looked at for trees at a time: each takes some megabytes meanwhile.
+const LOOKS_MAX: usize = 4;
 
 /// Trees of a topology that are pushed at a time.
 const TREES_MAX: u32 = 20;
@@ -53,7 +59,7 @@ pub(crate) fn start(
     clock: Clock,
     shutdown: &Shutdown,
 ) -> Result<(), String> {
-    let channel = dial(&otel.endpoint)?;
+    let channel = dial(&otel.endpoint, otel.ca.as_deref())?;
     let Otel { every, traces, .. } = *otel;
     let pusher = Pusher { channel, handle, clock, every };
     if traces {
@@ -65,12 +71,28 @@ pub(crate) fn start(
 }
 
 /// A channel that is dialled with the first push, and again with each after it broke.
-fn dial(endpoint: &str) -> Result<Channel, String> {
-    if !endpoint.starts_with("http://") {
-        return Err("it does not begin with http://".to_owned());
-    }
-    let endpoint = Endpoint::from_shared(endpoint.to_owned()).map_err(|error| error.to_string())?;
-    Ok(endpoint.connect_timeout(PATIENCE).timeout(PATIENCE).connect_lazy())
+fn dial(endpoint: &str, ca: Option<&Path>) -> Result<Channel, String> {
+    let channel = Endpoint::from_shared(endpoint.to_owned()).map_err(|error| error.to_string());
+    let channel = match (endpoint.split_once("://").map(|(scheme, _)| scheme), ca) {
+        (Some("http"), None) => channel?,
+        (Some("http"), Some(_)) => {
+            return Err("an authority is given, and http:// has no TLS: is it https://?".to_owned());
+        }
+        (Some("https"), Some(ca)) => {
+            let authorities = authorities(ca).map_err(|error| error.to_string())?;
+            let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authorities));
+            channel?.tls_config(tls).map_err(|error| error.to_string())?
+        }
+        (Some("https"), None) => {
+            return Err(
+                "it is not said whom to believe that it is the collector: name the file of \
+                        its authority with --otel-ca"
+                    .to_owned(),
+            );
+        }
+        _ => return Err("it does not begin with http:// or https://".to_owned()),
+    };
+    Ok(channel.connect_timeout(PATIENCE).timeout(PATIENCE).connect_lazy())
 }
 
 #[derive(Clone)]
@@ -105,25 +127,41 @@ impl Pusher {
         }
     }
 
-    /// Looks at each topology in its turn.
+    /// Looks at all topologies, some at a time, again and again.
     async fn push_trees(self, shutdown: &Shutdown) {
-        let mut said = Said::default();
+        let (mut said, mut looks) = (Said::default(), Looks::default());
         loop {
-            for name in self.topologies().await {
-                let request =
-                    TraceRequest { name, for_ms: LOOK_MS, limit: TREES_MAX, ..Default::default() };
-                let traces = match traces(&self.handle, shutdown, request).await {
-                    Ok(traces) => traces,
-                    Err(refusal) => {
-                        debug!(why = refusal.why, "no trees");
-                        continue;
-                    }
-                };
+            let names = self.topologies().await;
+            looks.keep(&names);
+            let looking = names.into_iter().map(|name| {
+                let time = looks.time(&name);
+                Box::pin(self.look(name, time, shutdown))
+            });
+            let looking: Vec<_> = looking.collect();
+            let mut looking = stream::iter(looking).buffer_unordered(LOOKS_MAX);
+            while let Some(traces) = looking.next().await {
+                let Some(traces) = traces else { continue };
+                let ended = traces.trees.iter().filter(|it| it.outcome != Outcome::Open).count();
+                looks.note(&traces.topology, traces.seen, ended);
+                debug!(topology = traces.topology, seen = traces.seen, ended, "looked for trees");
                 if let Some(request) = spans::request(&traces, &self.resource()) {
                     said.tell("traces", export_traces(&self.channel, request).await.err());
                 }
             }
             self.clock.sleep(self.every).await;
+        }
+    }
+
+    /// Looks at a topology until enough of its trees have ended, or the time is over.
+    async fn look(&self, name: String, time: Duration, shutdown: &Shutdown) -> Option<Traces> {
+        let for_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let request = TraceRequest { name, for_ms, limit: TREES_MAX, ..Default::default() };
+        match traces(&self.handle, shutdown, request).await {
+            Ok(traces) => Some(traces),
+            Err(refusal) => {
+                debug!(why = refusal.why, "no trees");
+                None
+            }
         }
     }
 

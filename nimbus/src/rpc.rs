@@ -23,12 +23,12 @@ use daemon::Shutdown;
 use futures::Stream;
 use proto::nimbus::binaries_server::BinariesServer;
 use proto::nimbus::nimbus_server::{Nimbus, NimbusServer};
-use proto::nimbus::reports_server::ReportsServer;
 use proto::nimbus::{
     DeadLettersReply, DeadLettersRequest, Done, KillRequest, LogLevelRequest, LogsChunk,
     LogsRequest, PlanReply, PlanRequest, RebalanceRequest, RecoverRequest, StatusReply,
     StatusRequest, SubmitPart, SubmitReply, TapRequest, Tapped, TopologyRequest, TraceRequest,
 };
+use proto::received::reports_server::ReportsServer;
 use proto::supervisor::LogLevel;
 use serde_json::json;
 use tonic::metadata::{MetadataMap, MetadataValue};

@@ -56,5 +56,6 @@ pub mod nimbus {
 }
 
 mod convert;
+pub mod received;
 
 pub use convert::SpecError;

@@ -167,7 +167,7 @@ fn what_deploy_names_is_what_nimbus_measures() {
     submit_errors(&cluster, &[]);
     let mut page = String::new();
     until("components are measured over time", || {
-        page = get(cluster.addresses()[1], "/metrics").unwrap_or_default().1;
+        page = get(cluster.addresses()[1], "/metrics?histograms=all").unwrap_or_default().1;
         page.contains("squall_component_time_ratio{") && page.contains("squall_failed_total{")
     });
     for sample in [
@@ -178,9 +178,13 @@ fn what_deploy_names_is_what_nimbus_measures() {
         r#"squall_execute_latency_seconds{topology="errs",component="troubled",quantile="0.95"}"#,
         r#"squall_execute_seconds_bucket{topology="errs",component="troubled",le="+Inf"}"#,
         r#"squall_complete_seconds_count{topology="errs",component="numbers"}"#,
+        r#"squall_topology_complete_seconds_count{topology="errs"}"#,
     ] {
         assert!(page.contains(sample), "lacks {sample}:\n{page}");
     }
+    let few = get(cluster.addresses()[1], "/metrics").unwrap_or_default().1;
+    assert!(few.contains("squall_topology_execute_seconds_bucket{"), "{few}");
+    assert!(!few.contains("squall_execute_seconds_bucket{"), "components only if asked for: {few}");
     let typed = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let names = typed.flat_map(|(name, kind)| match kind {
         "histogram" => ["_bucket", "_sum", "_count"].map(|part| format!("{name}{part}")).to_vec(),

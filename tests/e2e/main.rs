@@ -25,6 +25,8 @@ mod look;
 mod memory;
 mod metrics;
 mod moves;
+#[cfg(feature = "otel")]
+mod otel;
 mod outages;
 mod outputs;
 mod projects;

@@ -204,8 +204,8 @@ fn a_real_prometheus_reads_nimbus_and_workers_and_says_what_the_status_says() {
         shown.is_some_and(|shown| shown > 0.0) && rates.iter().all(near)
     });
     note_rates(&rates);
-    let quantile = "histogram_quantile(0.5, sum by (le) (squall_complete_seconds_bucket\
-                    {topology=\"ledger\",component=\"numbers\"}))";
+    let quantile = "histogram_quantile(0.5, sum by (le) (squall_topology_complete_seconds_bucket\
+                    {topology=\"ledger\"}))";
     let exact = r#"squall_complete_latency_seconds{component="numbers",quantile="0.5"}"#;
     until("the buckets are those of the measured latencies", || {
         let both = prometheus.query(quantile).zip(prometheus.query(exact));

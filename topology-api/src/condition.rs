@@ -3,9 +3,15 @@
 //! Whoever looks at live tuples wants few of them. It is checked where the tuples are, so that the
 //! others need not travel.
 
+mod literal;
+mod words;
+
 use std::cmp::Ordering;
 
 use serde_json::Value as Json;
+
+use self::literal::{Literal, is_equal, order};
+use self::words::{Word, split};
 
 /// Longest text of a condition, in bytes.
 const TEXT_BYTES_MAX: usize = 4 * 1024;
@@ -18,7 +24,9 @@ const DEPTH_MAX: u32 = 32;
 /// `FIELD OP VALUE` with `==`, `!=`, `<`, `<=`, `>`, `>=` and `contains` (of a text, a part; of a
 /// list, an item), put together with `and`, `or`, `not` and brackets. Numbers are compared as
 /// numbers, texts by their bytes; what is of different kinds is not equal and neither less nor more.
-/// A field that a tuple has not got is `null`.
+/// A value without quotes is of the kind of the field that it is compared with: `7` is a number to a
+/// number and a text to a text, so `word contains 7` needs no quotes; in quotes it is a text only. A
+/// field that a tuple has not got is `null`.
 ///
 /// ```
 /// use topology_api::runtime::Condition;
@@ -36,7 +44,7 @@ enum Node {
     All(Vec<Self>),
     Any(Vec<Self>),
     Not(Box<Self>),
-    Is { field: String, test: Test, value: Json },
+    Is { field: String, test: Test, value: Literal },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,89 +142,22 @@ impl Test {
         })
     }
 
-    fn holds(self, found: &Json, wanted: &Json) -> bool {
-        let order = || order(found, wanted);
+    fn holds(self, found: &Json, literal: &Literal) -> bool {
+        let order = || order(found, literal.beside(found));
         match self {
-            Self::Equal => is_equal(found, wanted),
-            Self::Unequal => !is_equal(found, wanted),
+            Self::Equal => is_equal(found, literal.beside(found)),
+            Self::Unequal => !is_equal(found, literal.beside(found)),
             Self::Less => order() == Some(Ordering::Less),
             Self::AtMost => order().is_some_and(Ordering::is_le),
             Self::More => order() == Some(Ordering::Greater),
             Self::AtLeast => order().is_some_and(Ordering::is_ge),
-            Self::Contains => match (found, wanted) {
-                (Json::String(text), Json::String(part)) => text.contains(part.as_str()),
-                (Json::Array(items), item) => items.iter().any(|it| is_equal(it, item)),
+            Self::Contains => match found {
+                Json::String(text) => text.contains(literal.part()),
+                Json::Array(items) => items.iter().any(|it| is_equal(it, literal.beside(it))),
                 _ => false,
             },
         }
     }
-}
-
-fn is_equal(one: &Json, other: &Json) -> bool {
-    one == other || order(one, other) == Some(Ordering::Equal)
-}
-
-fn order(one: &Json, other: &Json) -> Option<Ordering> {
-    match (one, other) {
-        (Json::String(one), Json::String(other)) => Some(one.cmp(other)),
-        (Json::Number(one), Json::Number(other)) => match (one.as_i128(), other.as_i128()) {
-            (Some(one), Some(other)) => Some(one.cmp(&other)),
-            _ => one.as_f64()?.partial_cmp(&other.as_f64()?),
-        },
-        _ => None,
-    }
-}
-
-/// A piece of the text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Word {
-    Plain(String),
-    Quoted(String),
-    Symbol(String),
-}
-
-impl Word {
-    fn shown(&self) -> String {
-        let (Self::Plain(text) | Self::Quoted(text) | Self::Symbol(text)) = self;
-        format!("`{text}`")
-    }
-}
-
-fn split(text: &str) -> Result<Vec<Word>, ConditionError> {
-    let mut words = Vec::new();
-    let mut rest = text.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let (word, length) = match first {
-            '(' | ')' => (Word::Symbol(first.into()), 1),
-            '"' | '\'' => quoted(rest, first)?,
-            '=' | '!' | '<' | '>' => {
-                let length = if rest[1..].starts_with('=') { 2 } else { 1 };
-                (Word::Symbol(rest[..length].to_owned()), length)
-            }
-            _ => {
-                let ends = |c: char| c.is_whitespace() || "()=!<>\"'".contains(c);
-                let length = rest.find(ends).unwrap_or(rest.len());
-                (Word::Plain(rest[..length].to_owned()), length)
-            }
-        };
-        words.push(word);
-        rest = rest[length..].trim_start();
-    }
-    Ok(words)
-}
-
-/// Reads a text in quotes, in which `\` hides what follows; tells how many bytes it takes.
-fn quoted(text: &str, quote: char) -> Result<(Word, usize), ConditionError> {
-    let mut value = String::new();
-    let mut characters = text.char_indices().skip(1);
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '\\' => value.extend(characters.next().map(|(_, hidden)| hidden)),
-            _ if character == quote => return Ok((Word::Quoted(value), at + 1)),
-            _ => value.push(character),
-        }
-    }
-    Err(ConditionError(format!("a text begins with {quote} and does not end")))
 }
 
 struct Reader<'a> {
@@ -293,11 +234,8 @@ impl Reader<'_> {
         };
         let test = test.ok_or_else(|| ConditionError(format!("`{field}` wants {tests}")))?;
         let value = match self.next() {
-            Some(Word::Quoted(text)) => Json::from(text.clone()),
-            // A number, true, false or null; else a text that needs no quotes.
-            Some(Word::Plain(text)) => {
-                serde_json::from_str(text).unwrap_or_else(|_| Json::from(text.clone()))
-            }
+            Some(Word::Quoted(text)) => Literal::Text(Json::from(text.clone())),
+            Some(Word::Plain(text)) => Literal::plain(text),
             _ => return Err(ConditionError(format!("`{field}` is compared with nothing"))),
         };
         Ok(Node::Is { field, test, value })
@@ -344,6 +282,53 @@ mod tests {
             "tags contains b",
             "missing > 0",
             "word == storm and (count == 1 or share == 1)",
+        ] {
+            assert!(!holds(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_without_quotes_is_of_the_kind_of_its_field() {
+        let fields = [
+            ("code".to_owned(), Json::from("a7")),
+            ("zip".to_owned(), Json::from("07")),
+            ("year".to_owned(), Json::from("2024")),
+            ("date".to_owned(), Json::from("2024-05-01")),
+            ("sure".to_owned(), Json::from("true")),
+            ("nothing".to_owned(), Json::from("null")),
+            ("count".to_owned(), Json::from(7)),
+            ("mixed".to_owned(), serde_json::json!(["7", 8])),
+        ];
+        let holds = |text: &str| text.parse::<Condition>().expect(text).holds(&fields);
+        for text in [
+            "code contains 7",
+            "code contains '7'",
+            "not code contains 8",
+            "zip == 07",
+            "zip != 7",
+            "year == 2024",
+            "year == '2024'",
+            "year != 2025",
+            "date > 2024",
+            "date < 2025",
+            "sure == true",
+            "sure contains true",
+            "nothing != null",
+            "nothing == 'null'",
+            "nothing contains null",
+            "count == 7",
+            "mixed contains 7",
+            "mixed contains '7'",
+            "mixed contains 8",
+        ] {
+            assert!(holds(text), "{text}");
+        }
+        for text in [
+            "code == 7",
+            "year == 2024.0",
+            "count == '7'",
+            "count contains 7",
+            "mixed contains '8'",
         ] {
             assert!(!holds(text), "{text}");
         }

@@ -1,26 +1,25 @@
 //! How long a nimbus of a large cluster takes to answer, and how large its answers are.
 //!
-//! It is the nimbus that is shipped, on a store in memory, with its listeners on loopback. Supervisors,
-//! on threads of their own as they are elsewhere, report over gRPC: four times a second, and each time
+//! It is the nimbus that is shipped, in a process of its own ([`super::served`]), with its listeners on
+//! loopback and its histories full. Supervisors report over gRPC: four times a second, and each time
 //! of the tasks of a quarter of their workers, as shipped ones do. One reader after the other asks over
-//! HTTP, each on a connection of its own.
+//! HTTP, each on a connection of its own. What memory that process takes is read meanwhile.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordination::{Keys, MemoryStore, Store, Transaction, decode, put};
-use daemon::{Clock, Shutdown};
-use nimbus::{Config, Running};
+use daemon::Clock;
+use nimbus::Running;
 use proto::nimbus::nimbus_client::NimbusClient;
 use proto::nimbus::reports_client::ReportsClient;
 use proto::nimbus::{SubmitBegin, SubmitPart, submit_part};
-use proto::store::{AssignmentRecord, SupervisorRecord};
 use proto::supervisor::SupervisorReport;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -28,25 +27,29 @@ use tonic::transport::Channel;
 use super::reports::{
     COMPONENTS, PARTS, Place, Shape, component_name, count_on, part, report, topology_name,
 };
+use super::served::Served;
 use crate::figures::{as_f64, rounded};
 use crate::meter::now_ns;
 use crate::note;
 use crate::problem::{EX_OSERR, Problem};
 
-/// Name of the cluster.
-const CLUSTER: &str = "bench";
-
 /// How long the nimbus may take to lead, and to place everything.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often supervisors report.
-const REPORT_EVERY: Duration = Duration::from_millis(250);
+pub(super) const REPORT_EVERY: Duration = Duration::from_millis(250);
 
 /// Threads of a nimbus, as the shipped program has where cores are few.
-const THREADS: usize = 4;
+pub(super) const THREADS: usize = 4;
 
 /// Reports before anything is asked: what tasks did over ten seconds is known then.
 const WARM_UP: Duration = Duration::from_secs(12);
+
+/// The day passes in leaps, in which points of histories are gaps; they take as much room.
+const LEAPS: [Duration; 2] = [Duration::from_mins(23 * 60 + 5), Duration::from_secs(3_590)];
+
+/// Points of a history that is full.
+const POINTS: usize = 3_600;
 
 /// Enough of a program to be taken for one.
 const PROGRAM_BYTES: u64 = 4_096;
@@ -83,66 +86,93 @@ fn pages() -> Vec<String> {
         "/api/v1/prometheus/targets",
         "/api/v1/openapi.json",
         "/metrics",
-        "/metrics?histograms=false",
+        "/metrics?histograms=none",
+        "/metrics?histograms=all",
         "/metrics?topology={}",
     ];
     pages.iter().map(|page| page.replace("COMPONENT", &component)).collect()
 }
 
-/// Starts a nimbus, feeds it, asks it `rounds` times for every page, and stops it.
-pub(super) fn measure(shape: Shape, rounds: u32) -> Result<BTreeMap<String, Answer>, Problem> {
-    let runtime = || {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(THREADS).enable_all().build().map_err(|error| refused(&error))
-    };
-    let (runtime, elsewhere) = (runtime()?, runtime()?);
-    let shutdown = Shutdown::new();
-    let answers = runtime.block_on(run(shape, rounds, (&shutdown, elsewhere.handle())));
-    shutdown.ask();
-    let stopped = runtime.block_on(shutdown.wait(Duration::from_secs(10)));
-    stopped.map_err(|error| Problem::failed("the nimbus did not stop in time", error))?;
-    elsewhere.shutdown_background();
-    answers
+/// What the nimbus answered, and the memory of its process.
+pub(super) type Measured = (BTreeMap<String, Answer>, Resident);
+
+/// The memory of the process of a nimbus, in MiB.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Resident {
+    /// When it leads, and there is nothing yet.
+    started_mib: f64,
+    /// When all topologies run and have reported for some seconds.
+    reporting_mib: f64,
+    /// When its histories are full.
+    pub(super) full_mib: f64,
+    /// When it was asked for every page too.
+    pub(super) asked_mib: f64,
+    /// The most it ever was.
+    pub(super) most_mib: f64,
 }
 
-async fn run(
-    shape: Shape,
-    rounds: u32,
-    (shutdown, elsewhere): (&Shutdown, &tokio::runtime::Handle),
-) -> Result<BTreeMap<String, Answer>, Problem> {
-    let clock = Clock::system();
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone()));
-    let folder = tempfile::Builder::new().prefix("squall-bench-").tempdir();
-    let folder = folder.map_err(|error| refused(&error))?;
-    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let config = Config {
-        listen: any_port,
-        http: any_port,
-        cluster: CLUSTER.to_owned(),
-        ..Config::new(CLUSTER, folder.path())
-    };
-    let running = nimbus::start(config, Arc::clone(&store), clock.clone(), shutdown.clone());
-    let running = running.await.map_err(|error| refused(&error))?;
-    let keys = Keys::new(CLUSTER).map_err(|error| refused(&error))?;
-    until_it_leads(&running.http_address.to_string()).await?;
+/// Starts a nimbus, feeds it until its histories are full, asks it `rounds` times for every page, and
+/// ends it.
+pub(super) fn measure(shape: Shape, rounds: u32) -> Result<Measured, Problem> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(THREADS).enable_all().build();
+    let runtime = runtime.map_err(|error| refused(&error))?;
+    let measured = runtime.block_on(run(shape, rounds, runtime.handle()));
+    runtime.shutdown_background();
+    measured
+}
+
+async fn run(shape: Shape, rounds: u32, here: &Handle) -> Result<Measured, Problem> {
+    let mut served = Served::start(shape)?;
+    let running = served.running;
+    let address = running.http_address.to_string();
+    until_it_leads(&address).await?;
+    let (started_mib, _) = served.resident_mib()?;
     let (telling, told) = watch::channel(AllTold::default());
     for supervisor in shape.supervisors() {
-        register(&*store, &keys, (&supervisor, shape.topologies)).await?;
-        elsewhere.spawn(feed(supervisor, running, told.clone()));
+        here.spawn(feed(supervisor, running, told.clone()));
     }
     submit(shape, running).await?;
-    let places = until_placed(&*store, &keys, shape).await?;
-    // It takes seconds, in which others go on.
+    let places = served.places()?;
     let made = tokio::task::spawn_blocking(move || tell(shape, &places)).await;
     telling.send_replace(made.map_err(|error| Problem::failed("the reports panicked", error))??);
     tokio::time::sleep(WARM_UP).await;
-    let address = running.http_address.to_string();
     until_heard(&address, shape).await?;
+    let (reporting_mib, _) = served.resident_mib()?;
+    for leap in LEAPS {
+        served.leap(leap)?;
+        tokio::time::sleep(WARM_UP).await;
+    }
+    until_full(&address).await?;
+    let (full_mib, _) = served.resident_mib()?;
     let asked = tokio::task::spawn_blocking(move || ask(&address, shape, rounds));
-    asked.await.map_err(|error| Problem::failed("the reader panicked", error))?
+    let answers = asked.await.map_err(|error| Problem::failed("the reader panicked", error))??;
+    let (asked_mib, most_mib) = served.resident_mib()?;
+    Ok((answers, Resident { started_mib, reporting_mib, full_mib, asked_mib, most_mib }))
 }
 
-fn refused(error: &dyn std::fmt::Display) -> Problem {
+/// Waits until the newest and the oldest second of the histories are known.
+async fn until_full(address: &str) -> Result<(), Problem> {
+    let page = format!("/api/v1/topologies/{}/history?from=0", topology_name(0));
+    let points = || -> Option<usize> {
+        let (_, text) = tests::get(address, &page).ok()?;
+        let shown: serde_json::Value = serde_json::from_str(&text).ok()?;
+        shown.get("emitted")?.as_array().map(Vec::len)
+    };
+    let deadline = Clock::system().now() + PATIENCE;
+    loop {
+        let points = points().unwrap_or_default();
+        if points >= POINTS {
+            return Ok(());
+        }
+        if Clock::system().now() >= deadline {
+            return Err(Problem::failed("the histories are not full in time", points));
+        }
+        tokio::time::sleep(REPORT_EVERY).await;
+    }
+}
+
+pub(super) fn refused(error: &dyn std::fmt::Display) -> Problem {
     Problem::new(EX_OSERR, "cannot start a nimbus", error, "see what the machine is short of")
 }
 
@@ -182,13 +212,6 @@ async fn until_heard(address: &str, shape: Shape) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn register(store: &dyn Store, keys: &Keys, (id, slots): (&str, u32)) -> Result<(), Problem> {
-    let record = SupervisorRecord { id: id.to_owned(), slots, ..SupervisorRecord::default() };
-    let operations = vec![put(keys.supervisor(id), &record, None)];
-    let committed = store.commit(Transaction { guards: vec![], operations }).await;
-    committed.map(drop).map_err(|error| Problem::failed("a supervisor cannot register", error))
-}
-
 /// Submits every topology.
 async fn submit(shape: Shape, running: Running) -> Result<(), Problem> {
     let mut program = Vec::new();
@@ -213,38 +236,6 @@ async fn submit(shape: Shape, running: Running) -> Result<(), Problem> {
         submitted.map_err(|error| Problem::failed("cannot submit", error.message()))?;
     }
     Ok(())
-}
-
-/// Waits until every topology has its workers, and returns where they are.
-async fn until_placed(store: &dyn Store, keys: &Keys, shape: Shape) -> Result<Vec<Place>, Problem> {
-    let deadline = Clock::system().now() + PATIENCE;
-    let unreadable = |error: &dyn std::fmt::Display| {
-        Problem::failed("the assignments cannot be read", error.to_string())
-    };
-    loop {
-        let listed = store.list(&keys.assignments()).await.map_err(|error| unreadable(&error))?;
-        let mut places = Vec::new();
-        for entry in &listed.entries {
-            let record: AssignmentRecord = decode(entry).map_err(|error| unreadable(&error))?;
-            places.push(Place {
-                topology: record.topology,
-                supervisor: record.supervisor,
-                worker: record.worker,
-                slot: record.slot,
-                revision: match record.epoch_revision {
-                    0 => entry.modified,
-                    revision => revision,
-                },
-            });
-        }
-        if places.len() == (shape.topologies * shape.workers) as usize {
-            return Ok(places);
-        }
-        if Clock::system().now() >= deadline {
-            return Err(Problem::failed("not everything was placed in time", places.len()));
-        }
-        tokio::time::sleep(REPORT_EVERY).await;
-    }
 }
 
 /// What a supervisor tells: all of it, and each part of it in its turn.

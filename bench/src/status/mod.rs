@@ -4,16 +4,18 @@
 //! promised for.
 
 mod answers;
-mod memory;
+mod engine;
 mod reports;
+mod served;
 
 use std::collections::BTreeMap;
 
 use clap::Args;
 use serde::Serialize;
 
-use self::answers::Answer;
-use self::memory::Memory;
+use self::answers::{Answer, Resident};
+use self::engine::Engine;
+
 use self::reports::Shape;
 use crate::note;
 use crate::problem::Problem;
@@ -41,6 +43,9 @@ pub(crate) struct Status {
     /// Show failures as JSON too, and nothing for people
     #[arg(long)]
     json: bool,
+    /// Be the nimbus that is measured
+    #[arg(long, hide = true)]
+    serve: bool,
 }
 
 /// The line that is printed.
@@ -51,21 +56,26 @@ struct Figures {
     tasks: u32,
     workers: u32,
     rounds: u32,
-    memory: Memory,
+    engine: Engine,
+    process: Resident,
     answers: BTreeMap<String, Answer>,
 }
 
 /// Measures, and prints a line.
 pub(crate) fn measure(status: &Status) -> Result<(), Problem> {
-    let Status { topologies, tasks, workers, rounds, json } = *status;
+    let Status { topologies, tasks, workers, rounds, json, serve } = *status;
     // Each worker has as many tasks as every other, of every component.
     let tasks = tasks.next_multiple_of(workers * reports::COMPONENTS);
     let shape = Shape { topologies, tasks, workers };
+    if serve {
+        return served::serve(shape);
+    }
     let before = tell_machine("before");
-    let memory = memory::measure(shape)?;
-    let answers = answers::measure(shape, rounds)?;
+    let engine = engine::measure(shape)?;
+    let (answers, process) = answers::measure(shape, rounds)?;
     let after = tell_machine("after");
-    let figures = Figures { case: "status", topologies, tasks, workers, rounds, memory, answers };
+    let case = "status";
+    let figures = Figures { case, topologies, tasks, workers, rounds, engine, process, answers };
     if !json {
         note(&told(&figures));
     }
@@ -74,9 +84,13 @@ pub(crate) fn measure(status: &Status) -> Result<(), Problem> {
 
 /// The same as a table.
 fn told(figures: &Figures) -> String {
-    let Memory { kept_mib, packing_worker_ms, report_ms, tenth_ms, .. } = figures.memory;
+    let Engine { packing_worker_ms, report_ms, tenth_ms, .. } = figures.engine;
+    let Resident { full_mib, asked_mib, most_mib, .. } = figures.process;
     let mut lines = vec![
-        format!("kept after a day: {kept_mib} MiB"),
+        format!(
+            "its process after a day: {full_mib} MiB, {asked_mib} MiB once it was asked, {most_mib} \
+             MiB at most"
+        ),
         format!(
             "the engine was held up by a report for {report_ms} ms, by a tenth of a second for \
              {tenth_ms} ms; a thread by a worker's report for {packing_worker_ms} ms"

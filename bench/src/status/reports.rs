@@ -7,6 +7,7 @@ use proto::supervisor::{
     ExecutorReport, FlowReport, Latency, LinkReport, SlotReport, Spread, SupervisorReport,
     TaskReport, WorkerReport,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::problem::Problem;
 
@@ -28,7 +29,7 @@ pub(super) struct Shape {
 }
 
 /// A worker that runs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Place {
     /// Id of its topology.
     pub(super) topology: String,

@@ -69,6 +69,9 @@ pub(crate) struct Nimbus {
     /// OpenTelemetry collector that metrics are pushed to, over OTLP/gRPC [default: none]
     #[arg(long, value_name = "URL", env = "SQUALL_NIMBUS_OTEL_ENDPOINT", hide_env_values = true)]
     otel_endpoint: Option<String>,
+    /// Authorities that sign for the OpenTelemetry collector, in PEM; for an endpoint with https
+    #[arg(long, value_name = "FILE", env = "SQUALL_NIMBUS_OTEL_CA", hide_env_values = true)]
+    otel_ca: Option<PathBuf>,
     /// Push a sample of tuple trees there too
     #[arg(long, env = "SQUALL_NIMBUS_OTEL_TRACES", hide_env_values = true)]
     otel_traces: bool,
@@ -118,7 +121,13 @@ fn config(nimbus: &Nimbus, globals: &Globals) -> Result<::nimbus::Config, Failur
     }
     let traces = nimbus.otel_traces || section.otel_traces.unwrap_or(false);
     let endpoint = nimbus.otel_endpoint.clone().or(section.otel_endpoint.clone());
-    let otel = endpoint.map(|it| ::nimbus::Otel { traces, ..::nimbus::Otel::new(it) });
+    let ca = nimbus.otel_ca.clone().or(section.otel_ca.clone());
+    if let (None, Some(ca)) = (&endpoint, &ca) {
+        let why = format!("{} is for a collector, and none is named", ca.display());
+        let fix = "give --otel-endpoint https://HOST:4317 too, or leave --otel-ca out";
+        return Err(Failure::new(Exit::Config, "cannot start the nimbus", why, fix));
+    }
+    let otel = endpoint.map(|it| ::nimbus::Otel { ca, traces, ..::nimbus::Otel::new(it) });
     let defaults = ::nimbus::Config::new(id, data_dir);
     Ok(::nimbus::Config {
         cluster: nimbus.store.cluster(file),

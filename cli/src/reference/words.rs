@@ -178,6 +178,7 @@ pub(super) fn reason(of: &str, setting: &str) -> &'static str {
         ("nimbus", "otel_endpoint") => {
             "nobody is told unasked; see [operating](operating.md#opentelemetry)"
         }
+        ("nimbus", "otel_ca") => "a collector is none of the cluster: its TLS is its own",
         ("nimbus", "otel_traces") => "workers note trees for it, which costs a little",
         ("supervisor", "slots") => {
             "Storm's four; a slot is a process, and each takes its share of the cores"

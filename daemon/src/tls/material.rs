@@ -280,6 +280,21 @@ fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
+/// Reads a file of authorities whom others than peers are to be known by, and returns it as it is.
+///
+/// # Errors
+///
+/// If it cannot be read, or is no such file.
+///
+/// ```
+/// let error = daemon::tls::authorities("/no/such/ca.pem".as_ref()).unwrap_err();
+/// assert!(error.to_string().contains("/no/such/ca.pem"), "{error}");
+/// ```
+pub fn authorities(path: &Path) -> Result<Vec<u8>, TlsError> {
+    roots(path)?;
+    content(path)
+}
+
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     // What the parser says of it stays out of the message: nothing of a key belongs in a log.
     PrivateKeyDer::from_pem_slice(&content(path)?).map_err(|_| TlsError::Content {

@@ -15,7 +15,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
 };
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point;
+use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::Routes;
+use tonic::transport::{Identity, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use super::*;
@@ -72,6 +74,24 @@ impl Collector {
         address.to_string()
     }
 
+    /// Listens with TLS until the shutdown is asked; returns where.
+    async fn listen_with_tls(&self, identity: Identity, shutdown: &Shutdown) -> String {
+        let any_port = "127.0.0.1:0".parse::<std::net::SocketAddr>().expect("that is an address");
+        let listener = bind(any_port, &Security::Loopback).await.expect("it is free");
+        let address = listener.local_addr().expect("it is bound");
+        let tls = ServerTlsConfig::new().identity(identity);
+        let mut server = grpc::server().tls_config(tls).expect("they fit");
+        let server = server.add_service(TraceServiceServer::new(self.clone()));
+        let asked = shutdown.clone();
+        shutdown.spawn(async move {
+            let asked = async move { asked.asked().await };
+            let incoming = TcpListenerStream::new(listener);
+            let served = server.serve_with_incoming_shutdown(incoming, asked).await;
+            served.expect("it serves");
+        });
+        address.to_string()
+    }
+
     /// The value of a metric, of the newest request that has it.
     fn gauge(&self, name: &str) -> Option<f64> {
         let all = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,10 +116,10 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// Starts a nimbus that pushes to this address.
-async fn nimbus(collector: &str, folder: &std::path::Path, shutdown: &Shutdown) -> crate::Running {
+async fn nimbus(collector: &str, folder: &Path, shutdown: &Shutdown) -> crate::Running {
     let any_port = "127.0.0.1:0".parse().expect("that is an address");
     let every = Duration::from_millis(50);
-    let otel = Otel { endpoint: format!("http://{collector}"), traces: false, every };
+    let otel = Otel { every, ..Otel::new(format!("http://{collector}")) };
     let config = Config {
         listen: any_port,
         http: any_port,
@@ -155,7 +175,7 @@ async fn what_prometheus_would_read_is_pushed_and_again_when_the_collector_is_ba
 async fn spans_of_a_tree_arrive() {
     let (collector, shutdown) = (Collector::default(), Shutdown::new());
     let address = collector.listen("127.0.0.1:0", &shutdown).await;
-    let channel = dial(&format!("http://{address}")).expect("that is an endpoint");
+    let channel = dial(&format!("http://{address}"), None).expect("that is an endpoint");
     let request = spans::request(&spans::tests::traces(), &Resource::default());
     let request = request.expect("a tree has ended");
     export_traces(&channel, request.clone()).await.expect("it takes them");
@@ -171,9 +191,51 @@ fn what_is_said_of_a_collector_is_said_once_a_change() {
     assert_eq!(changes, [false, true, false, false, true, false]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn with_tls_only_who_the_authority_signed_for_is_told() {
+    let (collector, shutdown) = (Collector::default(), Shutdown::new());
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let [ca, other] = ["ca.pem", "other.pem"].map(|name| folder.path().join(name));
+    let identity = identity(&ca);
+    drop(self::identity(&other));
+    let address = collector.listen_with_tls(identity, &shutdown).await;
+    let endpoint = format!("https://{address}");
+    let request = spans::request(&spans::tests::traces(), &Resource::default());
+    let request = request.expect("a tree has ended");
+    let trusting = dial(&endpoint, Some(&ca)).expect("that is an endpoint");
+    export_traces(&trusting, request.clone()).await.expect("it takes them");
+    let came = collector.spans.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    assert_eq!(came, [request.clone()]);
+    let wary = dial(&endpoint, Some(&other)).expect("that is an endpoint");
+    export_traces(&wary, request).await.expect_err("another signed for it");
+    shutdown.ask();
+}
+
+/// Makes an authority, whose certificate is put into a file, and what it signs for a collector.
+fn identity(ca: &Path) -> Identity {
+    let key = || rcgen::KeyPair::generate().expect("there is a generator");
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = rcgen::CertifiedIssuer::self_signed(params, key()).expect("it signs itself");
+    std::fs::write(ca, authority.pem()).expect("there is room");
+    let key = key();
+    let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("that is a name");
+    let signed = params.signed_by(&key, &authority).expect("it signs");
+    Identity::from_pem(signed.pem(), key.serialize_pem())
+}
+
 #[test]
 fn only_what_can_be_dialled_is_an_endpoint() {
-    for wrong in ["127.0.0.1:4317", "https://collector:4317", "http://", "http://a b"] {
-        assert!(dial(wrong).is_err(), "{wrong}");
+    for wrong in ["127.0.0.1:4317", "https://collector:4317", "http://", "http://a b", "ftp://a"] {
+        assert!(dial(wrong, None).is_err(), "{wrong}");
     }
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let file = folder.path().join("none.pem");
+    let refused = |endpoint: &str| dial(endpoint, Some(&file)).expect_err(endpoint);
+    assert!(refused("http://collector:4317").contains("has no TLS"));
+    let why = refused("https://collector:4317");
+    assert!(why.starts_with("cannot read") && why.contains("none.pem"), "{why}");
+    std::fs::write(&file, "this is none").expect("there is room");
+    let why = refused("https://collector:4317");
+    assert!(why.contains("holds no certificate in PEM: there is none"), "{why}");
 }

@@ -3,9 +3,9 @@
 
 use daemon::Shutdown;
 use futures::stream;
-use proto::nimbus::reports_server::Reports;
 use proto::nimbus::{ReportReply, WorkerNews, WorkerNewsReply};
-use proto::supervisor::SupervisorReport;
+use proto::received::Received;
+use proto::received::reports_server::Reports;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{BoxStream, refused};
@@ -26,18 +26,18 @@ impl Reports for Service {
 
     async fn report(
         &self,
-        request: Request<Streaming<SupervisorReport>>,
+        request: Request<Streaming<Received>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
         let replies = stream::try_unfold(self.converse(request)?, |mut conversation| async move {
             let Some(report) = conversation.next().await? else { return Ok(None) };
             let term = conversation.handle.role().term;
-            if report.leader_term > term {
+            if report.report.leader_term > term {
                 // It knows of a later election than this nimbus has heard of.
                 conversation.handle.tell(Event::Refused(Stale::Leadership)).await;
                 return Err(not_leader(&conversation.handle));
             }
-            let sequence = report.sequence;
-            conversation.supervisor.get_or_insert_with(|| report.supervisor.clone());
+            let sequence = report.report.sequence;
+            conversation.supervisor.get_or_insert_with(|| report.report.supervisor.clone());
             conversation.handle.report(report).await.map_err(refused)?;
             Ok(Some((ReportReply { sequence, term }, conversation)))
         });

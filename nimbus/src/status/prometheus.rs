@@ -12,7 +12,7 @@ use daemon::tls::Tls;
 
 use super::model::{self, Component, Supervisor, Topology};
 
-pub(super) use gather::{Gathered, Wanted, gather};
+pub(super) use gather::{Gathered, Histograms, Wanted, gather};
 use gather::{Led, Own};
 
 /// Writes the page.
@@ -36,7 +36,11 @@ pub(super) fn page(gathered: &Gathered) -> String {
     page.turned_away(cluster, supervisors, &topologies);
     page.topologies(&topologies);
     page.components(&topologies);
-    if gathered.wanted.histograms {
+    let histograms = gathered.wanted.histograms;
+    if histograms != Histograms::None {
+        page.spread_of_topologies(told);
+    }
+    if histograms == Histograms::All {
         page.spread(told);
     }
     page.work(&topologies);

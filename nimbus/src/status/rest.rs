@@ -20,7 +20,7 @@ use proto::nimbus::Standby;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::prometheus::Wanted;
+use super::prometheus::{Histograms, Wanted};
 use super::{dashboard, documents, prometheus};
 use crate::daemon::Handle;
 use crate::engine::Engine;
@@ -109,14 +109,15 @@ async fn ready(State(handle): State<Handle>) -> Response {
     Problem::new(Code::Unavailable, "not ready", &why, "wait, or look at its log").into_response()
 }
 
-/// Which metrics are asked for: all of them, unless it is said.
+/// Which metrics are asked for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MetricsAsked {
     /// Only those of this topology, and of the cluster.
     topology: Option<String>,
-    /// Whether there are histograms.
-    histograms: Option<bool>,
+    /// Which histograms there are.
+    #[serde(default)]
+    histograms: Histograms,
 }
 
 async fn metrics(
@@ -125,7 +126,7 @@ async fn metrics(
     headers: HeaderMap,
 ) -> Response {
     let MetricsAsked { topology, histograms } = asked;
-    let wanted = Wanted { topology, histograms: histograms.unwrap_or(true) };
+    let wanted = Wanted { topology, histograms };
     let gathered = match prometheus::gather(&handle, wanted).await {
         Ok(gathered) => gathered,
         Err(refusal) => return Problem::from(refusal).into_response(),
@@ -153,7 +154,8 @@ async fn metrics(
 /// That this nimbus is stopping.
 #[cfg(feature = "otel")]
 pub(crate) async fn all_metrics(handle: &Handle) -> Result<String, Refusal> {
-    let gathered = prometheus::gather(handle, Wanted { topology: None, histograms: true }).await?;
+    let wanted = Wanted { topology: None, histograms: Histograms::All };
+    let gathered = prometheus::gather(handle, wanted).await?;
     let written = tokio::task::spawn_blocking(move || prometheus::page(&gathered));
     Ok(written.await.unwrap_or_default())
 }
@@ -195,6 +197,27 @@ mod tests {
         };
         assert!(takes("gzip") && takes("br, GZIP;q=0.5"));
         assert!(!takes("identity") && !takes("gzip;q=0") && !takes_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn histograms_are_those_of_topologies_unless_others_are_asked_for() {
+        let asked = |query: &str| {
+            let uri: axum::http::Uri = format!("/metrics{query}").parse().expect("that is one");
+            let asked = axum::extract::Query::<MetricsAsked>::try_from_uri(&uri);
+            asked.map(|asked| asked.0.histograms).ok()
+        };
+        for (query, histograms) in [
+            ("", Some(Histograms::Topology)),
+            ("?topology=clicks", Some(Histograms::Topology)),
+            ("?histograms=topology", Some(Histograms::Topology)),
+            ("?histograms=all", Some(Histograms::All)),
+            ("?histograms=true", Some(Histograms::All)),
+            ("?histograms=none", Some(Histograms::None)),
+            ("?histograms=false", Some(Histograms::None)),
+            ("?histograms=some", None),
+        ] {
+            assert_eq!(asked(query), histograms, "{query}");
+        }
     }
 
     #[test]

@@ -1,9 +1,15 @@
 //! A report as the engine takes it in: what tasks counted is packed already.
 //!
 //! Packing is nearly all of the work that a report makes, and needs nothing that the engine knows. So it is
-//! done by whoever receives the report, a worker at a time, and the engine is not held up by it.
+//! done by whoever receives the report, a worker at a time, and the engine is not held up by it. What a
+//! worker says is read just before: what was read takes far more memory than what it is packed to.
 
-use proto::supervisor::{SupervisorReport, WorkerReport};
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use prost::{DecodeError, Message};
+use proto::received::Received;
+use proto::supervisor::{SlotReport, SupervisorReport, WorkerReport};
 
 use super::work::{Names, Work};
 
@@ -16,7 +22,7 @@ use super::work::{Names, Work};
 /// let slot = SlotReport { report: Some(WorkerReport::default()), ..SlotReport::default() };
 /// let report = SupervisorReport { slots: vec![slot.clone(), slot], ..SupervisorReport::default() };
 /// let mut incoming = Incoming::new(report);
-/// let steps = std::iter::from_fn(|| incoming.pack_next().then_some(())).count();
+/// let steps = std::iter::from_fn(|| incoming.pack_next().unwrap().then_some(())).count();
 /// assert_eq!(steps, 2, "one for each worker");
 /// ```
 #[derive(Clone, Debug)]
@@ -24,6 +30,8 @@ pub struct Incoming {
     report: SupervisorReport,
     /// Of the first slots.
     packed: Vec<Option<Worker>>,
+    /// The last slots, which are not read.
+    unread: VecDeque<Bytes>,
 }
 
 /// What a worker reports.
@@ -39,14 +47,23 @@ impl Incoming {
     /// Begins with nothing packed.
     #[must_use]
     pub fn new(report: SupervisorReport) -> Self {
-        Self { packed: Vec::with_capacity(report.slots.len()), report }
+        let packed = Vec::with_capacity(report.slots.len());
+        Self { report, packed, unread: VecDeque::new() }
     }
 
-    /// Packs what the next worker reports; false if there is none left.
-    pub fn pack_next(&mut self) -> bool {
-        let Some(slot) = self.report.slots.get_mut(self.packed.len()) else { return false };
-        self.packed.push(slot.report.take().map(Worker::of));
-        true
+    /// Reads if need be, and packs, what the next worker reports; false if there is none left.
+    ///
+    /// # Errors
+    ///
+    /// If it is no report. Then it is left out.
+    pub fn pack_next(&mut self) -> Result<bool, DecodeError> {
+        if self.packed.len() == self.report.slots.len() {
+            let Some(bytes) = self.unread.pop_front() else { return Ok(false) };
+            self.report.slots.push(SlotReport::decode(bytes)?);
+        }
+        let next = self.report.slots.get_mut(self.packed.len());
+        self.packed.push(next.and_then(|slot| slot.report.take()).map(Worker::of));
+        Ok(true)
     }
 
     /// The report, without what is packed.
@@ -57,7 +74,7 @@ impl Incoming {
 
     /// The report without those of the workers, and these by slot.
     pub(super) fn into_parts(mut self) -> (SupervisorReport, Vec<Option<Worker>>) {
-        while self.pack_next() {}
+        while self.pack_next() != Ok(false) {}
         (self.report, self.packed)
     }
 }
@@ -65,6 +82,13 @@ impl Incoming {
 impl From<SupervisorReport> for Incoming {
     fn from(report: SupervisorReport) -> Self {
         Self::new(report)
+    }
+}
+
+impl From<Received> for Incoming {
+    fn from(Received { report, slots }: Received) -> Self {
+        let packed = Vec::with_capacity(slots.len());
+        Self { report, packed, unread: slots.into() }
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use daemon::listen::Security;
+use serde::Deserialize;
 
 use crate::daemon::Handle;
 use crate::engine::Engine;
@@ -22,8 +23,23 @@ const AT_A_TIME: usize = 4;
 pub(in crate::status) struct Wanted {
     /// Only this topology.
     pub(in crate::status) topology: Option<String>,
-    /// With histograms: they are half of the page.
-    pub(in crate::status) histograms: bool,
+    /// With which histograms.
+    pub(in crate::status) histograms: Histograms,
+}
+
+/// Which histograms are on a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::status) enum Histograms {
+    /// None of them.
+    #[serde(alias = "false")]
+    None,
+    /// Those of whole topologies.
+    #[default]
+    Topology,
+    /// Those of every component too: they are half of the page.
+    #[serde(alias = "true")]
+    All,
 }
 
 /// A topology, and how what its components measured is spread.

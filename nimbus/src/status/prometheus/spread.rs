@@ -1,5 +1,5 @@
-//! How latencies and values of the author's own are spread, as histograms: by component, since tasks are
-//! many. Of tasks a worker's own page has them (`worker.metrics.listen`).
+//! How latencies and values of the author's own are spread, as histograms: of whole topologies, and for
+//! who asks by component, of which there may be many. Of tasks a worker's own page has them (`worker.metrics.listen`).
 
 use daemon::exposition::{Edges, Spread, labels, with};
 
@@ -9,6 +9,33 @@ use crate::engine::counters::Histogram;
 use crate::status::topology::Spreads;
 
 impl Page {
+    /// Writes the histograms of every topology that has measured something. Their names are not those
+    /// of components, so that sums over both do not count twice.
+    pub(super) fn spread_of_topologies(&mut self, topologies: &[Told]) {
+        let times = |of: fn(&Spreads) -> &Histogram| {
+            let sums = topologies.iter().map(move |(topology, spreads)| {
+                let mut sum = Histogram::default();
+                spreads.iter().for_each(|spreads| sum.merge(of(spreads)));
+                (labels([("topology", topology.name.as_str())]), sum)
+            });
+            sums.filter(|(_, sum)| sum.count() > 0).collect::<Vec<_>>()
+        };
+        let execute = times(|spreads| &spreads.execute);
+        self.page.histogram(
+            "squall_topology_execute_seconds",
+            "Time in execute of all components, by how many took how long.",
+            &Edges::EXECUTE,
+            execute.iter().map(|(labels, it)| (labels.clone(), spread(it))),
+        );
+        let complete = times(|spreads| &spreads.complete);
+        self.page.histogram(
+            "squall_topology_complete_seconds",
+            "Time from emit to ack of all spouts, by how many took how long.",
+            &Edges::COMPLETE,
+            complete.iter().map(|(labels, it)| (labels.clone(), spread(it))),
+        );
+    }
+
     /// Writes the histograms of every component that has measured something.
     pub(super) fn spread(&mut self, topologies: &[Told]) {
         let all = topologies.iter().flat_map(|(topology, spreads)| {

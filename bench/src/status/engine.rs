@@ -1,19 +1,21 @@
-//! What nimbus keeps of a large cluster when its histories are full: the memory of this process before
-//! anything was reported, and after a day.
+//! How long the engine of a nimbus is held up by what a large cluster reports, and by histories that
+//! are full.
 //!
-//! Its engine is told as the daemon tells it, of reports that were decoded as they come from the
-//! network, at first whole and then in parts, and packed before the engine has them. The day passes in leaps, in which points of histories are gaps; they take as much room.
-//! Everything counts that the allocator has not given back: what was needed for a moment too.
+//! It is told as the daemon tells it, of reports as they come from the network, at first whole and then in
+//! parts, read and packed before the engine has them. The day passes in leaps, in which points of
+//! histories are gaps.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use nimbus::engine::event::{Event, Request, Submission, Verb};
 use nimbus::engine::liveness::Patience;
 use nimbus::engine::reports::incoming::Incoming;
 use nimbus::engine::view::epoch_revision;
 use nimbus::status::Query;
 use nimbus::status::history::history;
-use prost::Message;
+use prost::{DecodeError, Message};
+use proto::received::Received;
 use proto::supervisor::SupervisorReport;
 use serde::Serialize;
 
@@ -23,19 +25,14 @@ use crate::meter::now_ns;
 use crate::problem::Problem;
 use crate::world::World;
 
-/// What is kept.
+/// What was measured.
 #[derive(Debug, Serialize)]
-pub(super) struct Memory {
-    /// Before anything was reported: the program, what was submitted and placed, the reports to come.
-    before_mib: f64,
-    after_mib: f64,
-    /// Metrics, status and history.
-    pub(super) kept_mib: f64,
+pub(super) struct Engine {
     /// Bytes of one whole report of one supervisor.
     report_bytes: usize,
-    /// Most time that packing such a report took, or a part of it: others have their turns meanwhile.
+    /// Most time that reading and packing such a report took, or a part of it: others have their turns meanwhile.
     pub(super) packing_ms: f64,
-    /// Most time that packing what one worker reports took.
+    /// Most time that reading and packing what one worker reports took.
     pub(super) packing_worker_ms: f64,
     /// Most time that the engine took for a report.
     pub(super) report_ms: f64,
@@ -59,16 +56,10 @@ const PATIENCE: Patience = Patience {
 };
 
 /// Reports for a day, and measures.
-pub(super) fn measure(shape: Shape) -> Result<Memory, Problem> {
+pub(super) fn measure(shape: Shape) -> Result<Engine, Problem> {
     let mut world = World::new(&shape.supervisors(), shape.topologies, PATIENCE);
     let places = submit(&mut world, shape)?;
-    // On a thread of its own: what it leaves of its memory is not there for what is measured.
-    let made = std::thread::spawn(move || reports(shape, &places)).join();
-    let Reports { whole, parts } =
-        made.map_err(|_| Problem::failed("the reports could not be made", "it panicked"))??;
-    // The allocator has room for them then.
-    whole.iter().try_for_each(|bytes| decode(bytes).map(drop))?;
-    let before = resident()?;
+    let Reports { whole, parts } = reports(shape, &places)?;
     let mut took = Took::default();
     whole.iter().try_for_each(|bytes| took.report(&mut world, bytes, 1))?;
     let leaps = [Duration::from_mins(23 * 60 + 5), Duration::from_secs(3_590)];
@@ -88,11 +79,7 @@ pub(super) fn measure(shape: Shape) -> Result<Memory, Problem> {
     if shown.emitted.len() < 3_600 {
         return Err(Problem::failed("the histories are not full", shown.emitted.len()));
     }
-    let after = resident()?;
-    Ok(Memory {
-        before_mib: before,
-        after_mib: after,
-        kept_mib: rounded(after - before),
+    Ok(Engine {
         report_bytes: whole.first().map_or(0, Vec::len),
         packing_ms: rounded(took.packing),
         packing_worker_ms: rounded(took.packing_worker),
@@ -191,13 +178,15 @@ impl Took {
     }
 
     fn report(&mut self, world: &mut World, bytes: &[u8], number: u64) -> Result<(), Problem> {
-        let mut report = decode(bytes)?;
+        let mut report = SupervisorReport::decode(bytes).map_err(|error| unreadable(&error))?;
         count_on(&mut report, number);
-        let mut incoming = Incoming::new(report);
+        let bytes = Bytes::from(report.encode_to_vec());
+        let received = Received::decode(bytes).map_err(|error| unreadable(&error))?;
+        let mut incoming = Incoming::from(received);
         let begun = now_ns();
         loop {
             let begun = now_ns();
-            if !incoming.pack_next() {
+            if !incoming.pack_next().map_err(|error| unreadable(&error))? {
                 break;
             }
             self.packing_worker = self.packing_worker.max(ms_since(begun));
@@ -214,15 +203,6 @@ fn ms_since(begun: u64) -> f64 {
     as_f64(now_ns() - begun) / 1e6
 }
 
-fn decode(bytes: &[u8]) -> Result<SupervisorReport, Problem> {
-    SupervisorReport::decode(bytes)
-        .map_err(|error| Problem::failed("a report cannot be read", error))
-}
-
-/// The memory that this process has in use, in MiB.
-fn resident() -> Result<f64, Problem> {
-    let bytes = Some(tests::rss_bytes(std::process::id())).filter(|bytes| *bytes > 0);
-    let bytes =
-        bytes.ok_or_else(|| Problem::failed("cannot measure memory", "no VmRSS in /proc"))?;
-    Ok(rounded(as_f64(bytes) / 1_048_576.0))
+fn unreadable(error: &DecodeError) -> Problem {
+    Problem::failed("a report cannot be read", error)
 }
