@@ -65,7 +65,7 @@ async fn consumer(kafka: &Kafka, topic: &str) -> Result<Consumer, Failure> {
 async fn settle(under_way: &mut VecDeque<DeliveryHandle>, most: usize) -> Result<(), Failure> {
     while under_way.len() > most {
         let Some(oldest) = under_way.pop_front() else { break };
-        oldest.await?;
+        drop(oldest.await?);
     }
     Ok(())
 }
