@@ -11,3 +11,4 @@ mod kafka;
 mod push;
 mod redis;
 mod relay;
+mod weblog;

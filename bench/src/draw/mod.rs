@@ -51,7 +51,7 @@ const TUPLES: &[&[&str]] = &[&["tuples_per_s"]];
 /// What becomes bars where how late tuples are is measured.
 const LATENCIES: &[&[&str]] = &[&["complete_p50_us", "p50_us"], &["complete_p99_us", "p99_us"]];
 
-const SECTIONS: [Section; 5] = [
+const SECTIONS: [Section; 6] = [
     Section {
         name: "cases",
         title: "All cases, as fast as they go",
@@ -66,6 +66,7 @@ const SECTIONS: [Section; 5] = [
     },
     Section { name: "growth", title: "More executors in a worker", unit: "tuples/s", bars: TUPLES },
     Section { name: "latency", title: "How late tuples are", unit: "µs", bars: LATENCIES },
+    Section { name: "kafka", title: "From Kafka to Kafka", unit: "records/s", bars: TUPLES },
     Section { name: "peers", title: "Against other systems", unit: "tuples/s", bars: TUPLES },
 ];
 

@@ -140,7 +140,13 @@ async fn answer(shape: Shape, shutdown: &Shutdown) -> Result<(), Problem> {
         http: any_port,
         cluster: CLUSTER.to_owned(),
         leader_ttl: LONG,
-        patience: Patience { silent: LONG, alone: LONG, away: LONG, grace: Duration::ZERO },
+        patience: Patience {
+            silent: LONG,
+            severed: LONG,
+            alone: LONG,
+            away: LONG,
+            grace: Duration::ZERO,
+        },
         ..Config::new(CLUSTER, folder.path())
     };
     let running = nimbus::start(config, Arc::clone(&store), clock.clone(), shutdown.clone());

@@ -1,14 +1,18 @@
 //! One file that is followed: what it is known by, and how far it was read and processed.
 
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::content::{Content, place};
 use super::offsets::Offsets;
 use super::positions::Position;
 use super::print::{Place, Print};
 use super::splitter::{Resume, Splitter};
+
+/// How often it is looked whether the name of a file that does not grow leads to another one.
+const NAME_EVERY: Duration = Duration::from_millis(10);
 
 /// A file that is followed.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub(super) struct Followed {
     pub(super) stirred: bool,
     /// When something was last read.
     pub(super) moved: Instant,
+    /// When it was last looked where its name leads.
+    named: Instant,
     /// It ended there when it was last read: as many bytes as it had on the disk.
     pub(super) ended_at: Option<u64>,
     /// Whether a line begins where it is to be read on is still to be found out.
@@ -57,6 +63,7 @@ impl Followed {
             cut_off: false,
             stirred: true,
             moved: now,
+            named: now,
             ended_at: None,
             unsure: false,
             has_tail: false,
@@ -168,6 +175,15 @@ impl Followed {
         let Some(ended_at) = self.ended_at else { return Ok(true) };
         let content = self.open()?;
         Ok(content.facts()?.len() != ended_at)
+    }
+
+    /// Whether its name leads to another file by now: it was renamed, and what is written goes on there.
+    pub(super) fn is_replaced(&mut self, now: Instant) -> bool {
+        if self.gone.is_some() || now < self.named + NAME_EVERY {
+            return false;
+        }
+        self.named = now;
+        fs::metadata(&self.path).is_ok_and(|facts| place(&facts) != self.place)
     }
 
     /// Reads a block into the splitter; nothing: it ends there, for now.

@@ -16,7 +16,7 @@ use krafka::{Kafka, KrafkaError};
 
 pub(super) use krafka_reader::KrafkaReader;
 pub(super) use krafka_topics::make_topic;
-pub(super) use krafka_writer::KrafkaWriter;
+pub(super) use krafka_writer::{KrafkaDelivery, KrafkaWriter};
 
 use super::connection::{Brokers, Scram};
 use super::record::{Headers, KafkaRecord, TopicName};
@@ -143,14 +143,16 @@ impl Outgoing {
 
 /// What a bolt needs of a client.
 pub(super) trait Writer: Sized {
+    /// Ends when the brokers have a record, or will not get it.
+    type Delivery: Future<Output = Result<(), Trouble>>;
     /// Finds the brokers, and looks whether they have this topic.
     async fn connect(
         brokers: &Brokers,
         batching: &Batching,
         topic: Option<&str>,
     ) -> Result<Self, Trouble>;
-    /// Writes a record, and waits until the brokers have it.
-    async fn write(&self, record: Outgoing) -> Result<(), Trouble>;
+    /// Takes a record to be written, behind those that it took before; waits for room at most.
+    async fn enqueue(&self, record: Outgoing) -> Result<Self::Delivery, Trouble>;
 }
 
 /// How records are compressed.

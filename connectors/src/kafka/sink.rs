@@ -1,6 +1,7 @@
 //! Kafka out: the options of a bolt that writes to topics, and how it is declared.
 
 mod bolt;
+mod line;
 
 use std::fmt;
 use std::sync::Arc;

@@ -67,7 +67,7 @@ impl KafkaSpout {
     /// Starts the thread that fetches for this task.
     pub(super) fn open(options: &KafkaIn, cx: &Context) -> Result<Self, Error> {
         options.check()?;
-        let queue = Arc::<Queue>::default();
+        let queue = Arc::new(Queue::new(options.fetch_bytes as usize));
         let (end, ended) = channel();
         let feed = Feed::<KrafkaReader>::new(options.clone(), cx.clone(), Arc::clone(&queue));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -205,7 +205,7 @@ async fn with_tls_only_who_the_authority_signed_for_is_told() {
     let trusting = dial(&endpoint, Some(&ca)).expect("that is an endpoint");
     export_traces(&trusting, request.clone()).await.expect("it takes them");
     let came = collector.spans.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    assert_eq!(came, [request.clone()]);
+    assert_eq!(came, std::slice::from_ref(&request));
     let wary = dial(&endpoint, Some(&other)).expect("that is an endpoint");
     export_traces(&wary, request).await.expect_err("another signed for it");
     shutdown.ask();

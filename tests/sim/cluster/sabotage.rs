@@ -66,7 +66,7 @@ pub(in crate::sim) const ALL: [(Sabotage, &str, &str, u64); 20] = [
     (Sabotage::ReleaseEarly, "release-early", "what is not let go of is said to be", 0),
     (Sabotage::NeverRelease, "never-release", "a move never ends", 0),
     (Sabotage::ForgetFormers, "forget-formers", "a new owner does not wait for the old", 0),
-    (Sabotage::AdoptedHasNothing, "adopted-has-nothing", "an adopted owner is forgotten", 485),
+    (Sabotage::AdoptedHasNothing, "adopted-has-nothing", "an adopted owner is forgotten", 1390),
     (Sabotage::BlindLook, "blind-look", "a stopped worker is not replaced", 0),
     (Sabotage::HastyLook, "hasty-look", "a slow worker is taken for a stopped one", 0),
     (Sabotage::IgnoreDirect, "ignore-direct", "what lives without its supervisor is moved", 0),

@@ -236,6 +236,10 @@ impl<T: FromRecord> FilesSpout<T> {
                 file.troubled = false;
             }
             Ok(false) => {
+                // The new file of a rotation is not read before it was seen in the folder.
+                if file.is_replaced(now) {
+                    self.look_at = now;
+                }
                 let quiet = now.saturating_duration_since(file.moved);
                 let is_gone = file.gone.is_some_and(|gone| now >= gone + 2 * scan_every);
                 let is_over =

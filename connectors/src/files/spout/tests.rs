@@ -89,6 +89,26 @@ fn a_file_is_followed_through_renames_and_its_end_after_it_is_deleted() {
 }
 
 #[test]
+fn the_new_file_of_a_rotation_does_not_wait_for_the_next_look_at_the_folder() {
+    let logs = Logs::new();
+    logs.append("a.log", "one\n");
+    let mut spout = logs.spout(logs.options().scan_every(60 * SECOND));
+    let mut read = |logs: &Logs, name: &str, text: &str| {
+        logs.append(name, text);
+        let mut lines = Vec::new();
+        for _ in 0..5 {
+            lines.extend(spout.run().unwrap().into_iter().map(|line| line.text.to_string()));
+            spout.advance(Duration::from_millis(10));
+        }
+        lines
+    };
+    assert_eq!(read(&logs, "a.log", ""), ["one"]);
+    fs::rename(logs.path("a.log"), logs.path("a.log.1")).unwrap();
+    assert_eq!(read(&logs, "a.log.1", "two\n"), ["two"], "there is no new file yet");
+    assert_eq!(read(&logs, "a.log", "three\n"), ["three"]);
+}
+
+#[test]
 fn a_file_that_is_copied_and_emptied_is_neither_lost_nor_read_twice() {
     let logs = Logs::new();
     let (text, lines) = numbers(0..500);

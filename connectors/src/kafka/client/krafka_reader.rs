@@ -16,8 +16,10 @@ use super::{Begin, Fetch, Place, Reader, Stand, Trouble, connected};
 use crate::kafka::connection::Brokers;
 use crate::kafka::record::{Blob, Headers, KafkaRecord, TopicName};
 
-/// Records of one call of `poll` at most, and as many again that the client keeps.
-const POLL_RECORDS: i32 = 2_048;
+/// Records of one call of `poll` at most, and as many again that the client keeps. What an answer of a
+/// broker has beyond both is thrown away and fetched again, so this is more than most answers have: their
+/// bytes are what is limited.
+const POLL_RECORDS: i32 = 65_536;
 
 /// How long a broker may wait for the first record.
 const FETCH_WAIT: Duration = Duration::from_millis(500);

@@ -1,9 +1,12 @@
 //! Writing with krafka: an idempotent producer that batches and retries by itself.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use krafka::admin::DescribeTopicsOptions;
-use krafka::producer::{Acks, Producer};
+use krafka::producer::{Acks, DeliveryHandle, Producer};
 use krafka::{Compression as Codec, Record};
 
 use super::{Batching, Compression, Kind, Outgoing, Trouble, Writer, connected};
@@ -64,16 +67,37 @@ impl Writer for KrafkaWriter {
         Ok(Self { producer })
     }
 
-    async fn write(&self, record: Outgoing) -> Result<(), Trouble> {
-        let mut sent = Record::new(&*record.topic, record.value.clone().unwrap_or_default());
-        if record.value.is_none() {
+    type Delivery = KrafkaDelivery;
+
+    async fn enqueue(&self, record: Outgoing) -> Result<KrafkaDelivery, Trouble> {
+        let is_deletion = record.value.is_none();
+        let mut sent = Record::new(&*record.topic, record.value.unwrap_or_default());
+        if is_deletion {
             sent = sent.without_value();
         }
         if let Some(key) = record.key {
             sent = sent.key(key);
         }
         sent.headers = record.headers.0;
-        drop(self.producer.enqueue(sent).await?.await?);
-        Ok(())
+        Ok(KrafkaDelivery(self.producer.enqueue(sent).await?))
+    }
+}
+
+/// The brokers' answer to come.
+pub(in crate::kafka) struct KrafkaDelivery(DeliveryHandle);
+
+impl KrafkaDelivery {
+    /// The partition that the record goes to.
+    pub(in crate::kafka) fn partition(&self) -> usize {
+        usize::try_from(self.0.partition()).unwrap_or_default()
+    }
+}
+
+impl Future for KrafkaDelivery {
+    type Output = Result<(), Trouble>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answered = Pin::new(&mut self.0).poll(cx);
+        answered.map(|answer| answer.map(drop).map_err(Trouble::from))
     }
 }
