@@ -74,7 +74,7 @@ message_timeout = \"1m\"
 
 | variable | who reads it | meaning |
 | --- | --- | --- |
-| `RUST_LOG` | daemons, `squall dev`, workers | what is logged, as in `info,nimbus=debug`; without it everything from INFO up. Workers inherit it from their supervisor |
+| `RUST_LOG` | daemons, `squall dev`, workers | what is logged, as in `info,nimbus=debug`; without it everything from INFO up, but of the Kafka client from WARN up. Workers inherit it from their supervisor |
 | `NO_COLOR` | the same | if it is set, logs on a terminal have no colours |
 | `PATH`, `HOME`, `LANG`, `TZ`, `RUST_BACKTRACE` | workers | inherited from their supervisor; nothing else is |
 | `SQUALL_MODE`, `SQUALL_SOCKET`, `SQUALL_TOKEN`, `SQUALL_TOPOLOGY`, `SQUALL_NAME`, `SQUALL_WORKER`, `SQUALL_EPOCH`, `SQUALL_LISTEN`, `SQUALL_ADVERTISE`, `SQUALL_CORES`, `SQUALL_CONFIG`, `SQUALL_LOG_FORMAT`, and the `SQUALL_TLS_` ones above | topology binaries | set by the supervisor for its workers, and `SQUALL_MODE=describe` by `squall submit`. Do not set them yourself: a `squall` started with `SQUALL_MODE` takes itself for a topology |
