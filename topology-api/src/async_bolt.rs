@@ -35,8 +35,8 @@ const CONCURRENCY: u32 = 64;
 /// A call's output leaves when the call has returned, anchored to its input. `Ok` acks the input,
 /// `Err` fails it with the error's text. A panic fails all inputs whose calls are under way and
 /// makes the task a new instance. A call that takes longer than the
-/// [`deadline`](BoltDeclarer::deadline) is dropped at its `.await` and fails as `timeout`, so what
-/// must not be done by halves belongs in a task of its own.
+/// [`deadline`](BoltDeclarer::deadline) is dropped at its `.await` and fails as `timeout`, or as
+/// [`late`](AsyncBolt::late) says, so what must not be done by halves belongs in a task of its own.
 ///
 /// Timers, sockets and clients that are made for tokio work: its context is entered around the
 /// factory and every call. Beyond that nothing here depends on it.
@@ -122,6 +122,13 @@ pub trait AsyncBolt: 'static {
         std::future::ready(Ok(()))
     }
 
+    /// A call was dropped as it took longer than its [`deadline`](BoltDeclarer::deadline): what it waited
+    /// for, if that is away. Its input then fails as `unavailable`, see
+    /// [`Unavailable`](crate::Unavailable), and otherwise as `timeout`.
+    fn late(&self) -> Option<String> {
+        None
+    }
+
     /// The task ends in good order; calls that were under way have been dropped. Not called when
     /// the process is killed.
     fn close(&mut self) {}
@@ -163,7 +170,8 @@ pub struct AsyncCalls {
     pub concurrency: u32,
     /// What they emit leaves in the order of their inputs.
     pub ordered: bool,
-    /// How long one may take; without this, the timeout of tuples and what `holds` adds to it.
+    /// How long one may take; without this, three quarters of the timeout of tuples and what `holds`
+    /// adds to it.
     pub deadline: Option<Duration>,
     /// For how long the component holds inputs on purpose.
     pub holds: Duration,
@@ -219,8 +227,8 @@ impl<I: Tuple, T: Tuple> BoltDeclarer<I, T, Async> {
     }
 
     /// Sets how long a call may take before it is dropped and its input fails as `timeout`. Without
-    /// this it is `message_timeout` and what [`holds`](Self::holds) adds: by then its tuple has failed
-    /// anyway.
+    /// this it is three quarters of `message_timeout` and what [`holds`](Self::holds) adds: a quarter for
+    /// the way here, and then its tuple would fail anyway, without a word of this bolt.
     pub fn deadline(self, deadline: Duration) -> Self {
         self.async_calls(|own| own.deadline = Some(deadline))
     }

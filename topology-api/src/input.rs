@@ -11,6 +11,8 @@ pub enum Verdict {
     Ack,
     /// It was not, for this reason.
     Fail(String),
+    /// It was not, since something is away, as this text says.
+    Unavailable(String),
     /// Its call emitted more than its budget.
     TooMuchOutput,
     /// Its call took too long, as this text says.
@@ -90,6 +92,12 @@ impl<T> Input<T> {
     /// Says that the tuple could not be processed: its spout is told, with the reason.
     pub fn fail(mut self, reason: impl Into<String>) {
         self.settle(Verdict::Fail(reason.into()));
+    }
+
+    /// Says that the tuple could not be processed now, since something is away: it fails, but not by its
+    /// own fault, see [`Unavailable`](crate::Unavailable).
+    pub fn unavailable(mut self, reason: impl Into<String>) {
+        self.settle(Verdict::Unavailable(reason.into()));
     }
 
     /// Says that the tuple is still being worked on: its timeout starts again.

@@ -94,6 +94,7 @@ pub mod testing;
 mod text;
 mod topology;
 mod tuple;
+mod unavailable;
 mod units;
 mod value;
 mod values;
@@ -128,6 +129,7 @@ pub use text::Text;
 pub use topology::Topology;
 pub use topology_api_macros::Tuple;
 pub use tuple::{Field, NoOutput, Schema, Tuple};
+pub use unavailable::Unavailable;
 pub use units::{UnitError, format_duration, format_size, parse_duration, parse_size};
 pub use value::Value;
 pub use values::Values;
@@ -159,6 +161,6 @@ pub mod prelude {
     pub use crate::{
         Args, AsyncBolt, AsyncSpout, Bolt, BoltResult, BuildError, Context, ExplicitBolt,
         FailReason, Input, Line, LineFiles, Next, NoOutput, Output, Spout, SpoutOutput,
-        SpoutResult, Stream, Text, Topology, TopologyBuilder, Tuple,
+        SpoutResult, Stream, Text, Topology, TopologyBuilder, Tuple, Unavailable,
     };
 }

@@ -16,9 +16,10 @@ pub(crate) use self::filed::Filed;
 pub(crate) use self::spout::SpoutDriver;
 
 use crate::async_bolt::LongCalls;
-use crate::input::{Input, Verdicts};
+use crate::input::{Input, Verdict, Verdicts};
 use crate::output::{ENOUGH_BYTES, Emitted, MakeLane, Output, UNANCHORED};
 use crate::rows::{Batch, Pool, Rows, emptied, for_each_while};
+use crate::unavailable::is_unavailable;
 use crate::{Bolt, BoltResult, Context, Error, ExplicitBolt, FailReason, Next};
 
 pub use elsewhere::Elsewhere;
@@ -28,8 +29,31 @@ pub use elsewhere::Elsewhere;
 pub enum Fault {
     /// `execute` returned this error.
     Error(String),
+    /// `execute` returned an [`Unavailable`](crate::Unavailable) error.
+    Unavailable(String),
     /// `execute` emitted more than its budget.
     TooMuchOutput,
+}
+
+impl Fault {
+    /// What an error is, that a call returned.
+    #[must_use]
+    pub fn of(error: &Error) -> Self {
+        match is_unavailable(error) {
+            true => Self::Unavailable(error.to_string()),
+            false => Self::Error(error.to_string()),
+        }
+    }
+}
+
+impl From<Fault> for Verdict {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Error(text) => Self::Fail(text),
+            Fault::Unavailable(text) => Self::Unavailable(text),
+            Fault::TooMuchOutput => Self::TooMuchOutput,
+        }
+    }
 }
 
 /// Stands for a slot: the tree of this message id has ended before it was filed.
@@ -295,7 +319,7 @@ impl<M: Manner> BoltTask for Driver<M> {
             let result = bolt.call(tuple, slot, &mut self.out, &self.verdicts);
             if let Err(error) = result {
                 self.out.abandon_pulls();
-                self.faults.push((self.cursor, Fault::Error(error.to_string())));
+                self.faults.push((self.cursor, Fault::of(&error)));
             } else if self.out.is_over_budget() {
                 self.out.abandon_pulls();
                 self.faults.push((self.cursor, Fault::TooMuchOutput));

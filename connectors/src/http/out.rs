@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use topology_api::{
     Async, AsyncBolt, BoltDeclarer, BoltResult, Context, Counter, Error, Histogram, NoOutput,
-    Output, TopologyBuilder, Tuple,
+    Output, TopologyBuilder, Tuple, Unavailable,
 };
 
 use super::client::{Client, Outgoing, longer, new_key};
@@ -15,7 +15,7 @@ use super::verdict::Verdict;
 use super::{Http, Request};
 use crate::batches::{BatchLimits, Batches, Outcome, Tried};
 use crate::circuit::until_open;
-use crate::{Circuit, WrongOption};
+use crate::{Circuit, CircuitState, WrongOption};
 
 /// Sends a request for each tuple, or one for many; a tuple is acked when the server has taken it.
 ///
@@ -133,11 +133,16 @@ impl<I: Tuple, F: Fn(&I) -> Request + 'static> AsyncBolt for HttpOut<I, F> {
         if shared.http.batch > 1 {
             request.fits_a_batch()?;
             let attempt = |requests| send_batch(Rc::clone(shared), requests);
-            return Ok(shared.batches.call(request, body.len(), attempt).await?);
+            let called = shared.batches.call(request, body.len(), attempt).await;
+            return called.map_err(|why| shared.error(why));
         }
         let key = request.key.clone().unwrap_or_else(new_key);
         let outgoing = shared.client.outgoing(&request, body, &key)?;
-        Ok(shared.deliver(&outgoing).await?)
+        shared.deliver(&outgoing).await.map_err(|why| shared.error(why))
+    }
+
+    fn late(&self) -> Option<String> {
+        self.shared.away()
     }
 }
 
@@ -201,6 +206,20 @@ impl Shared {
             let own = self.http.retry.pause(failed, rand::random());
             let wait = longer(own.max(pause), asked, self.http.retry_after_max);
             tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// What is away, if the server does not answer or cannot now.
+    fn away(&self) -> Option<String> {
+        let is_away = self.circuit.borrow().state() != CircuitState::Closed;
+        is_away.then(|| "the server does not answer, or cannot now".to_owned())
+    }
+
+    /// What a failed call's error is, by whether the server is away.
+    fn error(&self, why: String) -> Error {
+        match self.away() {
+            Some(_) => Unavailable::new(why).into(),
+            None => why.into(),
         }
     }
 

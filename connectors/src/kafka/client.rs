@@ -32,6 +32,8 @@ pub(super) enum Kind {
     TooLarge,
     /// There is no such topic or partition.
     Missing,
+    /// The record is not one that the topic takes, however often it is sent.
+    Refused,
 }
 
 /// What went wrong.
@@ -47,6 +49,7 @@ impl From<KrafkaError> for Trouble {
             KrafkaError::Broker { code: ErrorCode::MessageTooLarge, .. } => Kind::TooLarge,
             KrafkaError::UnknownTopic { .. }
             | KrafkaError::Broker { code: ErrorCode::UnknownTopicOrPartition, .. } => Kind::Missing,
+            KrafkaError::Broker { code: ErrorCode::InvalidRecord, .. } => Kind::Refused,
             error if error.is_fatal() => Kind::Fatal,
             KrafkaError::Config { .. } | KrafkaError::IllegalState { .. } => Kind::Fatal,
             _ => Kind::Retriable,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use topology_api::Context;
 
 use super::client::{Kind, Trouble};
-use crate::{Circuit, Retry};
+use crate::{Circuit, CircuitState, Retry};
 
 /// How it goes, stage by stage.
 #[derive(Debug)]
@@ -15,16 +15,25 @@ pub(super) struct Health {
     circuit: Circuit,
     /// What goes wrong and was reported.
     troubled: BTreeSet<&'static str>,
+    /// What went wrong last.
+    last: String,
 }
 
 impl Health {
     pub(super) fn new(retry: Retry, cx: &Context) -> Self {
-        Self { cx: cx.clone(), circuit: Circuit::shown(retry, cx), troubled: BTreeSet::new() }
+        let circuit = Circuit::shown(retry, cx);
+        Self { cx: cx.clone(), circuit, troubled: BTreeSet::new(), last: String::new() }
     }
 
     /// How long to wait before the brokers are asked again; none: now.
     pub(super) fn wait(&mut self) -> Option<Duration> {
         self.circuit.wait(self.cx.now())
+    }
+
+    /// What is away, if the brokers do not answer.
+    pub(super) fn away(&self) -> Option<String> {
+        let is_away = self.circuit.state() != CircuitState::Closed;
+        is_away.then(|| format!("kafka: {}", self.last))
     }
 
     /// A stage went well.
@@ -41,9 +50,10 @@ impl Health {
             self.cx.report_error(&format!("kafka {stage}: {}", trouble.text));
         }
         self.cx.count("trouble", 1);
+        self.last.clone_from(&trouble.text);
         match trouble.kind {
             // The brokers answered.
-            Kind::Missing | Kind::TooLarge => Duration::ZERO,
+            Kind::Missing | Kind::TooLarge | Kind::Refused => Duration::ZERO,
             Kind::Retriable | Kind::Fatal => self.circuit.failed(self.cx.now(), rand::random()),
         }
     }

@@ -141,8 +141,13 @@ where
             let shared = &self.shared;
             let bytes = commands.iter().map(Command::bytes).sum();
             let attempt = |jobs| attempt(Rc::clone(shared), jobs);
-            Ok(shared.batches.call(commands, bytes, attempt).await?)
+            let called = shared.batches.call(commands, bytes, attempt).await;
+            called.map_err(|why| shared.link.error(why))
         }
+    }
+
+    fn late(&self) -> Option<String> {
+        self.shared.link.away()
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 
-use topology_api::Context;
+use topology_api::{Context, Error, Unavailable};
 
 use super::Redis;
 use super::client::{Connection, Trouble};
-use crate::Circuit;
 use crate::circuit::until_open;
+use crate::{Circuit, CircuitState};
 
 /// The way to one server, of one task.
 #[derive(Debug)]
@@ -56,6 +56,21 @@ impl Link {
         let opened = Connection::open(&self.redis).await?;
         *self.connection.borrow_mut() = Some(opened.clone());
         Ok(opened)
+    }
+
+    /// What is away, if the server does not answer or cannot now.
+    pub(super) fn away(&self) -> Option<String> {
+        let answers = self.circuit.borrow().state() == CircuitState::Closed;
+        let is_away = !answers || self.refused.get() > 0;
+        is_away.then(|| format!("redis at {} is away", self.redis.address))
+    }
+
+    /// What a failed call's error is, by whether the server is away.
+    pub(super) fn error(&self, why: String) -> Error {
+        match self.away() {
+            Some(_) => Unavailable::new(why).into(),
+            None => why.into(),
+        }
     }
 
     /// It was answered.

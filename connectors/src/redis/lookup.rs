@@ -319,11 +319,16 @@ where
     type Output = O;
 
     async fn execute(&self, input: I, out: &mut Output<O>) -> BoltResult {
-        let found = self.find((self.key)(&input)).await?;
+        let found = self.find((self.key)(&input)).await;
+        let found = found.map_err(|why| self.shared.link.error(why))?;
         if let Some(tuple) = (self.join)(input, found.as_deref()) {
             out.emit(tuple);
         }
         Ok(())
+    }
+
+    fn late(&self) -> Option<String> {
+        self.shared.link.away()
     }
 }
 

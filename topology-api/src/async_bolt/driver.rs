@@ -189,10 +189,10 @@ where
             }
             let Some((input, returned)) = self.next_ended() else { return };
             let verdict = match returned {
-                None => Verdict::Late(self.too_late()),
+                None => self.late(),
                 Some((mut out, result)) => {
                     let verdict = match result {
-                        Err(error) => Verdict::Fail(error.to_string()),
+                        Err(error) => Fault::of(&error).into(),
                         Ok(()) if out.is_over_budget() => Verdict::TooMuchOutput,
                         Ok(()) => Verdict::Ack,
                     };
@@ -220,16 +220,24 @@ where
             return self.verdicts.give(input, verdict);
         }
         self.ticking = false;
-        if let (Verdict::Fail(text) | Verdict::Late(text), Some(cx)) = (verdict, &self.cx) {
-            cx.report_error(&text);
+        let told = match verdict {
+            Verdict::Fail(text) | Verdict::Unavailable(text) | Verdict::Late(text) => text,
+            _ => return,
+        };
+        if let Some(cx) = &self.cx {
+            cx.report_error(&told);
         }
     }
 
-    fn too_late(&self) -> String {
-        format!(
-            "a call had not returned after {}; `.deadline(..)` says how long one may take",
-            format_duration(self.deadline)
-        )
+    /// The verdict on a call that was dropped.
+    fn late(&self) -> Verdict {
+        let after = format_duration(self.deadline);
+        match self.bolt.as_ref().and_then(|bolt| bolt.late()) {
+            Some(away) => Verdict::Unavailable(format!("{away} (given up after {after})")),
+            None => Verdict::Late(format!(
+                "a call had not returned after {after}; `.deadline(..)` says how long one may take"
+            )),
+        }
     }
 
     /// Drops every call that is under way; its input gets no verdict but that its guard is gone.
@@ -264,7 +272,7 @@ where
         self.bolt = Some(Rc::new((self.factory)(cx)?));
         self.calls.wake(cx.waker());
         let fails_after = cx.config().message_timeout().saturating_add(self.limits.holds);
-        self.deadline = self.limits.deadline.unwrap_or(fails_after);
+        self.deadline = self.limits.deadline.unwrap_or(fails_after / 4 * 3);
         self.cx = Some(cx.clone());
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::input::Verdict;
 use crate::output::{Emitted, NOT_DIRECT, SEVERAL, UNANCHORED};
 use crate::rows::{Batch, Pool, Rows};
-use crate::task::{Automatic, BoltTask, Driver, Explicit, Fault};
+use crate::task::{Automatic, BoltTask, Driver, Explicit};
 use crate::{Bolt, Error, ExplicitBolt, IntoBolt, Topology, Tuple};
 
 /// How many emitted tuples wait at most, before those of an `emit_from` are taken.
@@ -177,14 +177,13 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
             done += self.task.run(usize::MAX, ROOM);
             self.collect(number);
         }
-        let fault = self.task.faults().pop().map(|(_, fault)| match fault {
-            Fault::Error(text) => text,
-            Fault::TooMuchOutput => "too-much-output".to_owned(),
-        });
+        let fault = self.task.faults().pop().map(|(_, fault)| fault);
         match fault {
             // The guard has the verdict: the error of an explicit bolt is only shown.
-            Some(text) if explicit => self.reports.told().errors.push(text),
-            Some(text) => self.settle(number, Verdict::Fail(text)),
+            Some(fault) if explicit => {
+                self.reports.told().errors.extend(reason_of(Verdict::from(fault)));
+            }
+            Some(fault) => self.settle(number, Verdict::from(fault)),
             None if explicit => {}
             None => self.settle(number, Verdict::Ack),
         }
@@ -317,15 +316,11 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
     }
 
     fn settle(&mut self, number: TupleNumber, verdict: Verdict) {
-        let reason = match verdict {
-            Verdict::ResetTimeout => return,
-            Verdict::Ack => None,
-            Verdict::Fail(reason) | Verdict::Late(reason) => Some(reason),
-            Verdict::TooMuchOutput => Some("too-much-output".to_owned()),
-            Verdict::Dropped => Some("dropped without a verdict".to_owned()),
-        };
+        if verdict == Verdict::ResetTimeout {
+            return;
+        }
         self.open.remove(&number);
-        match reason {
+        match reason_of(verdict) {
             None => self.acked.push(number),
             Some(reason) => self.failed.push((number, reason)),
         }
@@ -339,5 +334,17 @@ pub(super) fn budget(setup: &Setup) -> usize {
 impl<I: Tuple, O: Tuple> fmt::Debug for BoltDriver<I, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "driver of bolt `{}` after {} tuples", self.setup.component, self.given)
+    }
+}
+
+/// What a verdict says of a tuple that failed.
+fn reason_of(verdict: Verdict) -> Option<String> {
+    match verdict {
+        Verdict::Ack | Verdict::ResetTimeout => None,
+        Verdict::Fail(reason) | Verdict::Unavailable(reason) | Verdict::Late(reason) => {
+            Some(reason)
+        }
+        Verdict::TooMuchOutput => Some("too-much-output".to_owned()),
+        Verdict::Dropped => Some("dropped without a verdict".to_owned()),
     }
 }

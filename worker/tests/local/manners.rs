@@ -2,6 +2,7 @@
 //! replay.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -113,6 +114,39 @@ fn bury_round_numbers(fusion: bool, blocking: bool) {
     assert!((0..1_000).step_by(100).all(|n| buried.contains(&n)), "{buried:?}");
     assert_eq!(stored.len() + buried.len(), 1_000, "stored or buried, none lost");
     assert!(stored.is_disjoint(&buried), "and none both: every letter failed three times");
+}
+
+#[test]
+fn what_fails_since_something_is_away_comes_again_and_never_becomes_a_dead_letter() {
+    fused_and_not(|fusion| {
+        let mut t = topology("away", fusion);
+        let replays = Replays::default().attempts(2).pauses(MILLISECOND, MILLISECOND);
+        let (numbers, dead) = t.replaying("numbers", replays, |_| count_to(100));
+        let away = Arc::new(AtomicU64::new(500));
+        let stored = Seen::default();
+        let store = Arc::clone(&stored);
+        // Five times each, then it is back; by its own error once.
+        t.try_for_each("store", move |number: Number| -> Result<(), topology_api::Error> {
+            let before = away.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+            if before.is_ok() {
+                return Err(Unavailable::new("the store is away").into());
+            }
+            if store.lock().unwrap().insert(number.n) {
+                return Err("one error of its own".into());
+            }
+            Ok(())
+        })
+        .shuffle(&numbers.stream());
+        let buried = Seen::default();
+        let bury = Arc::clone(&buried);
+        t.for_each("bury", move |letter: DeadLetter<Number>| {
+            bury.lock().unwrap().insert(letter.tuple.n);
+        })
+        .global(&dead);
+        run(t);
+        assert_eq!(stored.lock().unwrap().len(), 100, "none was lost");
+        assert!(buried.lock().unwrap().is_empty(), "dead though not by their own fault");
+    });
 }
 
 #[test]

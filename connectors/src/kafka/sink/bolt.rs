@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::coop::unconstrained;
-use topology_api::{AsyncBolt, BoltResult, Context, Counter, Error, NoOutput, Output, Tuple};
+use topology_api::{
+    AsyncBolt, BoltResult, Context, Counter, Error, NoOutput, Output, Tuple, Unavailable,
+};
 
 use super::line::{Failure, Line, Sent, Written};
 use super::{KafkaOut, Target};
@@ -235,9 +237,17 @@ impl<T: Tuple> KafkaBolt<T> {
             );
             return Err(self.too_large(record.bytes() + OVERHEAD, &why));
         }
+        let text = || format!("kafka write: {}", trouble.text);
+        if trouble.kind == Kind::Refused {
+            return Err(text().into());
+        }
         self.link.health.borrow_mut().failed("write", trouble);
         let wait = self.options.retry.wait(failed, rand::random());
-        wait.ok_or_else(|| format!("kafka write: {}", trouble.text).into())
+        wait.ok_or_else(|| match (trouble.kind, &self.options.target) {
+            // Another record may have another topic, so this may be the record's fault.
+            (Kind::Missing, Target::Each(_)) => text().into(),
+            _ => Unavailable::new(text()).into(),
+        })
     }
 
     fn too_large(&self, bytes: usize, why: &str) -> Error {
@@ -271,5 +281,9 @@ impl<T: Tuple> AsyncBolt for KafkaBolt<T> {
         self.bytes.add(bytes as u64);
         self.link.health.borrow_mut().worked("write");
         Ok(())
+    }
+
+    fn late(&self) -> Option<String> {
+        self.link.health.borrow().away()
     }
 }

@@ -96,6 +96,7 @@ pub(super) fn failing(figures: &Figures) -> Vec<Finding> {
                     .shown_by("failed_share", share(own)),
             );
         }
+        findings.extend(away(component));
         let late = by(&["timeout"]);
         if late > 0.0 {
             let text = format!(
@@ -115,4 +116,26 @@ pub(super) fn failing(figures: &Figures) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Tuples come again and again since something that their bolt needs is away.
+fn away(component: &Component) -> Option<Finding> {
+    let failed = component.failing.get("unavailable").copied().unwrap_or_default();
+    if component.spout || failed <= 0.0 {
+        return None;
+    }
+    let newest = component.errors.iter().find(|error| error.reason == "unavailable");
+    let says = newest.map(|error| format!(": {}", cut(&error.text)));
+    let text = format!(
+        "something that `{}` needs is away{}; {} come again until it is back",
+        component.name,
+        says.unwrap_or_default(),
+        tuples(failed)
+    );
+    Some(
+        Finding::new("unavailable", Severity::Warning, text)
+            .of(&component.name)
+            .next("look at the server that the error names; nothing is lost meanwhile")
+            .shown_by("unavailable_per_second", failed),
+    )
 }

@@ -115,7 +115,7 @@ fn a_healthy_topology_has_no_findings() {
 /// What is wrong, and what is said of it: code, component, what the text and the next step tell.
 type Row = (&'static str, fn(&mut Figures), Option<&'static str>, &'static str, &'static str);
 
-const TABLE: [Row; 12] = [
+const TABLE: [Row; 13] = [
     (
         "quarantined",
         |it| it.quarantined = Some("quarantined: its binary is lost".to_owned()),
@@ -207,6 +207,17 @@ const TABLE: [Row; 12] = [
         Some("split"),
         "5 % of the tuples of `split` fail (100 a second), the newest: no such user",
         "squall describe words",
+    ),
+    (
+        "unavailable",
+        |it| {
+            it.components[1].failing.insert("unavailable".to_owned(), 40.0);
+            it.components[1].errors =
+                vec![Error { reason: "unavailable".to_owned(), ..error("redis at r:1 is away") }];
+        },
+        Some("split"),
+        "something that `split` needs is away: redis at r:1 is away; 40 tuples a second come again",
+        "nothing is lost",
     ),
     (
         "timeouts",

@@ -196,15 +196,10 @@ impl Thread {
 
     /// The verdict of an input that was executed.
     fn decide(&self, slot: u32, fault: Option<Fault>, parcel: &mut Parcel) {
-        let verdict = match fault {
-            None => Verdict::Ack,
-            Some(Fault::Error(text)) => Verdict::Fail(text),
-            Some(Fault::TooMuchOutput) => Verdict::TooMuchOutput,
-        };
-        match verdict {
+        match fault.map_or(Verdict::Ack, Verdict::from) {
             verdict if !self.is_explicit => parcel.verdicts.push((slot, verdict)),
             // The guard has the verdict.
-            Verdict::Fail(text) => self.cx.report_error(&text),
+            Verdict::Fail(text) | Verdict::Unavailable(text) => self.cx.report_error(&text),
             _ => {}
         }
     }

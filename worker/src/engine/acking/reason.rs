@@ -38,11 +38,13 @@ pub enum FailReason {
     Shutdown = 10,
     /// It was emitted to a task that does not exist.
     NoTarget = 11,
+    /// A bolt needs something that is away.
+    Unavailable = 12,
 }
 
 impl FailReason {
     /// Every reason, in the order of their codes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Error,
         Self::Panic,
         Self::Timeout,
@@ -55,6 +57,7 @@ impl FailReason {
         Self::TooMuchOutput,
         Self::Shutdown,
         Self::NoTarget,
+        Self::Unavailable,
     ];
 
     /// The number that stands for it between workers.
@@ -87,18 +90,24 @@ impl FailReason {
             Self::TooMuchOutput => "too-much-output",
             Self::Shutdown => "shutdown",
             Self::NoTarget => "no-target",
+            Self::Unavailable => "unavailable",
         }
     }
 
     /// Whether the tuple itself may be to blame, so that replaying it for ever would be vain.
     ///
     /// What happened to the cluster around it (`worker-lost`, `link-lost`, `moved`, `refused`,
-    /// `shutdown`) never counts towards the dead-letter stream.
+    /// `shutdown`), or to what a bolt needs (`unavailable`), never counts towards the dead-letter stream.
     #[must_use]
     pub const fn own_fault(self) -> bool {
         !matches!(
             self,
-            Self::WorkerLost | Self::LinkLost | Self::Moved | Self::Refused | Self::Shutdown
+            Self::WorkerLost
+                | Self::LinkLost
+                | Self::Moved
+                | Self::Refused
+                | Self::Shutdown
+                | Self::Unavailable
         )
     }
 }
@@ -142,6 +151,7 @@ mod tests {
             FailReason::Moved,
             FailReason::Refused,
             FailReason::Shutdown,
+            FailReason::Unavailable,
         ];
         assert_eq!(others, expected, "these never count towards the dead-letter stream");
     }

@@ -102,6 +102,9 @@ impl BoltExecutor {
                         continue;
                     }
                     Verdict::Fail(text) => reason_of(Fault::Error(text), cell.counters.task, exits),
+                    Verdict::Unavailable(text) => {
+                        reason_of(Fault::Unavailable(text), cell.counters.task, exits)
+                    }
                     Verdict::TooMuchOutput => {
                         reason_of(Fault::TooMuchOutput, cell.counters.task, exits)
                     }
@@ -186,6 +189,7 @@ fn contribute(hand: &InHand, inputs: Range<usize>, exits: &mut Exits) {
 pub(super) fn reason_of(fault: Fault, task: u32, exits: &mut Exits) -> FailReason {
     let (reason, text) = match fault {
         Fault::Error(text) => (FailReason::Error, text),
+        Fault::Unavailable(text) => (FailReason::Unavailable, text),
         Fault::TooMuchOutput => (FailReason::TooMuchOutput, TOO_MUCH_OUTPUT.to_owned()),
     };
     exits.said = Some(Why::cut(&text));

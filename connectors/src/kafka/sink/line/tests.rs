@@ -50,7 +50,9 @@ fn calls(line: &Line<Delivery>, topics: &[&str]) -> Vec<(usize, Arc<Woken>)> {
         (ticket, woken)
     };
     let calls: Vec<_> = topics.iter().map(call).collect();
-    calls.iter().for_each(|(_, woken)| drop(woken.take()));
+    for (_, woken) in &calls {
+        woken.take();
+    }
     calls
 }
 
