@@ -86,7 +86,9 @@ impl Probe<'_> {
         }
         let mut ask = redis::cmd("HMGET");
         ask.arg(format!("weblog:views:{}", Options::default().start / 60 * 60));
-        self.waiting.iter().for_each(|(page, _)| drop(ask.arg(page)));
+        for (page, _) in &self.waiting {
+            ask.arg(page);
+        }
         let views: Vec<Option<u64>> = ask.query(redis)?;
         let now = Instant::now();
         let mut views = views.into_iter();

@@ -1,6 +1,7 @@
 //! Kafka in and out against a real broker; kcat, which others wrote, says what is in the topics.
 
 mod cluster;
+mod member;
 mod trouble;
 
 use std::collections::BTreeMap;

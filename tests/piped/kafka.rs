@@ -1,6 +1,6 @@
 //! From a topic to a topic: values that are numbers are copied, others become dead letters.
 //!
-//! Arguments: `--brokers=ADDRESSES --in=TOPIC --out=TOPIC --dead=TOPIC --group=NAME`.
+//! Arguments: `--brokers=ADDRESSES --in=TOPIC --out=TOPIC --dead=TOPIC --group=NAME [--member]`.
 
 use std::time::Duration;
 
@@ -18,9 +18,12 @@ pub(crate) fn copy(args: &Args) -> Result<Topology, BuildError> {
     let given = |name| args.value(name).unwrap_or_default();
     let brokers = Brokers::new(given("brokers"));
     let mut t = TopologyBuilder::new("copy");
-    let input = KafkaIn::new(brokers.clone(), given("group"))
+    let mut input = KafkaIn::new(brokers.clone(), given("group"))
         .topics([given("in")])
         .commit_every(Duration::from_millis(200));
+    if args.flag("member") {
+        input = input.member();
+    }
     let pause = Duration::from_millis(50);
     let replays = Replays::default().attempts(20).pauses(pause, Duration::from_secs(2));
     let (records, dead) = input.declare(&mut t, "in", replays)?;

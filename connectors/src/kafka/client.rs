@@ -3,6 +3,7 @@
 //! [`Reader`] and [`Writer`] are what a spout and a bolt need of a client; the rest can be replaced.
 //! What goes wrong is a [`Trouble`]: its kind says what can be done, its text what to tell.
 
+mod krafka_member;
 mod krafka_reader;
 mod krafka_topics;
 mod krafka_writer;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use krafka::auth::{AuthConfig, TlsConfig};
 use krafka::error::ErrorCode;
 use krafka::{Kafka, KrafkaError};
+use tokio::sync::oneshot;
 
 pub(super) use krafka_reader::KrafkaReader;
 pub(super) use krafka_topics::make_topic;
@@ -30,10 +32,10 @@ pub(super) enum Kind {
     Fatal,
     /// The record is too large, however often it is sent.
     TooLarge,
-    /// There is no such topic or partition.
-    Missing,
     /// The record is not one that the topic takes, however often it is sent.
     Refused,
+    /// There is no such topic or partition.
+    Missing,
 }
 
 /// What went wrong.
@@ -47,9 +49,9 @@ impl From<KrafkaError> for Trouble {
     fn from(error: KrafkaError) -> Self {
         let kind = match &error {
             KrafkaError::Broker { code: ErrorCode::MessageTooLarge, .. } => Kind::TooLarge,
+            KrafkaError::Broker { code: ErrorCode::InvalidRecord, .. } => Kind::Refused,
             KrafkaError::UnknownTopic { .. }
             | KrafkaError::Broker { code: ErrorCode::UnknownTopicOrPartition, .. } => Kind::Missing,
-            KrafkaError::Broker { code: ErrorCode::InvalidRecord, .. } => Kind::Refused,
             error if error.is_fatal() => Kind::Fatal,
             KrafkaError::Config { .. } | KrafkaError::IllegalState { .. } => Kind::Fatal,
             _ => Kind::Retriable,
@@ -94,19 +96,57 @@ pub(super) trait Reader: Sized {
     /// Reads these partitions of a topic and no others of it; gives where the new ones begin.
     async fn assign(&self, topic: &str, partitions: &[(u32, Option<Begin>)])
     -> Result<(), Trouble>;
-    /// The first offset behind what a partition has now.
-    async fn end(&self, place: &Place) -> Result<u64, Trouble>;
+    /// Begins there in a partition that it reads.
+    async fn begin(&self, place: &Place, begin: Begin) -> Result<(), Trouble>;
+    /// Says as a member of its group which topics it reads.
+    async fn subscribe(&self, topics: &[String]) -> Result<(), Trouble>;
+    /// What the group has changed, heard while somebody polls; for ever nothing without a group.
+    async fn change(&self) -> Change;
+    /// Gives no records of these, or does again.
+    async fn pause(&self, places: &[Place], pause: bool);
+    /// The first offset that a partition has now, and the first behind all that it has.
+    async fn bounds(&self, place: &Place) -> Result<(u64, u64), Trouble>;
     /// Waits for records.
     async fn poll(&self, wait: Duration) -> Result<Vec<KafkaRecord>, Trouble>;
     /// How far each partition was read.
     async fn stands(&self) -> Vec<Stand>;
-    /// Lets go of the brokers.
-    async fn close(&self);
+    /// Lets go of the brokers, and leaves the group or stays in it for the one who comes after.
+    async fn close(&self, leave: bool);
+}
+
+/// How partitions come and go in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shift {
+    /// They are this member's now, and nothing is fetched before it is settled.
+    Gained,
+    /// They are to be given up, and still are this member's until it is settled.
+    Asked,
+    /// They were taken: somebody else may have them already.
+    Lost,
+}
+
+/// What a group has changed.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) shift: Shift,
+    pub(super) places: Vec<Place>,
+    /// To be dropped, or told, when all is done that had to be.
+    pub(super) settled: oneshot::Sender<()>,
+}
+
+/// Who a member of a group is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    pub(super) group: String,
+    /// The same for whoever comes in its place.
+    pub(super) name: String,
 }
 
 /// How a reader fetches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fetch {
+    /// The group says which partitions are read, not the reader.
+    pub(super) member: Option<Member>,
     /// Bytes of one answer of a broker.
     pub(super) bytes_max: u32,
     /// Records of aborted transactions are left out.

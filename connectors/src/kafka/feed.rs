@@ -4,6 +4,8 @@
 //! Here nothing is decided about single records. What goes wrong is tried again for ever, reported
 //! once until it goes well again, and shown by the circuit.
 
+mod group;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -47,6 +49,10 @@ pub(super) struct Feed<R> {
     resume: BTreeMap<Place, u64>,
     /// Partitions were shared out before: others are new.
     begun: bool,
+    /// As a member: the topics that it told the group, and how many partitions they had.
+    subscribed: BTreeMap<String, u32>,
+    /// As a member: leaves the group and joins it again.
+    rejoins: bool,
     finished: bool,
     look_at: Instant,
     commit_at: Instant,
@@ -66,6 +72,8 @@ impl<R: Reader> Feed<R> {
             held: BTreeMap::new(),
             resume: BTreeMap::new(),
             begun: false,
+            subscribed: BTreeMap::new(),
+            rejoins: false,
             finished: false,
             look_at: now,
             commit_at: now + options.commit_every,
@@ -83,7 +91,7 @@ impl<R: Reader> Feed<R> {
     pub(super) async fn run(mut self) {
         let queue = Arc::clone(&self.queue);
         while !queue.is_stopping() {
-            let fetch = self.options.fetch();
+            let fetch = self.options.fetch(|| self.member_name());
             let connecting = R::connect(&self.options.brokers, &fetch);
             let connected = tokio::select! {
                 () = queue.stopped() => return,
@@ -98,7 +106,7 @@ impl<R: Reader> Feed<R> {
                     self.health.worked("connect");
                     let trouble = tokio::select! {
                         () = queue.stopped() => None,
-                        trouble = self.session(&reader) => Some(trouble),
+                        trouble = self.session(&reader) => trouble,
                     };
                     self.part(&reader).await;
                     if let Some(trouble) = trouble {
@@ -110,9 +118,10 @@ impl<R: Reader> Feed<R> {
         }
     }
 
-    /// Reads with one client, until that gets no further. May be dropped at any `.await`.
-    async fn session(&mut self, reader: &R) -> Trouble {
-        loop {
+    /// Reads with one client, until that gets no further, or is to begin anew. May be dropped at any
+    /// `.await`.
+    async fn session(&mut self, reader: &R) -> Option<Trouble> {
+        while !self.rejoins {
             let due = self.due(reader).await;
             let step = match due {
                 Ok(()) => self.read_on(reader).await.map_err(|trouble| ("fetch", trouble)),
@@ -120,7 +129,7 @@ impl<R: Reader> Feed<R> {
             };
             let Err((stage, trouble)) = step else { continue };
             if trouble.kind == Kind::Fatal {
-                return trouble;
+                return Some(trouble);
             }
             let wait = self.health.failed(stage, &trouble);
             match stage {
@@ -130,6 +139,7 @@ impl<R: Reader> Feed<R> {
                 _ => {}
             }
         }
+        None
     }
 
     /// Does what is due besides reading.
@@ -149,11 +159,15 @@ impl<R: Reader> Feed<R> {
     /// Fetches, or waits for room, until something is due at the latest.
     async fn read_on(&mut self, reader: &R) -> Result<(), Trouble> {
         let left = self.commit_at.saturating_duration_since(self.cx.now());
-        if self.finished || self.held.is_empty() {
+        let member = self.options.member;
+        // What a member has to read, it hears when it asks for it.
+        if !member && (self.finished || self.held.is_empty()) {
             let left = self.look_at.saturating_duration_since(self.cx.now()).min(left);
             tokio::time::sleep(left).await;
         } else if self.queue.has_room() {
             self.fetch(reader, POLL.min(left)).await?;
+        } else if member {
+            self.await_room(reader, left).await?;
         } else {
             // Late or not: it looks again.
             drop(tokio::time::timeout(left, self.queue.room()).await);
@@ -162,7 +176,10 @@ impl<R: Reader> Feed<R> {
     }
 
     async fn fetch(&mut self, reader: &R, wait: Duration) -> Result<(), Trouble> {
-        let records = reader.poll(wait).await?;
+        let records = match self.options.member {
+            true => self.poll_as_member(reader, wait).await?,
+            false => reader.poll(wait).await?,
+        };
         self.health.worked("fetch");
         if !records.is_empty() {
             self.queue.tell(Told::Records(records));
@@ -195,6 +212,9 @@ impl<R: Reader> Feed<R> {
         let mut found: Vec<(String, u32)> =
             found.into_iter().filter_map(|(name, count)| Some((name, count?))).collect();
         found.sort();
+        if self.options.member {
+            return self.subscribe(reader, found).await;
+        }
         let (index, tasks) = (self.cx.task_index(), self.cx.task_count());
         let mine = share(&found, wanted.is_single(), index, tasks);
         let gone = self.lose(|place| !mine.contains(place));
@@ -237,17 +257,22 @@ impl<R: Reader> Feed<R> {
         }
         for place in fresh {
             let end = match self.options.to_the_end && !self.begun {
-                true => Some(reader.end(&place).await?),
+                true => Some(reader.bounds(&place).await?.1),
                 false => None,
             };
-            let done = Arc::<Done>::default();
-            self.queue.tell(Told::Gained(place.clone(), Arc::clone(&done)));
-            self.resume.remove(&place);
             let committed = committed.get(&place).copied();
-            self.held.insert(place, Held { done, committed, end });
+            self.hold(place, committed, end);
         }
-        self.partitions.set(self.held.len() as f64);
         Ok(())
+    }
+
+    /// Tells the spout that this partition is read from now on.
+    fn hold(&mut self, place: Place, committed: Option<u64>, end: Option<u64>) {
+        let done = Arc::<Done>::default();
+        self.queue.tell(Told::Gained(place.clone(), Arc::clone(&done)));
+        self.resume.remove(&place);
+        self.held.insert(place, Held { done, committed, end });
+        self.partitions.set(self.held.len() as f64);
     }
 
     /// Reads those no longer for which this holds, and gives their topics. If they come back it goes on
@@ -311,9 +336,10 @@ impl<R: Reader> Feed<R> {
 
     /// Lets go of a client, with a last commit if the brokers still answer.
     async fn part(&mut self, reader: &R) {
+        let rejoins = std::mem::take(&mut self.rejoins);
         let last = async {
             let commit = self.commit(reader).await;
-            reader.close().await;
+            reader.close(rejoins).await;
             commit
         };
         // Late: what was not committed is read again.
@@ -322,6 +348,7 @@ impl<R: Reader> Feed<R> {
         }
         self.lose(|_| true);
         self.begun = false;
+        self.subscribed.clear();
         self.look_at = self.cx.now();
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use regex::Regex;
 use topology_api::{DeadLetter, Replaying, Replays, SpoutDeclarer, Stream, TopologyBuilder};
 
-use super::client::Fetch;
+use super::client::{Fetch, Member};
 use super::connection::Brokers;
 use super::record::KafkaRecord;
 use super::spout::KafkaSpout;
@@ -53,6 +53,7 @@ pub struct KafkaIn {
     pub(super) look_every: Duration,
     pub(super) retry: Retry,
     pub(super) to_the_end: bool,
+    pub(super) member: bool,
 }
 
 impl KafkaIn {
@@ -71,6 +72,7 @@ impl KafkaIn {
             look_every: Duration::from_secs(30),
             retry: Retry::default(),
             to_the_end: false,
+            member: false,
         }
     }
 
@@ -135,6 +137,17 @@ impl KafkaIn {
         Self { to_the_end: true, ..self }
     }
 
+    /// Each task becomes a member of the group, whose brokers share out the partitions among all
+    /// members: those of other topologies and programs too. Without this partitions are spread over the
+    /// tasks by number, and nobody else may be in the group.
+    ///
+    /// A task goes by the name `TOPOLOGY-COMPONENT-INDEX` there, so that the process that replaces a dead
+    /// one has its partitions at once; a member that nobody replaces loses them after 10 s.
+    #[must_use]
+    pub fn member(self) -> Self {
+        Self { member: true, ..self }
+    }
+
     /// Looks whether all options make sense, without asking the brokers.
     ///
     /// # Errors
@@ -148,6 +161,7 @@ impl KafkaIn {
             return Err(WrongOption::new("group", "", "it has no name", fix));
         }
         self.wanted()?;
+        self.check_member()?;
         if self.fetch_bytes < 1 << 10 || self.fetch_bytes > 1 << 30 {
             let why = "it is below 1 KiB or above 1 GiB";
             return Err(WrongOption::new(
@@ -164,6 +178,19 @@ impl KafkaIn {
                 let why = "it is below 10 ms or above one hour";
                 return Err(WrongOption::new(name, format!("{period:?}"), why, "for example 1 s"));
             }
+        }
+        Ok(())
+    }
+
+    fn check_member(&self) -> Result<(), WrongOption> {
+        let wrong = |why, fix| Err(WrongOption::new("member", true, why, fix));
+        if self.member && self.to_the_end {
+            let why = "what a member reads changes, so it never comes to the end";
+            return wrong(why, "leave out `to_the_end` or this");
+        }
+        if self.member && !self.start.asks() {
+            let why = "a member goes on where the one before it was, but `start` says otherwise";
+            return wrong(why, "begin at `Start::Committed`, or leave out this");
         }
         Ok(())
     }
@@ -192,8 +219,10 @@ impl KafkaIn {
         })
     }
 
-    pub(super) fn fetch(&self) -> Fetch {
+    /// How a task fetches, that goes by this name if it is a member.
+    pub(super) fn fetch(&self, name: impl FnOnce() -> String) -> Fetch {
         Fetch {
+            member: self.member.then(|| Member { group: self.group.clone(), name: name() }),
             bytes_max: self.fetch_bytes,
             committed_only: self.committed_only,
             reset_to_latest: matches!(
@@ -261,6 +290,8 @@ mod tests {
             ("commit_every", good().commit_every(none)),
             ("look_every", good().look_every(Duration::from_secs(100_000))),
             ("retry", good().retry(Retry::new(none, none))),
+            ("member", good().member().to_the_end()),
+            ("member", good().member().start(Start::Latest)),
         ];
         for (option, options) in wrong {
             assert_eq!(options.check().unwrap_err().option(), option, "{options:?}");

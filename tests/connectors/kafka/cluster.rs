@@ -21,6 +21,15 @@ fn count(kafka: &Kafka, topic: &str) -> usize {
 
 #[test]
 fn nothing_is_lost_when_a_worker_and_then_the_broker_is_killed_under_load() {
+    kills_under_load(&[]);
+}
+
+#[test]
+fn members_of_a_group_lose_nothing_when_a_worker_and_then_the_broker_is_killed_under_load() {
+    kills_under_load(&["--member"]);
+}
+
+fn kills_under_load(options: &[&str]) {
     // The cluster first: it waits until it has the machine to itself.
     let cluster = Cluster::start(1, 2);
     let mut kafka = Kafka::start();
@@ -32,7 +41,7 @@ fn nothing_is_lost_when_a_worker_and_then_the_broker_is_killed_under_load() {
     let brokers = format!("--brokers={}", kafka.address());
     let submit = ["submit", &piped, "--workers", "2", "-c", "max_pending=500", "--"];
     let topics = ["kafka", &brokers, "--in=in", "--out=out", "--dead=dead", "--group=audit"];
-    cluster.does(&[&submit[..], &topics].concat());
+    cluster.does(&[&submit[..], &topics, options].concat());
 
     until("there is a load", || count(&kafka, "out") > 1_000);
     let workers = cluster.workers("copy");

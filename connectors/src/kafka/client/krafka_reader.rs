@@ -1,4 +1,5 @@
-//! Reading with krafka: partitions by hand, offsets through the group's coordinator.
+//! Reading with krafka: partitions by hand, offsets through the group's coordinator; or as a member of
+//! the group, whose coordinator then says which partitions.
 //!
 //! Committing for a group without being a member of it is what Kafka calls a simple consumer.
 
@@ -8,11 +9,17 @@ use krafka::admin::{
     AdminClient, AlterConsumerGroupOffsetsOptions, DescribeTopicsOptions,
     ListConsumerGroupOffsetsOptions, ListTopicsOptions,
 };
-use krafka::consumer::{AutoOffsetReset, Consumer, IsolationLevel, TopicPartition};
+use krafka::consumer::{
+    AutoOffsetReset, Consumer, ConsumerBuilder, IsolationLevel, OffsetAndMetadata,
+    PartitionAssignmentStrategy, TopicPartition,
+};
 use krafka::error::ErrorCode;
-use krafka::{ConsumerRecord, KrafkaError};
+use krafka::{CloseOptions, ConsumerRecord, GroupMembershipOperation, Kafka, KrafkaError};
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{Begin, Fetch, Place, Reader, Stand, Trouble, connected};
+use super::krafka_member::listener;
+use super::{Begin, Change, Fetch, Kind, Place, Reader, Stand, Trouble, connected};
 use crate::kafka::connection::Brokers;
 use crate::kafka::record::{Blob, Headers, KafkaRecord, TopicName};
 
@@ -27,10 +34,36 @@ const FETCH_WAIT: Duration = Duration::from_millis(500);
 /// How long to wait for the group's coordinator.
 const COMMIT_WAIT: Duration = Duration::from_secs(10);
 
+/// How long a member of a group may be silent before its partitions go to others.
+const SESSION: Duration = Duration::from_secs(10);
+
+/// How often a member says that it is there.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
 /// Reads with krafka.
 pub(in crate::kafka) struct KrafkaReader {
     consumer: Consumer,
     admin: AdminClient,
+    /// As a member of a group: what it changes.
+    changes: Option<Mutex<UnboundedReceiver<Change>>>,
+}
+
+/// A consumer that is a member of a group where that is wanted, and what it hears of the group.
+fn consumer(kafka: &Kafka, fetch: &Fetch) -> (ConsumerBuilder, Option<UnboundedReceiver<Change>>) {
+    let Some(member) = &fetch.member else { return (kafka.consumer_without_group(), None) };
+    let (listener, changes) = listener();
+    // Whoever is first in the place of another gets its partitions at once, without a new sharing out.
+    let consumer = kafka
+        .consumer(&*member.group)
+        .group_instance_id(&*member.name)
+        .partition_assignment_strategies([
+            PartitionAssignmentStrategy::CooperativeSticky,
+            PartitionAssignmentStrategy::Range,
+        ])
+        .session_timeout(SESSION)
+        .heartbeat_interval(HEARTBEAT)
+        .rebalance_listener(listener);
+    (consumer, Some(changes))
 }
 
 impl Reader for KrafkaReader {
@@ -45,8 +78,8 @@ impl Reader for KrafkaReader {
             false => AutoOffsetReset::Earliest,
         };
         let bytes_max = i32::try_from(fetch.bytes_max).unwrap_or(i32::MAX);
-        let consumer = kafka
-            .consumer_without_group()
+        let (consumer, changes) = consumer(&kafka, fetch);
+        let consumer = consumer
             .enable_auto_commit(false)
             .auto_offset_reset(reset)
             .isolation_level(isolation)
@@ -58,7 +91,7 @@ impl Reader for KrafkaReader {
             .metrics_push(false)
             .build()
             .await?;
-        Ok(Self { consumer, admin: kafka.admin() })
+        Ok(Self { consumer, admin: kafka.admin(), changes: changes.map(Mutex::new) })
     }
 
     async fn topics(&self) -> Result<Vec<String>, Trouble> {
@@ -98,6 +131,17 @@ impl Reader for KrafkaReader {
         let signed = |(place, offset): &(Place, u64)| {
             (client_place(place), i64::try_from(*offset).unwrap_or(i64::MAX))
         };
+        if self.changes.is_some() {
+            // With its generation: one that is no longer a member is refused.
+            let offsets = offsets.iter().map(signed);
+            let offsets = offsets.map(|(place, offset)| (place, OffsetAndMetadata::new(offset)));
+            let commit = self.consumer.commit_offsets(offsets);
+            let Ok(committed) = tokio::time::timeout(COMMIT_WAIT, commit).await else {
+                let text = format!("the coordinator of `{group}` has not answered a commit");
+                return Err(Trouble { kind: Kind::Retriable, text });
+            };
+            return Ok(committed?);
+        }
         let options = AlterConsumerGroupOffsetsOptions::default().timeout(COMMIT_WAIT);
         let offsets = offsets.iter().map(signed);
         let altered = self.admin.alter_consumer_group_offsets(group, offsets, options).await?;
@@ -115,35 +159,73 @@ impl Reader for KrafkaReader {
         let all = partitions.iter().map(|(partition, _)| signed(*partition)).collect();
         self.consumer.assign(topic, all).await?;
         for (partition, from) in partitions {
-            let partition = signed(*partition);
-            match from {
-                None => {}
-                Some(Begin::Earliest) => self.consumer.seek_to_beginning(topic, partition).await?,
-                Some(Begin::Latest) => self.consumer.seek_to_end(topic, partition).await?,
-                Some(Begin::Offset(offset)) => {
-                    let offset = i64::try_from(*offset).unwrap_or(i64::MAX);
-                    self.consumer.seek(topic, partition, offset).await?;
-                }
-                Some(Begin::Time(time)) => {
-                    match self.consumer.seek_to_timestamp(topic, partition, *time).await {
-                        Err(KrafkaError::NoOffset { .. }) => {
-                            self.consumer.seek_to_end(topic, partition).await?;
-                        }
-                        sought => sought?,
+            if let Some(begin) = from {
+                self.begin(&(topic.into(), *partition), *begin).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn begin(&self, (topic, partition): &Place, begin: Begin) -> Result<(), Trouble> {
+        let partition = signed(*partition);
+        match begin {
+            Begin::Earliest => self.consumer.seek_to_beginning(topic, partition).await?,
+            Begin::Latest => self.consumer.seek_to_end(topic, partition).await?,
+            Begin::Offset(offset) => {
+                let offset = i64::try_from(offset).unwrap_or(i64::MAX);
+                self.consumer.seek(topic, partition, offset).await?;
+            }
+            Begin::Time(time) => {
+                match self.consumer.seek_to_timestamp(topic, partition, time).await {
+                    Err(KrafkaError::NoOffset { .. }) => {
+                        self.consumer.seek_to_end(topic, partition).await?;
                     }
+                    sought => sought?,
                 }
             }
         }
         Ok(())
     }
 
-    async fn end(&self, (topic, partition): &Place) -> Result<u64, Trouble> {
-        let (_, end) = self.consumer.fetch_watermarks(topic, signed(*partition)).await?;
-        Ok(unsigned(end))
+    async fn subscribe(&self, topics: &[String]) -> Result<(), Trouble> {
+        Ok(self.consumer.subscribe(topics).await?)
+    }
+
+    async fn change(&self) -> Change {
+        if let Some(changes) = &self.changes
+            && let Some(change) = changes.lock().await.recv().await
+        {
+            return change;
+        }
+        std::future::pending().await
+    }
+
+    async fn pause(&self, places: &[Place], pause: bool) {
+        for (topic, partition) in places {
+            let partition = [signed(*partition)];
+            match pause {
+                true => self.consumer.pause(topic, &partition).await,
+                false => self.consumer.resume(topic, &partition).await,
+            }
+        }
+    }
+
+    async fn bounds(&self, (topic, partition): &Place) -> Result<(u64, u64), Trouble> {
+        let (start, end) = self.consumer.fetch_watermarks(topic, signed(*partition)).await?;
+        Ok((unsigned(start), unsigned(end)))
     }
 
     async fn poll(&self, wait: Duration) -> Result<Vec<KafkaRecord>, Trouble> {
-        let records = self.consumer.poll(wait).await?;
+        let records = self.consumer.poll(wait).await.map_err(|error| match &error {
+            KrafkaError::Broker { code: ErrorCode::FencedInstanceId, .. } => {
+                let text = format!(
+                    "option `member`: {error}; another topology of this name, or another process, \
+                     is a member of the group in the place of this task: end one of the two"
+                );
+                Trouble { kind: Kind::Fatal, text }
+            }
+            _ => Trouble::from(error),
+        })?;
         Ok(records.into_iter().map(own_record).collect())
     }
 
@@ -156,9 +238,18 @@ impl Reader for KrafkaReader {
         lags.into_iter().filter_map(stand).collect()
     }
 
-    async fn close(&self) {
+    async fn close(&self, leave: bool) {
+        if let Some(changes) = &self.changes {
+            // What it takes back now, nobody settles any more.
+            changes.lock().await.close();
+        }
+        let membership = match leave {
+            true => GroupMembershipOperation::LeaveGroup,
+            false => GroupMembershipOperation::Default,
+        };
+        let options = CloseOptions::new().group_membership_operation(membership);
         // What it says then helps nobody: what had to be committed was committed before.
-        drop(self.consumer.close().await);
+        drop(self.consumer.close_with(options).await);
         drop(self.admin.close().await);
     }
 }
@@ -179,7 +270,7 @@ fn client_place((topic, partition): &Place) -> TopicPartition {
     TopicPartition::new(&**topic, signed(*partition))
 }
 
-fn own_place(place: &TopicPartition) -> Place {
+pub(super) fn own_place(place: &TopicPartition) -> Place {
     (place.topic.as_str().into(), u32::try_from(place.partition).unwrap_or_default())
 }
 
