@@ -156,6 +156,43 @@ fn calls_that_fail_panic_hang_or_emit_too_much_fail_their_inputs_and_are_made_ag
     }
 }
 
+/// Waits in vain for a store the first time, and knows that it is away.
+struct Away(Trouble);
+
+impl AsyncBolt for Away {
+    type Input = Number;
+    type Output = NoOutput;
+
+    async fn execute(&self, number: Number, _: &mut Output<NoOutput>) -> BoltResult {
+        if self.0.tried.lock().unwrap().insert(number.n) {
+            pending().await
+        }
+        Ok(())
+    }
+
+    fn late(&self) -> Option<String> {
+        Some("the store is away".to_owned())
+    }
+}
+
+#[test]
+fn a_call_past_its_deadline_fails_as_unavailable_where_the_bolt_knows_what_is_away() {
+    let audit = Audit::default();
+    let mut t = topology("away", false);
+    let numbers = audit.spout(&mut t, 20);
+    let tried = Arc::default();
+    let store = t.async_bolt("store", move |_| Away(Trouble { tried: Arc::clone(&tried) }));
+    store.deadline(Duration::from_millis(50)).shuffle(&numbers);
+    let finished = run(t);
+    audit.assert_each_acked_once(20);
+    let failed = audit.failed.lock().unwrap();
+    let reasons: HashSet<_> = failed.iter().map(|(_, reason)| *reason).collect();
+    assert_eq!((failed.len(), reasons), (20, HashSet::from(["unavailable"])));
+    let errors = &finished.snapshot.errors;
+    let told = "the store is away (given up after 50ms)";
+    assert!(errors.iter().any(|error| error.text == told), "{errors:?}");
+}
+
 /// Asks a server by TCP, each time on a connection of its own, and keeps what it cannot share
 /// between threads.
 struct Ask {
