@@ -236,10 +236,11 @@ impl Cluster {
     /// returns the workers.
     pub fn kill_host(&mut self, number: usize) -> Vec<u32> {
         let workers = processes_below(&self.supervisor_folder(number));
-        self.supervisors[number].kill();
+        signal(self.supervisors[number].id(), Signal::SIGKILL);
         for worker in &workers {
             signal(*worker, Signal::SIGKILL);
         }
+        self.supervisors[number].kill();
         workers
     }
 

@@ -61,6 +61,8 @@ pub enum Event {
     Report(Box<Incoming>),
     /// A stream of reports of this supervisor ended.
     HungUp(String),
+    /// A stream of the own reports of this worker of a topology ended.
+    WorkerHungUp(String, u32),
     /// A worker reported by itself, because its supervisor is away.
     News(Box<WorkerNews>),
     /// Somebody asked for a change.

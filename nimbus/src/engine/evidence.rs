@@ -88,10 +88,11 @@ impl Engine {
         self.word_of_peers(supervisor, now)
     }
 
-    /// Tells whether what a worker reported last is recent, however it came here.
+    /// Tells whether what a worker reported last is recent, however it came here, and the stream of its
+    /// own reports still there.
     fn is_heard(&self, live: &Live, now: Now) -> bool {
         match live.direct {
-            true => self.liveness.is_recent(live.at, now.at),
+            true => !live.hung_up && self.liveness.is_recent(live.at, now.at),
             false => self.liveness.is_fresh(&live.supervisor, now.at),
         }
     }

@@ -212,6 +212,7 @@ impl Engine {
             Event::Follows => self.follow(commands),
             Event::Report(report) => return self.take_report(*report, now),
             Event::HungUp(supervisor) => self.liveness.hung_up(supervisor),
+            Event::WorkerHungUp(name, worker) => self.reports.worker_hung_up(&name, worker),
             Event::News(news) => return self.hear(*news, now),
             Event::Asked { ticket, request } => self.ask(ticket, request, commands),
             Event::Written { revision } => {

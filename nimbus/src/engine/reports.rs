@@ -52,6 +52,8 @@ pub struct Live {
     pub counted: Instant,
     /// It came from the worker itself, because its supervisor is away.
     pub direct: bool,
+    /// The stream of its own reports ended since.
+    pub hung_up: bool,
     /// The report, without errors, results and what its tasks counted.
     pub report: WorkerReport,
     /// What its tasks counted.
@@ -140,6 +142,15 @@ impl Reports {
         told.take((&held.record.supervisor, true), &slot, worker, now)
     }
 
+    /// Notes that a stream of a worker's own reports ended. If it has dialled again already, its next
+    /// report says so.
+    pub fn worker_hung_up(&mut self, topology: &str, worker: u32) {
+        let told = self.topologies.get_mut(topology);
+        if let Some(live) = told.and_then(|told| told.live.get_mut(&worker)) {
+            live.hung_up = true;
+        }
+    }
+
     /// Takes a report in and tells whether it shows more than new numbers: something to react to.
     pub fn take(&mut self, report: impl Into<Incoming>, view: &View, now: Instant) -> bool {
         let (report, workers) = report.into().into_parts();
@@ -187,9 +198,9 @@ impl Live {
     /// What an incarnation reports through a supervisor.
     #[must_use]
     pub fn new(epoch: Epoch, at: Instant, report: WorkerReport) -> Self {
-        let (supervisor, direct) = (String::new(), false);
+        let (supervisor, direct, hung_up) = (String::new(), false, false);
         let Worker { report, work } = Worker::of(report);
-        Self { epoch, at, counted: at, supervisor, direct, report, work, error_seen: 0 }
+        Self { epoch, at, counted: at, supervisor, direct, hung_up, report, work, error_seen: 0 }
     }
 }
 
@@ -228,8 +239,9 @@ impl Told {
             self.results.insert(result.task, result);
         }
         let error_seen = self.note(slot.worker, errors, seen);
-        let supervisor = supervisor.to_owned();
-        let live = Live { epoch, at: now, counted, supervisor, direct, report, work, error_seen };
+        let (at, supervisor, hung_up) = (now, supervisor.to_owned(), false);
+        let live =
+            Live { epoch, at, counted, supervisor, direct, hung_up, report, work, error_seen };
         self.live.insert(slot.worker, live);
         news
     }

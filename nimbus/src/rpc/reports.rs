@@ -37,7 +37,8 @@ impl Reports for Service {
                 return Err(not_leader(&conversation.handle));
             }
             let sequence = report.report.sequence;
-            conversation.supervisor.get_or_insert_with(|| report.report.supervisor.clone());
+            let ended = || Event::HungUp(report.report.supervisor.clone());
+            conversation.ended.get_or_insert_with(ended);
             conversation.handle.report(report).await.map_err(refused)?;
             Ok(Some((ReportReply { sequence, term }, conversation)))
         });
@@ -53,6 +54,8 @@ impl Reports for Service {
             if news.cluster != conversation.handle.cluster() {
                 return Err(Status::invalid_argument("this is another cluster"));
             }
+            let ended = || Event::WorkerHungUp(news.topology.clone(), news.worker);
+            conversation.ended.get_or_insert_with(ended);
             let sequence = news.report.as_ref().map_or(0, |report| report.sequence);
             let retired = conversation.handle.news(news).await.map_err(refused)?;
             Ok(Some((WorkerNewsReply { sequence, retired }, conversation)))
@@ -70,7 +73,7 @@ impl Service {
             reports: request.into_inner(),
             handle: self.handle.clone(),
             shutdown: self.shutdown.clone(),
-            supervisor: None,
+            ended: None,
         })
     }
 }
@@ -79,15 +82,15 @@ struct Conversation<R> {
     reports: Streaming<R>,
     handle: Handle,
     shutdown: Shutdown,
-    /// Which supervisor reports here, once it has.
-    supervisor: Option<String>,
+    /// What its end is, once somebody has reported here.
+    ended: Option<Event>,
 }
 
 impl<R> Drop for Conversation<R> {
     /// However the stream ended: the connection is gone, or whoever answers here has stopped.
     fn drop(&mut self) {
-        if let Some(supervisor) = self.supervisor.take() {
-            self.handle.mention(Event::HungUp(supervisor));
+        if let Some(ended) = self.ended.take() {
+            self.handle.mention(ended);
         }
     }
 }

@@ -88,6 +88,24 @@ fn a_machine_whose_connections_all_ended_is_given_up_within_a_second() {
 }
 
 #[test]
+fn a_worker_that_reported_by_itself_and_hung_up_is_no_sign_of_life() {
+    let (mut world, id) = two_machines();
+    world.tell(Event::HungUp("a".to_owned()));
+    world.news(&id, 0);
+    pass(&mut world, ms(700), |world| report_of_link(world, false));
+    assert_eq!(world.engine.verdict("a", world.now()), Verdict::Alive, "not in question yet");
+    pass(&mut world, ms(200), |world| report_of_link(world, false));
+    assert_eq!(
+        world.engine.verdict("a", world.now()),
+        Verdict::Away,
+        "its worker has just reported"
+    );
+    world.tell(Event::WorkerHungUp(id.clone(), 0));
+    pass(&mut world, ms(200), |world| report_of_link(world, false));
+    assert!(world.placed(&id)[0].starts_with("0@b"), "{:?}", world.placed(&id));
+}
+
+#[test]
 fn a_stream_of_reports_that_ended_proves_nothing_while_a_link_is_up_or_another_stream_came() {
     let (mut world, id) = two_machines();
     let before = world.placed(&id);
