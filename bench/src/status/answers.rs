@@ -238,14 +238,8 @@ async fn submit(shape: Shape, running: Running) -> Result<(), Problem> {
     Ok(())
 }
 
-/// What a supervisor tells: all of it, and each part of it in its turn.
-struct Told {
-    whole: SupervisorReport,
-    parts: Vec<SupervisorReport>,
-}
-
-/// By supervisor; empty until everything is placed.
-type AllTold = Arc<BTreeMap<String, Told>>;
+/// What each supervisor tells, each part of it in its turn; empty until everything is placed.
+type AllTold = Arc<BTreeMap<String, Vec<SupervisorReport>>>;
 
 /// Makes what all supervisors tell.
 fn tell(shape: Shape, places: &[Place]) -> Result<AllTold, Problem> {
@@ -257,8 +251,7 @@ fn tell(shape: Shape, places: &[Place]) -> Result<AllTold, Problem> {
             part(&mut told, turn);
             told
         });
-        let parts = parts.collect();
-        Ok((supervisor, Told { whole, parts }))
+        Ok((supervisor, parts.collect()))
     });
     told.collect::<Result<BTreeMap<_, _>, Problem>>().map(Arc::new)
 }
@@ -288,7 +281,6 @@ impl Feed {
         let mut client = ReportsClient::new(channel);
         let replies = client.report(ReceiverStream::new(reports)).await;
         let mut replies = replies.map_err(|status| status.message().to_owned())?.into_inner();
-        self.told.mark_changed();
         loop {
             sender.send(self.next()).await.map_err(|_| "the stream is closed")?;
             match replies.message().await {
@@ -300,16 +292,12 @@ impl Feed {
         }
     }
 
-    /// All that is new is told of at once, and from then on each part in its turn.
     fn next(&mut self) -> SupervisorReport {
         self.sequence += 1;
-        let is_new = self.told.has_changed().unwrap_or(false);
-        let all = Arc::clone(&self.told.borrow_and_update());
         let turn = usize::try_from(self.sequence % PARTS).unwrap_or_default();
-        let told = all.get(&self.supervisor).map(|told| match told.parts.get(turn) {
-            Some(part) if !is_new => part.clone(),
-            _ => told.whole.clone(),
-        });
+        let all = self.told.borrow();
+        let told = all.get(&self.supervisor).and_then(|parts| parts.get(turn)).cloned();
+        drop(all);
         let supervisor = self.supervisor.clone();
         let nothing = || SupervisorReport { supervisor, ..SupervisorReport::default() };
         let mut next = told.unwrap_or_else(nothing);

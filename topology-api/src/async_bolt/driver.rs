@@ -220,12 +220,12 @@ where
             return self.verdicts.give(input, verdict);
         }
         self.ticking = false;
-        let told = match verdict {
-            Verdict::Fail(text) | Verdict::Unavailable(text) | Verdict::Late(text) => text,
-            _ => return,
+        let (Verdict::Fail(text) | Verdict::Unavailable(text) | Verdict::Late(text)) = verdict
+        else {
+            return;
         };
         if let Some(cx) = &self.cx {
-            cx.report_error(&told);
+            cx.report_error(&text);
         }
     }
 

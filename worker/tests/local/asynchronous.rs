@@ -165,7 +165,7 @@ impl AsyncBolt for Away {
 
     async fn execute(&self, number: Number, _: &mut Output<NoOutput>) -> BoltResult {
         if self.0.tried.lock().unwrap().insert(number.n) {
-            pending().await
+            pending::<()>().await;
         }
         Ok(())
     }
