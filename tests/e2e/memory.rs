@@ -84,7 +84,7 @@ fn a_worker_that_stands_still_takes_its_share_and_the_others_go_on() {
     let arguments = ["--count=5000", "--until-end", "--grouping=shuffle"];
     let audit = submit_audit(&cluster, "audit", &flags, &arguments);
     until_flowing(&audit, "there is a load");
-    let before = cluster.workers("audit");
+    let mut before = Vec::new();
     // Executors 0 and 1 are the spouts, then come two relays and two sinks.
     let mut stays: Vec<u64> = cluster.status("audit")["workers"]
         .as_array()
@@ -93,12 +93,19 @@ fn a_worker_that_stands_still_takes_its_share_and_the_others_go_on() {
         .unwrap_or_default();
     stays.sort_unstable();
     assert_eq!(stays, [0, 1, 2], "one of each is in the other worker");
-    assert!(signal(before[1].0, Signal::SIGSTOP), "the worker was there");
-    // What it had credit for is used up by then, and the shuffles leave it out.
-    for _ in 0..30 {
-        until_flowing(&audit, "tuples flow while one worker stands still");
-    }
-    assert_eq!(cluster.workers("audit"), before, "it was not replaced in the meantime");
+    // One that stands still is replaced after a while: on a machine that is slow, before that many have
+    // flowed. Then the same is tried again.
+    until("many tuples flow while one worker stands still", || {
+        before = cluster.workers("audit");
+        if before.iter().any(|(pid, _)| *pid < 2) || !signal(before[1].0, Signal::SIGSTOP) {
+            return false;
+        }
+        // What it had credit for is used up by then, and the shuffles leave it out.
+        for _ in 0..30 {
+            until_flowing(&audit, "tuples flow while one worker stands still");
+        }
+        cluster.workers("audit") == before
+    });
     assert!(signal(before[1].0, Signal::SIGCONT), "it is there still");
     audit.let_end();
     let status = cluster.until_finished("audit");
