@@ -59,7 +59,8 @@ impl Default for Patience {
 /// What is heard of the workers of a supervisor, from themselves and from workers elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// At least one of them reports by itself, or is connected to one elsewhere.
+    /// At least one of them reports by itself on a stream that is still there, or is connected to one
+    /// elsewhere.
     Living,
     /// There are links to them, and all are down.
     Gone,
