@@ -4,18 +4,19 @@
 //! and says when it is settled.
 
 use krafka::consumer::{ConsumerRebalanceListener, TopicPartition};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 
 use super::krafka_reader::own_place;
 use super::{Change, Shift};
 
 /// Hands on what krafka calls it with.
-pub(super) struct Listener(UnboundedSender<Change>);
+pub(super) struct Listener(Sender<Change>);
 
 /// One of these, and where what it hears comes out.
-pub(super) fn listener() -> (Listener, UnboundedReceiver<Change>) {
-    let (changes, heard) = unbounded_channel();
+pub(super) fn listener() -> (Listener, Receiver<Change>) {
+    // Each is settled before the next comes.
+    let (changes, heard) = channel(1);
     (Listener(changes), heard)
 }
 
@@ -27,7 +28,7 @@ impl Listener {
         }
         let (settled, done) = oneshot::channel();
         let places = places.iter().map(own_place).collect();
-        if self.0.send(Change { shift, places, settled }).is_ok() {
+        if self.0.send(Change { shift, places, settled }).await.is_ok() {
             // An error says that it was dropped, which settles it too.
             done.await.unwrap_or_default();
         }

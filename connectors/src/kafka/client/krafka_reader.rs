@@ -16,7 +16,7 @@ use krafka::consumer::{
 use krafka::error::ErrorCode;
 use krafka::{CloseOptions, ConsumerRecord, GroupMembershipOperation, Kafka, KrafkaError};
 use tokio::sync::Mutex;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 
 use super::krafka_member::listener;
 use super::{Begin, Change, Fetch, Kind, Place, Reader, Stand, Trouble, connected};
@@ -45,11 +45,11 @@ pub(in crate::kafka) struct KrafkaReader {
     consumer: Consumer,
     admin: AdminClient,
     /// As a member of a group: what it changes.
-    changes: Option<Mutex<UnboundedReceiver<Change>>>,
+    changes: Option<Mutex<Receiver<Change>>>,
 }
 
 /// A consumer that is a member of a group where that is wanted, and what it hears of the group.
-fn consumer(kafka: &Kafka, fetch: &Fetch) -> (ConsumerBuilder, Option<UnboundedReceiver<Change>>) {
+fn consumer(kafka: &Kafka, fetch: &Fetch) -> (ConsumerBuilder, Option<Receiver<Change>>) {
     let Some(member) = &fetch.member else { return (kafka.consumer_without_group(), None) };
     let (listener, changes) = listener();
     // Whoever is first in the place of another gets its partitions at once, without a new sharing out.
