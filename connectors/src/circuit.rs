@@ -139,6 +139,15 @@ impl Circuit {
     }
 }
 
+/// The error of a call that failed: by no fault of its tuple where something is `away`.
+#[cfg(any(feature = "http", feature = "redis"))]
+pub(crate) fn failure(why: String, away: Option<String>) -> topology_api::Error {
+    match away {
+        Some(_) => topology_api::Unavailable::new(why).into(),
+        None => why.into(),
+    }
+}
+
 /// Waits until the way may be tried; the calls of one task share the circuit.
 #[cfg(any(feature = "http", feature = "redis"))]
 pub(crate) async fn until_open(circuit: &std::cell::RefCell<Circuit>, cx: &Context) {

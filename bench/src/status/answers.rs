@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::Clock;
@@ -239,7 +238,7 @@ async fn submit(shape: Shape, running: Running) -> Result<(), Problem> {
 }
 
 /// What each supervisor tells, each part of it in its turn; empty until everything is placed.
-type AllTold = Arc<BTreeMap<String, Vec<SupervisorReport>>>;
+type AllTold = BTreeMap<String, Vec<SupervisorReport>>;
 
 /// Makes what all supervisors tell.
 fn tell(shape: Shape, places: &[Place]) -> Result<AllTold, Problem> {
@@ -253,7 +252,7 @@ fn tell(shape: Shape, places: &[Place]) -> Result<AllTold, Problem> {
         });
         Ok((supervisor, parts.collect()))
     });
-    told.collect::<Result<BTreeMap<_, _>, Problem>>().map(Arc::new)
+    told.collect()
 }
 
 /// Reports as one supervisor does: on a new stream whenever one breaks.

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use topology_api::{
     Async, AsyncBolt, BoltDeclarer, BoltResult, Context, Counter, Error, Histogram, NoOutput,
-    Output, TopologyBuilder, Tuple, Unavailable,
+    Output, TopologyBuilder, Tuple,
 };
 
 use super::client::{Client, Outgoing, longer, new_key};
 use super::verdict::Verdict;
 use super::{Http, Request};
 use crate::batches::{BatchLimits, Batches, Outcome, Tried};
-use crate::circuit::until_open;
+use crate::circuit::{failure, until_open};
 use crate::{Circuit, CircuitState, WrongOption};
 
 /// Sends a request for each tuple, or one for many; a tuple is acked when the server has taken it.
@@ -134,11 +134,11 @@ impl<I: Tuple, F: Fn(&I) -> Request + 'static> AsyncBolt for HttpOut<I, F> {
             request.fits_a_batch()?;
             let attempt = |requests| send_batch(Rc::clone(shared), requests);
             let called = shared.batches.call(request, body.len(), attempt).await;
-            return called.map_err(|why| shared.error(why));
+            return called.map_err(|why| failure(why, shared.away()));
         }
         let key = request.key.clone().unwrap_or_else(new_key);
         let outgoing = shared.client.outgoing(&request, body, &key)?;
-        shared.deliver(&outgoing).await.map_err(|why| shared.error(why))
+        shared.deliver(&outgoing).await.map_err(|why| failure(why, shared.away()))
     }
 
     fn late(&self) -> Option<String> {
@@ -213,14 +213,6 @@ impl Shared {
     fn away(&self) -> Option<String> {
         let is_away = self.circuit.borrow().state() != CircuitState::Closed;
         is_away.then(|| "the server does not answer, or cannot now".to_owned())
-    }
-
-    /// What a failed call's error is, by whether the server is away.
-    fn error(&self, why: String) -> Error {
-        match self.away() {
-            Some(_) => Unavailable::new(why).into(),
-            None => why.into(),
-        }
     }
 
     fn refuse(&self, why: String) -> Result<(), String> {

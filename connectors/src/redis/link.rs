@@ -2,11 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 
-use topology_api::{Context, Error, Unavailable};
+use topology_api::{Context, Error};
 
 use super::Redis;
 use super::client::{Connection, Trouble};
-use crate::circuit::until_open;
+use crate::circuit::{failure, until_open};
 use crate::{Circuit, CircuitState};
 
 /// The way to one server, of one task.
@@ -67,10 +67,7 @@ impl Link {
 
     /// What a failed call's error is, by whether the server is away.
     pub(super) fn error(&self, why: String) -> Error {
-        match self.away() {
-            Some(_) => Unavailable::new(why).into(),
-            None => why.into(),
-        }
+        failure(why, self.away())
     }
 
     /// It was answered.

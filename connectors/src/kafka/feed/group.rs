@@ -84,15 +84,13 @@ impl<R: Reader> Feed<R> {
                 let gained = self.gain(reader, places).await;
                 gained.map_err(|trouble| Trouble { kind: Kind::Fatal, ..trouble })
             }
-            Shift::Asked => {
-                if let Err(trouble) = self.commit(reader).await {
+            Shift::Asked | Shift::Lost => {
+                if shift == Shift::Asked
+                    && let Err(trouble) = self.commit(reader).await
+                {
                     // Whoever has them next reads more of it again.
                     self.health.failed("commit", &trouble);
                 }
-                self.give_up(&places);
-                Ok(())
-            }
-            Shift::Lost => {
                 self.give_up(&places);
                 Ok(())
             }
