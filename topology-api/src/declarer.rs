@@ -153,7 +153,12 @@ pub enum Short {}
 #[derive(Debug)]
 pub enum Async {}
 
-/// A bolt being declared; it reads `I` and emits `T`, and its calls are [`Short`] or [`Async`].
+/// Stands for no calls: one future takes all tuples of a task.
+#[derive(Debug)]
+pub enum Sink {}
+
+/// A bolt being declared; it reads `I` and emits `T`, and its calls are [`Short`], [`Async`] or those of a
+/// [`Sink`].
 #[derive(Debug)]
 pub struct BoltDeclarer<I, T, C = Short> {
     pub(crate) node: Node,

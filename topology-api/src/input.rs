@@ -32,6 +32,8 @@ pub struct Verdicts {
 #[derive(Debug, Default)]
 struct Given {
     verdicts: Vec<(u32, Verdict)>,
+    /// How many inputs were decided on in all.
+    decided: u64,
     /// Woken by the first verdict after they were taken: it may come from another thread.
     waker: Option<Waker>,
 }
@@ -49,12 +51,25 @@ impl Verdicts {
 
     pub(crate) fn give(&self, slot: u32, verdict: Verdict) {
         let mut given = self.lock();
+        given.decided += u64::from(verdict != Verdict::ResetTimeout);
         given.verdicts.push((slot, verdict));
         if given.verdicts.len() == 1
             && let Some(waker) = &given.waker
         {
             waker.wake_by_ref();
         }
+    }
+
+    /// How many inputs were decided on so far, whether their verdicts were taken or not.
+    pub(crate) fn decided(&self) -> u64 {
+        self.lock().decided
+    }
+
+    /// Has this be the verdict on all guards that were dropped and not taken yet.
+    pub(crate) fn blame(&self, verdict: &Verdict) {
+        let given = &mut *self.lock();
+        let dropped = given.verdicts.iter_mut().filter(|(_, given)| *given == Verdict::Dropped);
+        dropped.for_each(|(_, given)| given.clone_from(verdict));
     }
 
     fn lock(&self) -> MutexGuard<'_, Given> {

@@ -53,6 +53,7 @@
 extern crate self as topology_api;
 
 mod async_bolt;
+mod async_sink;
 mod async_spout;
 mod blocking;
 mod bolt;
@@ -100,6 +101,7 @@ mod value;
 mod values;
 
 pub use async_bolt::{AsyncBolt, IntoAsyncBolt};
+pub use async_sink::{AsyncSink, Inputs, IntoAsyncSink};
 pub use async_spout::{AsyncSpout, IntoAsyncSpout};
 pub use bolt::{Bolt, BoltResult, ExplicitBolt};
 pub use builder::{BuildError, IntoBolt, IntoSpout, Reads, Stream, TopologyBuilder};
@@ -109,7 +111,7 @@ pub use config::{ConfigError, ConfigKey, ConfigKind, TopologyConfig, config_keys
 pub use context::{Args, Context, RESULT_BYTES_MAX};
 pub use custom_grouping::{CustomCopies, CustomGrouping, GroupingTargets};
 pub use dead_letter::DeadLetter;
-pub use declarer::{Async, BoltDeclarer, ConnectedBolt, Short, SpoutDeclarer};
+pub use declarer::{Async, BoltDeclarer, ConnectedBolt, Short, Sink, SpoutDeclarer};
 pub use description::{
     ComponentDescription, Description, EXECUTORS_MAX, ExecutorDescription, FieldDescription,
     GROUPINGS, InputDescription, KEY_GROUPS_UNIT, StreamDescription,
@@ -159,8 +161,8 @@ pub mod runtime {
 /// What most topologies need.
 pub mod prelude {
     pub use crate::{
-        Args, AsyncBolt, AsyncSpout, Bolt, BoltResult, BuildError, Context, ExplicitBolt,
-        FailReason, Input, Line, LineFiles, Next, NoOutput, Output, Spout, SpoutOutput,
-        SpoutResult, Stream, Text, Topology, TopologyBuilder, Tuple, Unavailable,
+        Args, AsyncBolt, AsyncSink, AsyncSpout, Bolt, BoltResult, BuildError, Context,
+        ExplicitBolt, FailReason, Input, Inputs, Line, LineFiles, Next, NoOutput, Output, Spout,
+        SpoutOutput, SpoutResult, Stream, Text, Topology, TopologyBuilder, Tuple, Unavailable,
     };
 }

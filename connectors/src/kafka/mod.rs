@@ -23,7 +23,7 @@ mod topics;
 pub use self::client::Compression;
 pub use self::connection::{Brokers, Scram};
 pub use self::record::{Blob, Headers, KafkaRecord, TopicName};
-pub use self::sink::{KafkaBolt, KafkaOut};
+pub use self::sink::{KafkaOut, KafkaSink};
 pub use self::source::KafkaIn;
 pub use self::spread::{Otherwise, Start};
 pub use self::topics::Topics;

@@ -1,15 +1,15 @@
-//! Kafka out: the options of a bolt that writes to topics, and how it is declared.
+//! Kafka out: the options of a sink that writes to topics, and how it is declared.
 
-mod bolt;
 mod line;
+mod write;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use topology_api::{Async, BoltDeclarer, NoOutput, TopologyBuilder, Tuple};
+use topology_api::{BoltDeclarer, NoOutput, Sink, TopologyBuilder, Tuple};
 
-pub use self::bolt::KafkaBolt;
+pub use self::write::KafkaSink;
 
 use super::client::{Batching, Compression, Outgoing};
 use super::connection::Brokers;
@@ -17,7 +17,7 @@ use super::record::{Blob, Headers, TopicName};
 use super::source::check_topic;
 use crate::{Retry, WrongOption};
 
-/// Calls of a task that may be under way: what waits for the brokers' answers.
+/// Tuples that a task holds at most: what waits for the brokers' answers.
 const CONCURRENCY: u32 = 8_192;
 
 type Accessor<T, V> = Arc<dyn Fn(&T) -> V + Send + Sync>;
@@ -28,7 +28,7 @@ pub(super) enum Target<T> {
     Each(Accessor<T, TopicName>),
 }
 
-/// Writes tuples to topics: an async bolt that acks its input when the brokers have it.
+/// Writes tuples to topics: an async sink that acks its input when the brokers have it.
 ///
 /// Records are batched, and written by an idempotent producer, so that what the client sends again is
 /// not written twice. A tuple that is replayed is.
@@ -204,7 +204,7 @@ impl<T: Tuple> KafkaOut<T> {
         Ok(())
     }
 
-    /// Declares the bolt; connect it to what it writes.
+    /// Declares the sink; connect it to what it writes.
     ///
     /// # Errors
     ///
@@ -214,11 +214,11 @@ impl<T: Tuple> KafkaOut<T> {
         self,
         t: &mut TopologyBuilder,
         name: &str,
-    ) -> Result<BoltDeclarer<T, NoOutput, Async>, WrongOption> {
+    ) -> Result<BoltDeclarer<T, NoOutput, Sink>, WrongOption> {
         self.check()?;
         let options = Arc::new(self);
-        let bolt = t.async_bolt(name, move |cx| KafkaBolt::new(Arc::clone(&options), cx));
-        Ok(bolt.concurrency(CONCURRENCY).unordered())
+        let sink = t.async_sink(name, move |cx| KafkaSink::new(Arc::clone(&options), cx));
+        Ok(sink.concurrency(CONCURRENCY))
     }
 
     /// What is written for a tuple.

@@ -1,4 +1,4 @@
-//! Drives async bolts and spouts: their calls wait, and so does the test.
+//! Drives async bolts, sinks and spouts: their calls wait, and so does the test.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -9,9 +9,10 @@ use std::thread::{Thread, current, park};
 use super::bolt::{BoltDriver, budget};
 use super::{Setup, SpoutDriver, SpoutEmission};
 use crate::async_bolt::{AsyncBolt, AsyncCalls, AsyncDriver, IntoAsyncBolt, LongCalls, call};
+use crate::async_sink::{AsyncSink, IntoAsyncSink, SinkDriver};
 use crate::async_spout::{self, AsyncSpout, AsyncSpoutDriver, IntoAsyncSpout};
 use crate::task::BoltTask;
-use crate::{Context, Error, Next, Tuple};
+use crate::{Context, Error, Next, NoOutput, Tuple};
 
 /// Async bolts. Nothing here is a runtime: a call that waits for a timer or socket of tokio needs
 /// tokio's context around it, as `#[tokio::test]` gives it.
@@ -85,6 +86,25 @@ impl<I: Tuple, O: Tuple> BoltDriver<I, O> {
             return;
         }
         block_on(self.until(enough));
+    }
+}
+
+/// Async sinks; of runtimes the same holds as for async bolts.
+impl<I: Tuple> BoltDriver<I, NoOutput> {
+    /// Makes an async sink, which holds any number of tuples. It sees what it was given in
+    /// [`ended`](Self::ended), [`wait`](Self::wait) or [`advance`](Self::advance).
+    ///
+    /// # Errors
+    /// The factory's.
+    pub fn sink<F, R>(setup: Setup, factory: F) -> Result<Self, Error>
+    where
+        F: Fn(&Context) -> R + Send + Sync + 'static,
+        R: IntoAsyncSink<Sink: AsyncSink<Input = I>>,
+    {
+        let make = Arc::new(move |cx: &Context| factory(cx).into_async_sink());
+        let mut task = SinkDriver::new(make);
+        task.limit(AsyncCalls { concurrency: u32::MAX, ..AsyncCalls::default() });
+        Self::open(setup, Box::new(task))
     }
 }
 

@@ -12,6 +12,7 @@ mod limits;
 mod manners;
 mod memory;
 mod metrics;
+mod sinks;
 mod streams;
 mod ticks;
 mod vocabulary;

@@ -1,18 +1,14 @@
-//! The records of a task on their way to the brokers, and the calls that wait for them.
+//! The records of a task on their way to the brokers, each with a job of which it is a part.
 //!
-//! Thousands of calls of a task wait at once, and none of them asks the client itself: one of them
-//! drives for all. It has what waits sent, and looks at the brokers' answers in the order in which they
-//! come, that of a partition: so a record costs a place here and one wake, not a future of the client
-//! library with all its state. Each topic has a lane of its own, so one that does not exist holds up no
-//! other, and each partition a queue, so one without a leader does not either.
+//! Each topic has a lane of its own, so one that does not exist holds up no other, and each partition a
+//! queue of answers to come, so one without a leader does not either. The client answers in the order of a
+//! partition, so of each queue only the first answer is waited for.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
-
-use tokio::task::coop::unconstrained;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use crate::kafka::client::{Outgoing, Trouble};
 use crate::kafka::record::TopicName;
@@ -25,9 +21,6 @@ pub(super) struct Failure {
     pub(super) client: Option<u64>,
 }
 
-/// What became of a record.
-pub(super) type Written = Result<(), Failure>;
-
 /// What a client gave for a record that it has.
 pub(super) struct Sent<D> {
     pub(super) partition: usize,
@@ -37,203 +30,140 @@ pub(super) struct Sent<D> {
     pub(super) delivery: D,
 }
 
-/// What is known of a call.
-struct Place {
-    waker: Option<Waker>,
-    written: Option<Written>,
-    /// Its record waits or is on its way.
-    is_open: bool,
-    /// The call was dropped: its record is not to be sent any more.
-    given_up: bool,
+/// A record that the client has.
+struct Away<J, D> {
+    job: J,
+    client: u64,
+    delivery: D,
 }
 
 /// The records of a topic.
-struct Lane<D> {
-    waiting: VecDeque<(usize, Outgoing)>,
+struct Lane<J, D> {
+    waiting: VecDeque<(J, Outgoing)>,
     /// One of them is with who sends, and neither waits nor is away.
     is_sending: bool,
     /// By partition, those that the client has, in its order.
-    away: Vec<VecDeque<(usize, u64, D)>>,
+    away: Vec<VecDeque<Away<J, D>>>,
 }
 
-impl<D> Lane<D> {
+impl<J, D> Lane<J, D> {
+    fn new() -> Self {
+        Self { waiting: VecDeque::new(), is_sending: false, away: Vec::new() }
+    }
+
     fn is_empty(&self) -> bool {
         self.waiting.is_empty() && !self.is_sending && self.away.iter().all(VecDeque::is_empty)
     }
 }
 
-/// The calls.
-struct Places {
-    all: Vec<Place>,
-    free: Vec<usize>,
-    /// The call that drives.
-    driver: Option<usize>,
-    /// The call that came last.
-    latest: usize,
-}
-
-impl Places {
-    fn take(&mut self) -> usize {
-        let place = Place { waker: None, written: None, is_open: true, given_up: false };
-        self.latest = match self.free.pop() {
-            Some(ticket) => {
-                self.all[ticket] = place;
-                ticket
-            }
-            None => {
-                self.all.push(place);
-                self.all.len() - 1
-            }
-        };
-        self.latest
-    }
-
-    fn settle(&mut self, ticket: usize, written: Written) {
-        let place = &mut self.all[ticket];
-        if place.given_up {
-            self.free.push(ticket);
-            return;
-        }
-        place.is_open = false;
-        place.written = Some(written);
-        if let Some(waker) = place.waker.take() {
-            waker.wake();
-        }
-    }
-
-    fn wake_driver(&self) {
-        if let Some(waker) = self.driver.and_then(|driver| self.all[driver].waker.as_ref()) {
-            waker.wake_by_ref();
-        }
-    }
-
-    /// Nobody drives any more: somebody who waits is to go on, if possible one who waits for long.
-    fn pass_on(&mut self) {
-        let waits = |place: &Place| place.is_open && !place.given_up;
-        let latest = Some(self.latest).filter(|ticket| waits(&self.all[*ticket]));
-        self.driver = latest.or_else(|| self.all.iter().position(waits));
-        self.wake_driver();
-    }
-}
-
-struct State<D> {
-    lanes: HashMap<TopicName, Lane<D>>,
-    places: Places,
+struct Lanes<J, D> {
+    all: HashMap<TopicName, Lane<J, D>>,
+    /// Jobs whose records the client did not take.
+    refused: Vec<(J, Failure)>,
 }
 
 /// The records of a task on their way.
-pub(super) struct Line<D>(RefCell<State<D>>);
+pub(super) struct Line<J, D>(RefCell<Lanes<J, D>>);
 
-impl<D: Future<Output = Result<(), Trouble>> + Unpin> Line<D> {
+impl<J, D: Future<Output = Result<(), Trouble>> + Unpin> Line<J, D> {
     pub(super) fn new() -> Self {
-        let places = Places { all: Vec::new(), free: Vec::new(), driver: None, latest: 0 };
-        Self(RefCell::new(State { lanes: HashMap::new(), places }))
+        Self(RefCell::new(Lanes { all: HashMap::new(), refused: Vec::new() }))
     }
 
-    /// Puts a record behind those of its topic, and gives the ticket of its call.
-    pub(super) fn enter(&self, record: Outgoing) -> usize {
-        let State { lanes, places } = &mut *self.0.borrow_mut();
-        let ticket = places.take();
-        if let Some(lane) = lanes.get_mut(&record.topic) {
-            // Those behind the first are sent together with it.
-            if lane.waiting.is_empty() {
-                places.wake_driver();
+    /// Puts a record behind those of its topic.
+    pub(super) fn enter(&self, job: J, record: Outgoing) {
+        let lanes = &mut self.0.borrow_mut().all;
+        match lanes.get_mut(&record.topic) {
+            Some(lane) => lane.waiting.push_back((job, record)),
+            None => {
+                let lane = lanes.entry(record.topic.clone()).or_insert_with(Lane::new);
+                lane.waiting.push_back((job, record));
             }
-            lane.waiting.push_back((ticket, record));
-        } else {
-            let topic = record.topic.clone();
-            let waiting = VecDeque::from([(ticket, record)]);
-            lanes.insert(topic, Lane { waiting, is_sending: false, away: Vec::new() });
-            places.wake_driver();
-        }
-        ticket
-    }
-
-    /// What became of a call's record, once.
-    pub(super) fn written(&self, ticket: usize) -> Option<Written> {
-        self.0.borrow_mut().places.all[ticket].written.take()
-    }
-
-    /// Waits with a call; true: it is the one that drives.
-    pub(super) fn wait(&self, ticket: usize, waker: &Waker) -> bool {
-        let places = &mut self.0.borrow_mut().places;
-        match &mut places.all[ticket].waker {
-            Some(own) => own.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-        *places.driver.get_or_insert(ticket) == ticket
-    }
-
-    /// A call ends, with its result or without.
-    pub(super) fn leave(&self, ticket: usize) {
-        let places = &mut self.0.borrow_mut().places;
-        let place = &mut places.all[ticket];
-        place.waker = None;
-        if place.is_open {
-            place.given_up = true;
-        } else {
-            places.free.push(ticket);
-        }
-        if places.driver == Some(ticket) {
-            places.pass_on();
         }
     }
 
     /// The topics that records go to now, and whether any of these is still to be sent.
     pub(super) fn topics(&self) -> Vec<(TopicName, bool)> {
-        let lanes = &self.0.borrow().lanes;
-        let to_send = |lane: &Lane<D>| lane.is_sending || !lane.waiting.is_empty();
+        let to_send = |lane: &Lane<J, D>| lane.is_sending || !lane.waiting.is_empty();
+        let lanes = &self.0.borrow().all;
         lanes.iter().map(|(topic, lane)| (topic.clone(), to_send(lane))).collect()
     }
 
-    /// Takes the next record of a topic that somebody still waits for; [`sent`](Self::sent) says what
-    /// became of it.
-    pub(super) fn next(&self, topic: &TopicName) -> Option<(usize, Outgoing)> {
-        let State { lanes, places } = &mut *self.0.borrow_mut();
+    /// Takes the next record of a topic; [`sent`](Self::sent) says what became of it.
+    pub(super) fn next(&self, topic: &TopicName) -> Option<(J, Outgoing)> {
+        let lanes = &mut self.0.borrow_mut().all;
         let lane = lanes.get_mut(topic)?;
-        while let Some((ticket, record)) = lane.waiting.pop_front() {
-            if !places.all[ticket].given_up {
-                lane.is_sending = true;
-                return Some((ticket, record));
-            }
-            places.free.push(ticket);
-        }
-        None
+        let next = lane.waiting.pop_front();
+        lane.is_sending = next.is_some();
+        next
     }
 
-    /// The client has a record, or has refused it.
-    pub(super) fn sent(&self, topic: &TopicName, ticket: usize, sent: Result<Sent<D>, Failure>) {
-        let State { lanes, places } = &mut *self.0.borrow_mut();
-        let Some(lane) = lanes.get_mut(topic) else { return };
+    /// What became of a record that was taken to be sent.
+    pub(super) fn sent(&self, topic: &TopicName, job: J, sent: Result<Sent<D>, Failure>) {
+        let Lanes { all, refused } = &mut *self.0.borrow_mut();
+        let Some(lane) = all.get_mut(topic) else { return };
         lane.is_sending = false;
-        let sent = match sent {
-            Ok(sent) => sent,
-            Err(failure) => return places.settle(ticket, Err(failure)),
-        };
-        if lane.away.len() <= sent.partition {
-            lane.away.resize_with(sent.partition + 1, VecDeque::new);
+        match sent {
+            Err(failure) => refused.push((job, failure)),
+            Ok(Sent { partition, client, delivery }) => {
+                if lane.away.len() <= partition {
+                    lane.away.resize_with(partition + 1, VecDeque::new);
+                }
+                lane.away[partition].push_back(Away { job, client, delivery });
+            }
         }
-        lane.away[sent.partition].push_back((ticket, sent.client, sent.delivery));
     }
 
-    /// Takes the brokers' answers for a topic that are there, and has the driver woken for the next.
-    pub(super) fn drain(&self, topic: &TopicName, cx: &mut Context<'_>) {
-        let State { lanes, places } = &mut *self.0.borrow_mut();
-        let Some(lane) = lanes.get_mut(topic) else { return };
+    /// Takes the brokers' answers for a topic that are there, and has the task woken for the next: those
+    /// that were written are told one by one, the others are given back.
+    pub(super) fn drain(
+        &self,
+        topic: &TopicName,
+        cx: &mut Context<'_>,
+        mut written: impl FnMut(J),
+    ) -> Vec<(J, Failure)> {
+        let Lanes { all, refused } = &mut *self.0.borrow_mut();
+        let mut failed = std::mem::take(refused);
+        let Some(lane) = all.get_mut(topic) else { return failed };
         for queue in &mut lane.away {
-            while let Some((ticket, client, delivery)) = queue.front_mut() {
-                // All that are there, however many: tokio would have it pause after a hundred.
-                let Poll::Ready(result) = pin!(unconstrained(delivery)).poll(cx) else { break };
-                let (ticket, client) = (*ticket, *client);
-                queue.pop_front();
-                let failure = |trouble| Failure { trouble, client: Some(client) };
-                places.settle(ticket, result.map_err(failure));
+            while let Some(first) = queue.front_mut() {
+                let Poll::Ready(answer) = Pin::new(&mut first.delivery).poll(cx) else { break };
+                let Some(Away { job, client, .. }) = queue.pop_front() else { break };
+                match answer {
+                    Ok(()) => written(job),
+                    Err(trouble) => failed.push((job, Failure { trouble, client: Some(client) })),
+                }
             }
         }
         if lane.is_empty() {
-            lanes.remove(topic);
+            all.remove(topic);
         }
+        failed
     }
+
+    /// Takes out the jobs for which this holds. What the client has of them may still be written.
+    pub(super) fn take_out(&self, which: impl Fn(&J) -> bool) -> Vec<J> {
+        let mut taken = Vec::new();
+        for lane in self.0.borrow_mut().all.values_mut() {
+            let out = take_if(&mut lane.waiting, |(job, _)| which(job));
+            taken.extend(out.into_iter().map(|(job, _)| job));
+            for queue in &mut lane.away {
+                let out = take_if(queue, |away| which(&away.job));
+                taken.extend(out.into_iter().map(|away| away.job));
+            }
+        }
+        taken
+    }
+}
+
+/// Takes out those for which this holds; the others stay in their order.
+fn take_if<E>(queue: &mut VecDeque<E>, which: impl Fn(&E) -> bool) -> VecDeque<E> {
+    if !queue.iter().any(&which) {
+        return VecDeque::new();
+    }
+    let (out, stay) = std::mem::take(queue).into_iter().partition(which);
+    *queue = stay;
+    out
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use topology_api::runtime::Unopened;
+
 use super::{BATCHES_A_TURN, BoltExecutor};
 use crate::executor::calls::GROUP;
 use crate::executor::exits::Exits;
@@ -58,7 +60,9 @@ impl BoltExecutor {
             Ok(Ok(())) => None,
             Ok(Err(error)) => {
                 cell.state.failed(exits.now);
-                exits.plan.board.show(cell.counters.task, "factory", error.to_string());
+                // Of a sink it is the end of its `run`.
+                let reason = if error.is::<Unopened>() { "factory" } else { "error" };
+                exits.plan.board.show(cell.counters.task, reason, error.to_string());
                 None
             }
             Err(text) => {
