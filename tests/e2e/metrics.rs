@@ -57,8 +57,8 @@ fn a_worker_serves_its_own_metrics_where_it_is_told_and_says_where_that_is() {
     });
     until("latencies are spread over buckets", || {
         let pages = || addresses.iter().map(|address| metrics(address));
-        pages().any(|page| page.contains("squall_worker_task_execute_seconds_bucket{"))
-            && pages().any(|page| page.contains("squall_worker_task_complete_seconds_sum{"))
+        pages().any(|page| page.contains("squall_worker_execute_seconds_bucket{"))
+            && pages().any(|page| page.contains("squall_worker_complete_seconds_sum{"))
     });
     let found = cluster.document("/api/v1/prometheus/targets");
     let found = found.as_array().cloned().unwrap_or_default();

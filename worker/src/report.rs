@@ -1,13 +1,13 @@
 //! What a worker tells its supervisor: the board, as a wire message.
 
+mod sums;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use proto::store::{Released, TaskResult};
 use proto::supervisor::{
-    ErrorReport, ExecutorReport, FlowReport, Latency, LinkReport, Spread, TaskReport, Turned,
-    WorkerReport,
+    ErrorReport, ExecutorReport, FlowReport, LinkReport, TaskReport, Turned, WorkerReport,
 };
 
 use crate::executor::counters::{Snapshot, TaskCounters};
@@ -15,6 +15,7 @@ use crate::executor::effort::ExecutorEffort;
 use crate::executor::mailbox::MAILBOX_TUPLES;
 use crate::executor::plan::Plan;
 use crate::metrics::Serving;
+use crate::report::sums::Sums;
 use crate::transport::Transport;
 
 /// What of a report is not on the board.
@@ -47,9 +48,11 @@ pub(crate) fn report(
         let component = plan.component_of(task).map(|at| &plan.topology.components()[at]);
         component.map_or_else(String::new, |component| component.name.clone())
     };
+    let mut sums = Sums::default();
     WorkerReport {
         sequence: facts.sequence,
-        tasks: snapshot.tasks.iter().map(task_report).collect(),
+        tasks: snapshot.tasks.iter().map(|task| task_report(task, &mut sums)).collect(),
+        components: sums.into_reports(),
         finished: snapshot.is_ended() && !on_the_way,
         drained: facts.draining && snapshot.is_quiet() && !on_the_way,
         errors: snapshot
@@ -135,10 +138,11 @@ fn executor_report(it: &ExecutorEffort) -> ExecutorReport {
     }
 }
 
-fn task_report(task: &TaskCounters) -> TaskReport {
+fn task_report<'a>(task: &'a TaskCounters, sums: &mut Sums<'a>) -> TaskReport {
     let named = |counts: &BTreeMap<&'static str, u64>| {
         counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
     };
+    let (execute, complete) = sums.add(task);
     TaskReport {
         task: task.task,
         component: task.component.clone(),
@@ -149,29 +153,12 @@ fn task_report(task: &TaskCounters) -> TaskReport {
         failed: named(&task.failed),
         counters: named(&task.counters),
         gauges: task.gauges.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
-        histograms: task
-            .histograms
-            .iter()
-            .map(|(name, buckets)| {
-                let (bounds, counts) = buckets.iter().copied().unzip();
-                ((*name).to_owned(), Spread { bounds, counts })
-            })
-            .collect(),
         pending: task.pending,
-        execute: Some(latency(&task.execute)),
-        complete: Some(latency(&task.complete)),
+        execute,
+        complete,
         queued: task.queued,
         queue_capacity: MAILBOX_TUPLES,
     }
-}
-
-fn latency(histogram: &Histogram<u64>) -> Latency {
-    let mut latency = Latency::default();
-    for bucket in histogram.iter_recorded() {
-        latency.bounds_ns.push(bucket.value_iterated_to());
-        latency.counts.push(bucket.count_since_last_iteration());
-    }
-    latency
 }
 
 /// The memory this process has in use, where the system tells.

@@ -4,8 +4,8 @@
 use hdrhistogram::Histogram;
 use proto::store::{ComponentSpec, Epoch, InputSpec, StreamSpec, TopologySpec};
 use proto::supervisor::{
-    ExecutorReport, FlowReport, Latency, LinkReport, SlotReport, Spread, SupervisorReport,
-    TaskReport, WorkerReport,
+    ComponentReport, ExecutorReport, FlowReport, Latency, LinkReport, Percentiles, SlotReport,
+    Spread, SupervisorReport, TaskReport, WorkerReport,
 };
 use serde::{Deserialize, Serialize};
 
@@ -111,7 +111,9 @@ pub(super) fn count_on(report: &mut SupervisorReport, seconds: u64) {
         for task in &mut worker.tasks {
             let counts = [&mut task.emitted, &mut task.executed, &mut task.acked];
             counts.into_iter().for_each(|count| *count *= seconds);
-            for latency in task.execute.iter_mut().chain(&mut task.complete) {
+        }
+        for component in &mut worker.components {
+            for latency in component.execute.iter_mut().chain(&mut component.complete) {
                 latency.counts.iter_mut().for_each(|count| *count *= seconds);
             }
         }
@@ -130,6 +132,7 @@ pub(super) fn part(report: &mut SupervisorReport, turn: u64) {
     let workers = report.slots.iter_mut().filter_map(|slot| slot.report.as_mut());
     for (_, worker) in (0..).zip(workers).filter(|(at, _)| at % PARTS != turn) {
         worker.tasks.clear();
+        worker.components.clear();
         worker.executors.clear();
         worker.flows.clear();
         worker.tasks_left_out = true;
@@ -162,7 +165,8 @@ fn worker(shape: Shape, worker: u32, latencies: &[Latency]) -> WorkerReport {
         ..LinkReport::default()
     });
     WorkerReport {
-        tasks: numbers().map(|number| task(shape, number, latencies)).collect(),
+        tasks: numbers().map(|number| task(shape, number)).collect(),
+        components: (0..).zip(latencies).map(|(at, it)| component(at, it)).collect(),
         executors: numbers().map(executor).collect(),
         flows: flows.collect(),
         links: links.collect(),
@@ -173,12 +177,23 @@ fn worker(shape: Shape, worker: u32, latencies: &[Latency]) -> WorkerReport {
     }
 }
 
-fn task(shape: Shape, number: u32, latencies: &[Latency]) -> TaskReport {
+fn component(at: u32, latency: &Latency) -> ComponentReport {
+    let (is_spout, is_last) = (at == 0, at + 1 == COMPONENTS);
+    let latency = || Some(latency.clone());
+    let own = || Spread { bounds: vec![10, 100, 1_003], counts: vec![5, 3, 1] };
+    ComponentReport {
+        component: component_name(at),
+        execute: latency().filter(|_| !is_spout),
+        complete: latency().filter(|_| is_spout),
+        histograms: is_last.then(|| ("size".to_owned(), own())).into_iter().collect(),
+    }
+}
+
+fn task(shape: Shape, number: u32) -> TaskReport {
     let component = number * COMPONENTS / shape.tasks;
-    let latency = latencies.get(component as usize).cloned();
     let is_spout = component == 0;
     let is_last = component + 1 == COMPONENTS;
-    let own = || Spread { bounds: vec![10, 100, 1_003], counts: vec![5, 3, 1] };
+    let latency = || Some(Percentiles { p50: 20_000, p95: 60_000, p99: 120_000 });
     TaskReport {
         task: number,
         executor: number,
@@ -189,10 +204,9 @@ fn task(shape: Shape, number: u32, latencies: &[Latency]) -> TaskReport {
         failed: [("timeout".to_owned(), 1)].into(),
         counters: [("late-verdicts".to_owned(), 1)].into(),
         gauges: is_last.then(|| ("depth".to_owned(), 7.0)).into_iter().collect(),
-        histograms: is_last.then(|| ("size".to_owned(), own())).into_iter().collect(),
         pending: 100,
-        complete: latency.clone().filter(|_| is_spout),
-        execute: latency.filter(|_| !is_spout),
+        complete: latency().filter(|_| is_spout),
+        execute: latency().filter(|_| !is_spout),
         queued: 10,
         queue_capacity: 1_024,
     }

@@ -5,7 +5,7 @@ pub(super) mod packed;
 use std::collections::BTreeMap;
 
 use daemon::exposition::middle;
-use proto::supervisor::{Latency, TaskReport};
+use proto::supervisor::{ComponentReport, Latency, TaskReport};
 
 pub use packed::Packed;
 
@@ -125,23 +125,18 @@ pub struct Totals {
 impl Totals {
     /// Adds what a task reported.
     pub fn add(&mut self, task: &TaskReport) {
-        self.add_without_latencies(task);
-        if let Some(latency) = &task.execute {
-            self.execute.add(latency);
-        }
-        if let Some(latency) = &task.complete {
-            self.complete.add(latency);
-        }
-    }
-
-    /// Adds what a task reported, but for its latencies.
-    pub(super) fn add_without_latencies(&mut self, task: &TaskReport) {
         self.emitted = self.emitted.saturating_add(task.emitted);
         self.executed = self.executed.saturating_add(task.executed);
         self.acked = self.acked.saturating_add(task.acked);
         add_up(&mut self.failed, &task.failed);
         add_up(&mut self.counters, &task.counters);
-        for (name, spread) in &task.histograms {
+    }
+
+    /// Adds what the tasks of a worker reported together.
+    pub fn add_together(&mut self, component: &ComponentReport) {
+        component.execute.iter().for_each(|latency| self.execute.add(latency));
+        component.complete.iter().for_each(|latency| self.complete.add(latency));
+        for (name, spread) in &component.histograms {
             let buckets = spread.bounds.iter().copied().zip(spread.counts.iter().copied());
             self.histograms.entry(name.clone()).or_default().add_buckets(buckets);
         }
@@ -204,15 +199,21 @@ mod tests {
             emitted: 1,
             acked: 2,
             failed: [("error".to_owned(), 3), ("timeout".to_owned(), 4)].into(),
-            histograms: [("size".to_owned(), Spread { bounds: vec![8], counts: vec![2] })].into(),
             ..TaskReport::default()
+        };
+        let together = ComponentReport {
+            execute: Some(latency(&[(1_000, 50)])),
+            histograms: [("size".to_owned(), Spread { bounds: vec![8], counts: vec![2] })].into(),
+            ..ComponentReport::default()
         };
         let mut totals = Totals::default();
         totals.add(&task);
+        totals.add_together(&together);
         assert_eq!(totals.histograms["size"].percentile(50), Some(8));
         totals.add(&task);
+        totals.add_together(&together);
         assert_eq!((totals.emitted, totals.acked, totals.failed_total()), (2, 4, 14));
         assert_eq!(totals.failed["timeout"], 8);
-        assert_eq!(totals.histograms["size"].count(), 4);
+        assert_eq!((totals.histograms["size"].count(), totals.execute.count()), (4, 100));
     }
 }

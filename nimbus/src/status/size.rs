@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use proto::store::{ComponentSpec, Epoch, InputSpec, StreamSpec, TopologySpec};
-use proto::supervisor::{ExecutorReport, Latency, SlotReport, TaskReport, WorkerReport};
+use proto::supervisor::{
+    ComponentReport, ExecutorReport, Latency, SlotReport, TaskReport, WorkerReport,
+};
 
 use crate::engine::event::{Event, Submission, Verb};
 use crate::engine::tests::world::World;
@@ -69,7 +71,6 @@ fn report(worker: u32, tuples: u64) -> WorkerReport {
         emitted: tuples,
         executed: tuples,
         acked: tuples,
-        execute: latency(),
         queued: 10,
         queue_capacity: 1_024,
         ..TaskReport::default()
@@ -82,7 +83,17 @@ fn report(worker: u32, tuples: u64) -> WorkerReport {
     };
     let tasks = COMPONENTS * TASKS / WORKERS;
     let executors = (0..tasks).map(executor).collect();
-    WorkerReport { tasks: (0..tasks).map(task).collect(), executors, ..WorkerReport::default() }
+    let component = |at: u32| ComponentReport {
+        component: format!("component-{at}"),
+        execute: latency(),
+        ..ComponentReport::default()
+    };
+    WorkerReport {
+        tasks: (0..tasks).map(task).collect(),
+        components: (0..COMPONENTS).map(component).collect(),
+        executors,
+        ..WorkerReport::default()
+    }
 }
 
 /// Every worker of a supervisor reports.

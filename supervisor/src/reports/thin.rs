@@ -84,6 +84,7 @@ fn epoch(slot: &SlotReport) -> Epoch {
 
 fn leave_out(worker: &mut WorkerReport) {
     worker.tasks.clear();
+    worker.components.clear();
     worker.executors.clear();
     worker.flows.clear();
     worker.tasks_left_out = true;

@@ -1,4 +1,4 @@
-//! The page: a worker's report, task by task, as Prometheus reads it.
+//! The page: a worker's report, task by task, and histograms by component, as Prometheus reads it.
 //!
 //! The names are not those of nimbus, which shows the same by component: who scrapes both would count
 //! twice what has one name.
@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use daemon::exposition::{Edges, Page, Spread, labels, middle, with};
-use proto::supervisor::{TaskReport, WorkerReport};
+use proto::supervisor::{ComponentReport, Latency, TaskReport, WorkerReport};
 
 /// Makes the page of a worker.
 pub(super) fn page(report: &WorkerReport, topology: &str, worker: u32) -> String {
@@ -23,7 +23,7 @@ pub(super) fn page(report: &WorkerReport, topology: &str, worker: u32) -> String
     work(&mut page, report, &own);
     counts(&mut page, &tasks);
     named(&mut page, &tasks);
-    spreads(&mut page, &tasks);
+    spreads(&mut page, report, &own);
     page.into_text()
 }
 
@@ -107,24 +107,27 @@ fn named(page: &mut Page, tasks: &[(String, &TaskReport)]) {
     page.gauge("squall_worker_task_value", "Gauges of the author's own.", gauges);
 }
 
-fn spreads(page: &mut Page, tasks: &[(String, &TaskReport)]) {
-    let execute = tasks.iter().filter_map(|(labels, task)| {
-        let it = task.execute.as_ref().filter(|it| !it.counts.is_empty())?;
-        Some((labels.clone(), spread(&it.bounds_ns, &it.counts)))
-    });
-    let name = "squall_worker_task_execute_seconds";
+fn spreads(page: &mut Page, report: &WorkerReport, own: &str) {
+    let all = || report.components.iter().map(|it| (with(own, "component", &it.component), it));
+    let times = |of: fn(&ComponentReport) -> Option<&Latency>| {
+        all().filter_map(move |(labels, component)| {
+            let it = of(component)?;
+            Some((labels, spread(&it.bounds_ns, &it.counts)))
+        })
+    };
+    let execute = times(|it| it.execute.as_ref());
+    let name = "squall_worker_execute_seconds";
     page.histogram(name, "Time in execute.", &Edges::EXECUTE, execute);
-    let complete = tasks.iter().filter_map(|(labels, task)| {
-        let it = task.complete.as_ref().filter(|it| !it.counts.is_empty())?;
-        Some((labels.clone(), spread(&it.bounds_ns, &it.counts)))
-    });
-    let name = "squall_worker_task_complete_seconds";
+    let complete = times(|it| it.complete.as_ref());
+    let name = "squall_worker_complete_seconds";
     page.histogram(name, "Time from emit to ack.", &Edges::COMPLETE, complete);
-    let own = tasks.iter().flat_map(|(labels, task)| {
-        let named = task.histograms.iter();
-        named.map(|(name, it)| (with(labels, "histogram", name), spread(&it.bounds, &it.counts)))
+    let named = all().flat_map(|(labels, component)| {
+        let named = component.histograms.iter();
+        named.map(move |(name, it)| {
+            (with(&labels, "histogram", name), spread(&it.bounds, &it.counts))
+        })
     });
-    page.histogram("squall_worker_task_values", "Values of the author's own.", &Edges::PLAIN, own);
+    page.histogram("squall_worker_values", "Values of the author's own.", &Edges::PLAIN, named);
 }
 
 fn spread(bounds: &[u64], counts: &[u64]) -> Spread<impl Iterator<Item = (u64, u64)>> {
@@ -142,7 +145,7 @@ fn seconds(nanoseconds: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use proto::supervisor::{ExecutorReport, Latency, LinkReport, Spread as Reported};
+    use proto::supervisor::{ExecutorReport, LinkReport, Spread as Reported};
 
     use super::*;
 
@@ -154,13 +157,17 @@ mod tests {
             emitted: 5,
             failed: [("error".to_owned(), 2)].into(),
             gauges: [("depth".to_owned(), 1.5)].into(),
-            execute: Some(Latency { bounds_ns: vec![1_023, 2_047], counts: vec![3, 1] }),
-            complete: Some(Latency::default()),
-            histograms: [("size".to_owned(), Reported { bounds: vec![3], counts: vec![9] })].into(),
             ..TaskReport::default()
+        };
+        let component = ComponentReport {
+            component: "split".to_owned(),
+            execute: Some(Latency { bounds_ns: vec![1_023, 2_047], counts: vec![3, 1] }),
+            complete: None,
+            histograms: [("size".to_owned(), Reported { bounds: vec![3], counts: vec![9] })].into(),
         };
         let report = WorkerReport {
             tasks: vec![task],
+            components: vec![component],
             links: vec![LinkReport { peer: 1, connected: true, ..LinkReport::default() }],
             executors: vec![ExecutorReport {
                 executor: 4,
@@ -173,7 +180,8 @@ mod tests {
         };
         let text = page(&report, "clicks", 0);
         let own = r#"topology="clicks",worker="0""#;
-        let task = format!(r#"{own},component="split",task="7""#);
+        let component = format!(r#"{own},component="split""#);
+        let task = format!(r#"{component},task="7""#);
         for line in [
             format!(r#"squall_worker_memory_bytes{{{own},of="resident"}} 1024"#),
             format!(r#"squall_worker_link_connected{{{own},peer="1"}} 1"#),
@@ -183,15 +191,12 @@ mod tests {
             format!("squall_worker_task_emitted_total{{{task}}} 5"),
             format!(r#"squall_worker_task_failed_total{{{task},reason="error"}} 2"#),
             format!(r#"squall_worker_task_value{{{task},gauge="depth"}} 1.5"#),
-            format!(r#"squall_worker_task_execute_seconds_bucket{{{task},le="0.000001023"}} 3"#),
-            format!("squall_worker_task_execute_seconds_count{{{task}}} 4"),
-            format!(r#"squall_worker_task_values_bucket{{{task},histogram="size",le="3"}} 9"#),
+            format!(r#"squall_worker_execute_seconds_bucket{{{component},le="0.000001023"}} 3"#),
+            format!("squall_worker_execute_seconds_count{{{component}}} 4"),
+            format!(r#"squall_worker_values_bucket{{{component},histogram="size",le="3"}} 9"#),
         ] {
             assert!(text.lines().any(|it| it == line), "{line} is not in {text}");
         }
-        assert!(
-            !text.contains("squall_worker_task_complete_seconds_count"),
-            "nothing was measured"
-        );
+        assert!(!text.contains("squall_worker_complete_seconds_count"), "nothing was measured");
     }
 }

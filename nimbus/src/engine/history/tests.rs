@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use daemon::Clock;
 use proto::store::{ComponentSpec, TopologySpec};
-use proto::supervisor::{ExecutorReport, Latency, TaskReport, WorkerReport};
+use proto::supervisor::{ComponentReport, ExecutorReport, Latency, TaskReport, WorkerReport};
 
 use super::super::reports::{Live, Told};
 use super::*;
@@ -27,7 +27,6 @@ fn report(tasks: usize, components: usize, tuples: u64) -> WorkerReport {
         emitted: tuples,
         executed: tuples,
         acked: tuples,
-        execute: Some(Latency { bounds_ns: vec![1_000], counts: vec![tuples] }),
         queued: 256,
         queue_capacity: 1_024,
         ..TaskReport::default()
@@ -40,8 +39,14 @@ fn report(tasks: usize, components: usize, tuples: u64) -> WorkerReport {
         total_ns: tuples * 1_000,
         ..ExecutorReport::default()
     };
+    let component = |at: usize| ComponentReport {
+        component: format!("component-{at}"),
+        execute: Some(Latency { bounds_ns: vec![1_000], counts: vec![tuples] }),
+        ..ComponentReport::default()
+    };
+    let components = (0..components.min(tasks)).map(component).collect();
     let (tasks, executors) = ((0..tasks).map(task).collect(), (0..tasks).map(executor).collect());
-    WorkerReport { tasks, executors, ..WorkerReport::default() }
+    WorkerReport { tasks, components, executors, ..WorkerReport::default() }
 }
 
 fn live(restarts: u64, at: Instant, report: WorkerReport) -> Live {
