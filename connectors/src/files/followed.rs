@@ -41,6 +41,8 @@ pub(super) struct Followed {
     pub(super) ended_at: Option<u64>,
     /// Whether a line begins where it is to be read on is still to be found out.
     unsure: bool,
+    /// It was opened by its name, and whether it is that file is still to be found out.
+    unchecked: bool,
     /// Its last bytes are in no record yet.
     pub(super) has_tail: bool,
     /// That it cannot be read was told.
@@ -66,6 +68,7 @@ impl Followed {
             named: now,
             ended_at: None,
             unsure: false,
+            unchecked: false,
             has_tail: false,
             troubled: false,
             content: None,
@@ -128,6 +131,7 @@ impl Followed {
     pub(super) fn moves_to(&mut self, path: PathBuf, place: Place, content: Content) {
         (self.path, self.place, self.content) = (path, place, Some(content));
         (self.gone, self.cut_off, self.stirred, self.ended_at) = (None, false, true, None);
+        self.unchecked = false;
     }
 
     /// Opens it, if it is not; an error of the kind `NotFound` if its name leads to another one by now.
@@ -142,6 +146,7 @@ impl Followed {
                 return Err(io::Error::new(ErrorKind::NotFound, text));
             }
             self.content = Some(content);
+            self.unchecked = true;
         }
         self.content.as_mut().ok_or_else(|| ErrorKind::NotFound.into())
     }
@@ -149,10 +154,13 @@ impl Followed {
     /// Whether what was read still stands where it was; otherwise the file was cut off.
     pub(super) fn is_as_it_was(&mut self) -> io::Result<bool> {
         let (print, before, read) = (self.print, self.before, self.resume.offset);
+        self.open()?;
+        let unchecked = std::mem::take(&mut self.unchecked);
         let content = self.open()?;
-        // A compressed file was finished when it was first read.
+        // A compressed file was finished when it was first read. But the place of a file that was deleted
+        // is soon that of another one.
         if content.is_gzip() {
-            return Ok(true);
+            return Ok(!unchecked || content.begins(print)?);
         }
         let grew = content.facts()?.len() >= read;
         let as_it_was = grew && content.begins(print)?;

@@ -187,6 +187,26 @@ fn finished_files_that_are_compressed_are_read_once() {
 }
 
 #[test]
+fn a_compressed_file_in_the_place_of_one_that_was_deleted_is_another_file() {
+    let logs = Logs::new();
+    let (text, lines) = numbers(0..1_000);
+    logs.append("a.log", &text);
+    let mut spout = logs.spout(logs.options());
+    assert_eq!(more(&mut spout), lines);
+    spout.ack_all();
+    assert_eq!([more(&mut spout), more(&mut spout)].concat(), [""; 0], "it is closed by now");
+    logs.compress("a.log", "a.log.1.gz");
+    // Written in place, so that it has the number that the deleted file had.
+    let (text, lines) = numbers(5_000..7_000);
+    fs::write(logs.path("other"), text).unwrap();
+    logs.compress("other", "a.log");
+    fs::rename(logs.path("a.log"), logs.path("b.log.gz")).unwrap();
+    assert_eq!(more(&mut spout), lines);
+    assert_eq!(more(&mut spout), [""; 0], "what was compressed was read before");
+    assert_eq!(spout.errors(), [""; 0]);
+}
+
+#[test]
 fn lines_that_belong_together_are_one_record_and_the_last_one_waits_for_a_while() {
     let logs = Logs::new();
     let options = logs.options().multiline(Multiline::begins("^E").wait(3 * SECOND));
