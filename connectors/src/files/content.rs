@@ -136,6 +136,22 @@ impl Gzip {
     }
 }
 
+/// How long a file is on the disk, and when it was last written: one that was emptied and written anew may
+/// be as long as before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) size: u64,
+    /// In nanoseconds since 1970.
+    pub(super) written: i128,
+}
+
+impl Extent {
+    pub(super) fn of(facts: &Metadata) -> Self {
+        let written = i128::from(facts.mtime()) * 1_000_000_000 + i128::from(facts.mtime_nsec());
+        Self { size: facts.len(), written }
+    }
+}
+
 /// Where a file is on the disk.
 pub(super) fn place(facts: &Metadata) -> Place {
     Place { device: facts.dev(), inode: facts.ino() }

@@ -3,11 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::content::{Content, place};
+use super::content::{Content, Extent, place};
 use super::followed::Followed;
 use super::pattern::fits;
 use super::print::{Place, Print};
@@ -20,9 +19,7 @@ const LOOKS: u32 = 3;
 pub(super) struct Seen {
     path: PathBuf,
     place: Place,
-    size: u64,
-    /// When it was last written, in nanoseconds since 1970.
-    written: i128,
+    extent: Extent,
 }
 
 /// Files that fit the pattern, the one that was written first first.
@@ -40,12 +37,11 @@ pub(super) fn look(folder: &Path, pattern: &str) -> io::Result<Vec<Seen>> {
             Err(error) => return Err(error),
         };
         if facts.is_file() {
-            let written =
-                i128::from(facts.mtime()) * 1_000_000_000 + i128::from(facts.mtime_nsec());
-            all.push(Seen { path: entry.path(), place: place(&facts), size: facts.len(), written });
+            let (path, place, extent) = (entry.path(), place(&facts), Extent::of(&facts));
+            all.push(Seen { path, place, extent });
         }
     }
-    all.sort_by(|a, b| (a.written, &a.path).cmp(&(b.written, &b.path)));
+    all.sort_by(|a, b| (a.extent.written, &a.path).cmp(&(b.extent.written, &b.path)));
     Ok(all)
 }
 
@@ -108,9 +104,8 @@ impl Folder {
             };
             known.insert(file.place);
             file.gone = None;
-            file.stirred |=
-                file.size != seen.size || file.path != seen.path || file.ended_at.is_none();
-            file.size = seen.size;
+            file.stirred |= file.path != seen.path || file.ended_at != Some(seen.extent);
+            file.extent = seen.extent;
             file.path.clone_from(&seen.path);
         }
         self.foreign.retain(|place, _| by_place.contains_key(place));
@@ -151,17 +146,17 @@ impl Folder {
             Welcome::Is(slot) => {
                 if let Some(file) = files.get_mut(slot).and_then(Option::as_mut) {
                     file.moves_to(seen.path.clone(), seen.place, content);
-                    file.size = seen.size;
+                    file.extent = seen.extent;
                 }
                 self.waiting.remove(&seen.place);
                 return Ok(());
             }
             Welcome::New(print) => {
                 let mut file = Followed::new(seen.path.clone(), seen.place, print, now);
-                file.size = seen.size;
+                file.extent = seen.extent;
                 if self.from_end && !self.looked && !content.is_gzip() {
-                    let last = content.piece(seen.size.saturating_sub(1), 1)?;
-                    file.start_at(seen.size, last != b"\n");
+                    let last = content.piece(seen.extent.size.saturating_sub(1), 1)?;
+                    file.start_at(seen.extent.size, last != b"\n");
                 }
                 file
             }
@@ -195,7 +190,7 @@ impl Folder {
         for (slot, file) in files.iter().enumerate() {
             let Some(file) = file.as_ref().filter(|file| file.print == print) else { continue };
             let Some((at, before)) = file.before.filter(|(at, _)| *at > 0) else { continue };
-            let long_enough = content.is_gzip() || seen.size >= at;
+            let long_enough = content.is_gzip() || seen.extent.size >= at;
             if long_enough && content.piece(at - 1, 1)?.len() == 1 && content.before(at)? == before
             {
                 let is_there = file.gone.is_none() && !file.cut_off;

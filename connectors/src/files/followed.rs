@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::content::{Content, place};
+use super::content::{Content, Extent, place};
 use super::offsets::Offsets;
 use super::positions::Position;
 use super::print::{Place, Print};
@@ -25,8 +25,8 @@ pub(super) struct Followed {
     pub(super) resume: Resume,
     /// What stands before an offset up to which it was read.
     pub(super) before: Option<(u64, Print)>,
-    /// How long it was when it was last looked at; of a compressed file, as it is on the disk.
-    pub(super) size: u64,
+    /// As it was when it was last looked at; of a compressed file, as it is on the disk.
+    pub(super) extent: Extent,
     /// No name in the folder leads to it, since then.
     pub(super) gone: Option<Instant>,
     /// It was emptied or written anew: what was in it is only in a copy, if there is one.
@@ -37,8 +37,8 @@ pub(super) struct Followed {
     pub(super) moved: Instant,
     /// When it was last looked where its name leads.
     named: Instant,
-    /// It ended there when it was last read: as many bytes as it had on the disk.
-    pub(super) ended_at: Option<u64>,
+    /// As it was on the disk when it was last read to its end.
+    pub(super) ended_at: Option<Extent>,
     /// Whether a line begins where it is to be read on is still to be found out.
     unsure: bool,
     /// It was opened by its name, and whether it is that file is still to be found out.
@@ -60,7 +60,7 @@ impl Followed {
             offsets: Offsets::default(),
             resume: Resume::default(),
             before: None,
-            size: 0,
+            extent: Extent::default(),
             gone: None,
             cut_off: false,
             stirred: true,
@@ -111,7 +111,7 @@ impl Followed {
 
     /// Whether it was read to its end, as far as is known.
     pub(super) fn is_at_end(&self) -> bool {
-        self.ended_at.is_some_and(|end| end == self.size)
+        self.ended_at.is_some_and(|end| end.size == self.extent.size)
     }
 
     /// How many bytes are still to be read, as they are on the disk.
@@ -120,7 +120,7 @@ impl Followed {
             return 0;
         }
         let read = if self.is_compressed() { 0 } else { self.resume.offset };
-        self.size.saturating_sub(read)
+        self.extent.size.saturating_sub(read)
     }
 
     pub(super) fn close(&mut self) {
@@ -178,11 +178,11 @@ impl Followed {
             && before.is_none_or(|(at, print)| content.before(at).is_ok_and(|it| it == print)))
     }
 
-    /// Whether it has grown since its end was seen, or that was never seen.
+    /// Whether it was written since its end was seen, or that was never seen.
     pub(super) fn has_more(&mut self) -> io::Result<bool> {
         let Some(ended_at) = self.ended_at else { return Ok(true) };
         let content = self.open()?;
-        Ok(content.facts()?.len() != ended_at)
+        Ok(Extent::of(&content.facts()?) != ended_at)
     }
 
     /// Whether its name leads to another file by now: it was renamed, and what is written goes on there.
@@ -197,12 +197,17 @@ impl Followed {
     /// Reads a block into the splitter; nothing: it ends there, for now.
     pub(super) fn read(&mut self, splitter: &mut Splitter) -> io::Result<usize> {
         let offset = splitter.read_at();
+        let print = self.print;
         let content = self.open()?;
-        let is_gzip = content.is_gzip();
+        // Before it is read: what is written meanwhile is found later.
+        let extent = Extent::of(&content.facts()?);
         let count = content.read(offset, splitter.room())?;
         if count == 0 {
-            // A file that is shorter than what was read of it did not end there: it was emptied.
-            self.ended_at = Some(content.facts()?.len()).filter(|end| is_gzip || *end >= offset);
+            // A file that is shorter than what was read of it, or begins with something else, did not end
+            // there: it was emptied.
+            let as_it_was =
+                content.is_gzip() || (extent.size >= offset && content.begins(print)?);
+            self.ended_at = as_it_was.then_some(extent);
         }
         splitter.filled(count);
         Ok(count)

@@ -191,7 +191,7 @@ impl<T: FromRecord> FilesSpout<T> {
             }
             file.stirred = false;
             // To unpack it again has no use as long as it is the same.
-            file.ended_at = file.ended_at.or(file.is_compressed().then_some(file.size));
+            file.ended_at = file.ended_at.or(file.is_compressed().then_some(file.extent));
         }
         self.park(slot);
     }

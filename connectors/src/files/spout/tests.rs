@@ -131,6 +131,20 @@ fn a_file_that_is_copied_and_emptied_is_neither_lost_nor_read_twice() {
 }
 
 #[test]
+fn a_file_that_is_emptied_and_is_soon_as_long_as_before_is_read_again() {
+    let logs = Logs::new();
+    let mut spout = logs.spout(logs.options());
+    for round in 1..5 {
+        let (text, lines) = numbers(round * 1_000..round * 1_000 + 500);
+        fs::write(logs.path("a.log"), text).unwrap();
+        assert_eq!(more(&mut spout), lines, "round {round}");
+        fs::copy(logs.path("a.log"), logs.path(&format!("a.log.{round}"))).unwrap();
+    }
+    assert_eq!(more(&mut spout), [""; 0]);
+    assert_eq!(spout.counter("emptied-files"), 3);
+}
+
+#[test]
 fn after_a_restart_only_what_was_not_acked_is_read_again() {
     let logs = Logs::new();
     let (text, lines) = numbers(0..100);
