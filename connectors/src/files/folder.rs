@@ -189,7 +189,13 @@ impl Folder {
         }
         for (slot, file) in files.iter().enumerate() {
             let Some(file) = file.as_ref().filter(|file| file.print == print) else { continue };
-            let Some((at, before)) = file.before.filter(|(at, _)| *at > 0) else { continue };
+            let Some((at, before)) = file.before.filter(|(at, _)| *at > 0) else {
+                // It was not read yet: if this is its copy, that shows when it was.
+                match !file.cut_off && looks < LOOKS && !self.at_once {
+                    true => return Ok(Welcome::Later),
+                    false => continue,
+                }
+            };
             let long_enough = content.is_gzip() || seen.extent.size >= at;
             if long_enough && content.piece(at - 1, 1)?.len() == 1 && content.before(at)? == before
             {

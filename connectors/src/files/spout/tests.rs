@@ -131,6 +131,24 @@ fn a_file_that_is_copied_and_emptied_is_neither_lost_nor_read_twice() {
 }
 
 #[test]
+fn a_copy_of_a_file_that_was_not_read_yet_is_not_read_besides() {
+    let logs = Logs::new();
+    let mut spout = logs.spout(logs.options());
+    assert_eq!(more(&mut spout), [""; 0]);
+    let (text, lines) = numbers(0..500);
+    logs.append("a.log", &text);
+    fs::copy(logs.path("a.log"), logs.path("a.log.1")).unwrap();
+    assert_eq!(more(&mut spout), lines);
+    let (text, new) = numbers(600..700);
+    fs::write(logs.path("a.log"), text).unwrap();
+    logs.append("b.log", "line 0\nanother file\n");
+    let mut found = more(&mut spout);
+    found.sort_by_key(|line| line == "line 0" || line == "another file");
+    let other = ["line 0", "another file"].map(str::to_owned);
+    assert_eq!(found, [&new[..], &other].concat(), "one that only begins alike is");
+}
+
+#[test]
 fn a_file_that_is_emptied_and_is_soon_as_long_as_before_is_read_again() {
     let logs = Logs::new();
     let mut spout = logs.spout(logs.options());
