@@ -5,11 +5,12 @@ use std::path::Path;
 
 use tonic_build::manual::{Builder, Method, Service};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "store.proto",
     "transport.proto",
     "letters.proto",
     "traces.proto",
+    "work.proto",
     "supervisor.proto",
     "nimbus.proto",
 ];

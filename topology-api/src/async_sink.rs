@@ -21,9 +21,11 @@ use crate::async_bolt::AsyncCalls;
 use crate::builder::output_stream;
 use crate::task::Factory;
 use crate::topology::{Calls, Kind, Make};
-use crate::{
-    BoltDeclarer, BoltResult, Context, Error, Input, NoOutput, Sink, TopologyBuilder, Tuple,
-};
+use crate::{BoltDeclarer, BoltResult, Context, Error, Input, NoOutput, TopologyBuilder, Tuple};
+
+/// Stands for no calls: one future takes all tuples of a task.
+#[derive(Debug)]
+pub enum Sink {}
 
 /// How many tuples a task holds at most, unless its topology says otherwise.
 const HELD: u32 = 1_024;

@@ -153,12 +153,7 @@ pub enum Short {}
 #[derive(Debug)]
 pub enum Async {}
 
-/// Stands for no calls: one future takes all tuples of a task.
-#[derive(Debug)]
-pub enum Sink {}
-
-/// A bolt being declared; it reads `I` and emits `T`, and its calls are [`Short`], [`Async`] or those of a
-/// [`Sink`].
+/// A bolt being declared; it reads `I` and emits `T`. Its calls are [`Short`], [`Async`] or a [`Sink`](crate::Sink)'s.
 #[derive(Debug)]
 pub struct BoltDeclarer<I, T, C = Short> {
     pub(crate) node: Node,

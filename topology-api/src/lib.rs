@@ -101,7 +101,7 @@ mod value;
 mod values;
 
 pub use async_bolt::{AsyncBolt, IntoAsyncBolt};
-pub use async_sink::{AsyncSink, Inputs, IntoAsyncSink};
+pub use async_sink::{AsyncSink, Inputs, IntoAsyncSink, Sink};
 pub use async_spout::{AsyncSpout, IntoAsyncSpout};
 pub use bolt::{Bolt, BoltResult, ExplicitBolt};
 pub use builder::{BuildError, IntoBolt, IntoSpout, Reads, Stream, TopologyBuilder};
@@ -111,7 +111,7 @@ pub use config::{ConfigError, ConfigKey, ConfigKind, TopologyConfig, config_keys
 pub use context::{Args, Context, RESULT_BYTES_MAX};
 pub use custom_grouping::{CustomCopies, CustomGrouping, GroupingTargets};
 pub use dead_letter::DeadLetter;
-pub use declarer::{Async, BoltDeclarer, ConnectedBolt, Short, Sink, SpoutDeclarer};
+pub use declarer::{Async, BoltDeclarer, ConnectedBolt, Short, SpoutDeclarer};
 pub use description::{
     ComponentDescription, Description, EXECUTORS_MAX, ExecutorDescription, FieldDescription,
     GROUPINGS, InputDescription, KEY_GROUPS_UNIT, StreamDescription,
