@@ -147,20 +147,23 @@ impl<S: AsyncSink> BoltTask for SinkDriver<S> {
         let room = self.most.saturating_sub(self.held());
         let room = usize::try_from(room).unwrap_or(usize::MAX);
         let count = most.min(room).min(self.input.len());
-        if count == 0 || self.running.is_none() {
+        if count == 0 {
             return 0;
         }
+        // Slots first: what is taken of the other side has to have one.
         let slots = self.slots.iter().skip(self.cursor).take(count);
-        let inputs = self.input.by_ref().zip(slots);
+        let inputs = slots.zip(self.input.by_ref());
         let inputs =
-            inputs.map(|(tuple, slot)| Input::new(tuple, *slot, Arc::clone(&self.verdicts)));
-        let mut arrived = self.arrived.borrow_mut();
-        arrived.inputs.extend(inputs);
-        drop(arrived);
+            inputs.map(|(slot, tuple)| Input::new(tuple, *slot, Arc::clone(&self.verdicts)));
+        self.arrived.borrow_mut().inputs.extend(inputs);
         self.cursor += count;
         self.given += count as u64;
         self.since.push_back((self.now, count as u64));
-        self.tell(|_| {});
+        match self.running {
+            Some(_) => self.tell(|_| {}),
+            // It has ended: what comes all the same fails.
+            None => self.drop_running(),
+        }
         count
     }
 

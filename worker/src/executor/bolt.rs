@@ -340,7 +340,7 @@ impl BoltExecutor {
     /// When it wants a turn without having been sent anything.
     pub fn wakes_at(&self, exits: &Exits) -> Option<Instant> {
         // A tick comes between two batches.
-        let stands = self.in_hand.is_some() || self.is_stalled();
+        let stands = self.in_hand.is_some() && !self.waits;
         let may_tick = !stands && !self.outbox.is_over_share(exits);
         let retry = self
             .cells

@@ -48,6 +48,37 @@ impl AsyncSink for Writes {
     }
 }
 
+/// Writes when it ticks, and only then.
+struct OnTick;
+
+impl AsyncSink for OnTick {
+    type Input = Number;
+
+    async fn run(self, mut inputs: Inputs<Number>) -> BoltResult {
+        let mut held = Vec::new();
+        while let Some(numbers) = inputs.next().await {
+            if numbers.is_empty() {
+                held.drain(..).for_each(Input::ack);
+            }
+            held.extend(numbers);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_sink_that_holds_all_that_it_may_still_ticks() {
+    fused_and_not(|fusion| {
+        let audit = Audit::default();
+        let mut t = topology("ticks", fusion);
+        let numbers = audit.spout(&mut t, 1_000);
+        let sink = t.async_sink("sink", |_| OnTick).concurrency(HELD);
+        sink.tick_every(Duration::from_millis(5)).shuffle(&numbers);
+        run(t);
+        audit.assert_each_acked_once(1_000);
+    });
+}
+
 #[test]
 fn a_sink_that_fails_panics_or_ends_too_soon_loses_nothing() {
     fused_and_not(|fusion| {

@@ -50,7 +50,7 @@ impl Cell {
             *self.counters.counters.entry("restarts").or_default() += 1;
             exits.plan.board.show(self.counters.task, "panic", text);
             self.state.failed(exits.now);
-        } else if done > 0 {
+        } else if done > 0 && !self.waits {
             self.state.works();
         }
     }

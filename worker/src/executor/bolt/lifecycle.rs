@@ -20,7 +20,8 @@ impl BoltExecutor {
             self.next_tick = exits.now + period;
             self.ticked = 0;
         }
-        while self.ticked < self.cells.len() && self.in_hand.is_none() {
+        // Of calls that wait a batch may be in hand for long, perhaps until they tick.
+        while self.ticked < self.cells.len() && (self.waits || self.in_hand.is_none()) {
             let at = self.ticked;
             self.ticked += 1;
             if self.cells[at].state.open {

@@ -86,6 +86,10 @@ impl BoltExecutor {
             }
         }
         self.close(reason, plan, exits);
+        // Those that its component had not been given yet.
+        for cell in &mut self.cells {
+            cell.held.abandon_all(|root| exits.fail(root, reason));
+        }
         self.outbox.abandon(reason, exits);
         while let Some((item, starved)) = exits.mailboxes[self.place].pop() {
             if let Item::Batch(delivery) = item {

@@ -54,6 +54,8 @@ impl BoltExecutor {
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         if let Some(each) = took.checked_div(calls) {
             cell.counters.execute.record_n(each.max(1), calls).ok();
+        }
+        if calls > 0 && matches!(polled, Ok(Ok(()))) {
             cell.state.works();
         }
         let panicked = match polled {
