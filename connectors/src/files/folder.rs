@@ -57,8 +57,8 @@ pub(super) struct Folder {
     looked: bool,
     /// Files of other tasks, as they were when that was found.
     foreign: HashMap<Place, Seen>,
-    /// Files that are waited for, and for how many looks they did not change.
-    waiting: HashMap<Place, (Seen, u32)>,
+    /// Files that are waited for, for how many looks they did not change, and for how many in all.
+    waiting: HashMap<Place, (Seen, u32, u32)>,
     /// What could not be read, so that it is told once.
     troubled: HashSet<PathBuf>,
     /// What is to be told.
@@ -175,7 +175,7 @@ impl Folder {
         content: &mut Content,
         files: &[Option<Followed>],
     ) -> io::Result<Welcome> {
-        let looks = self.unchanged(seen);
+        let (looks, all) = self.waited(seen);
         // Whoever compresses a file may not be done yet.
         if content.is_gzip() && looks == 0 && !self.at_once {
             return Ok(Welcome::Later);
@@ -190,8 +190,10 @@ impl Folder {
         for (slot, file) in files.iter().enumerate() {
             let Some(file) = file.as_ref().filter(|file| file.print == print) else { continue };
             let Some((at, before)) = file.before.filter(|(at, _)| *at > 0) else {
-                // It was not read yet: if this is its copy, that shows when it was.
-                match !file.cut_off && looks < LOOKS && !self.at_once {
+                // If it was not read yet, and this is its copy, that shows when it is.
+                let will_show = file.is_unread() && all < LOOKS && !self.at_once;
+                let begins_at_end = self.from_end && !self.looked;
+                match will_show && !begins_at_end {
                     true => return Ok(Welcome::Later),
                     false => continue,
                 }
@@ -209,11 +211,12 @@ impl Folder {
         Ok(Welcome::New(print))
     }
 
-    /// For how many looks the file has been as it is.
-    fn unchanged(&mut self, seen: &Seen) -> u32 {
-        let known = self.waiting.entry(seen.place).or_insert_with(|| (seen.clone(), 0));
+    /// For how many looks the file has been as it is, and for how many it was waited for.
+    fn waited(&mut self, seen: &Seen) -> (u32, u32) {
+        let known = self.waiting.entry(seen.place).or_insert_with(|| (seen.clone(), 0, 0));
         let looks = if known.0 == *seen { known.1 } else { 0 };
-        *known = (seen.clone(), looks.saturating_add(1));
-        looks
+        let all = known.2;
+        *known = (seen.clone(), looks.saturating_add(1), all.saturating_add(1));
+        (looks, all)
     }
 }

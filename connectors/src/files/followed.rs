@@ -109,6 +109,12 @@ impl Followed {
         self.content.as_ref().is_some_and(Content::is_gzip)
     }
 
+    /// Whether nothing of it was read, and it can be.
+    pub(super) fn is_unread(&self) -> bool {
+        let is_there = self.gone.is_none() || self.is_open();
+        self.resume.offset == 0 && is_there && !self.cut_off
+    }
+
     /// Whether it was read to its end, as far as is known.
     pub(super) fn is_at_end(&self) -> bool {
         self.ended_at.is_some_and(|end| end.size == self.extent.size)
@@ -155,12 +161,14 @@ impl Followed {
     pub(super) fn is_as_it_was(&mut self) -> io::Result<bool> {
         let (print, before, read) = (self.print, self.before, self.resume.offset);
         self.open()?;
-        let unchecked = std::mem::take(&mut self.unchecked);
+        let unchecked = self.unchecked;
         let content = self.open()?;
         // A compressed file was finished when it was first read. But the place of a file that was deleted
-        // is soon that of another one.
+        // is soon that of another one, of which there may be little yet.
         if content.is_gzip() {
-            return Ok(!unchecked || content.begins(print)?);
+            let as_it_was = !unchecked || content.begins(print)?;
+            self.unchecked = false;
+            return Ok(as_it_was);
         }
         let grew = content.facts()?.len() >= read;
         let as_it_was = grew && content.begins(print)?;

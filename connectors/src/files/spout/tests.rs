@@ -360,6 +360,26 @@ fn a_first_start_may_begin_at_the_ends_of_files() {
 }
 
 #[test]
+fn files_that_begin_alike_are_begun_at_their_ends_and_a_new_one_is_read_while_it_grows() {
+    let logs = Logs::new();
+    for name in ["a.log", "b.log"] {
+        logs.append(name, "#fields: a b\nold\n");
+    }
+    let mut spout = logs.spout(logs.options().start(FilesStart::End));
+    assert_eq!(more(&mut spout), [""; 0], "what was there is old");
+    logs.append("unread", "#fields: a b\nfinished\n");
+    logs.compress("unread", "c.log.gz");
+    assert_eq!(more(&mut spout), ["#fields: a b", "finished"]);
+    let mut lines = Vec::new();
+    for number in 0..6 {
+        logs.append("d.log", if number == 0 { "#fields: a b\n" } else { "more\n" });
+        spout.advance(SECOND);
+        lines.extend(spout.run().unwrap());
+    }
+    assert!(lines.len() > 2, "it is not waited for until it stands still: {lines:?}");
+}
+
+#[test]
 fn without_follow_the_spout_is_finished_when_all_was_read() {
     let logs = Logs::new();
     logs.append("a.log", "one\ntwo");

@@ -40,15 +40,17 @@ struct Away<J, D> {
 /// The records of a topic.
 struct Lane<J, D> {
     waiting: VecDeque<(J, Outgoing)>,
-    /// One of them is with who sends, and neither waits nor is away.
+    /// A record is with who sends, and neither waits nor is away.
     is_sending: bool,
+    /// Its job; nothing if that was taken out.
+    sending: Option<J>,
     /// By partition, those that the client has, in its order.
     away: Vec<VecDeque<Away<J, D>>>,
 }
 
 impl<J, D> Lane<J, D> {
     fn new() -> Self {
-        Self { waiting: VecDeque::new(), is_sending: false, away: Vec::new() }
+        Self { waiting: VecDeque::new(), is_sending: false, sending: None, away: Vec::new() }
     }
 
     fn is_empty(&self) -> bool {
@@ -90,19 +92,20 @@ impl<J, D: Future<Output = Result<(), Trouble>> + Unpin> Line<J, D> {
     }
 
     /// Takes the next record of a topic; [`sent`](Self::sent) says what became of it.
-    pub(super) fn next(&self, topic: &TopicName) -> Option<(J, Outgoing)> {
+    pub(super) fn next(&self, topic: &TopicName) -> Option<Outgoing> {
         let lanes = &mut self.0.borrow_mut().all;
         let lane = lanes.get_mut(topic)?;
-        let next = lane.waiting.pop_front();
-        lane.is_sending = next.is_some();
-        next
+        let (job, record) = lane.waiting.pop_front()?;
+        (lane.is_sending, lane.sending) = (true, Some(job));
+        Some(record)
     }
 
     /// What became of a record that was taken to be sent.
-    pub(super) fn sent(&self, topic: &TopicName, job: J, sent: Result<Sent<D>, Failure>) {
+    pub(super) fn sent(&self, topic: &TopicName, sent: Result<Sent<D>, Failure>) {
         let Lanes { all, refused } = &mut *self.0.borrow_mut();
         let Some(lane) = all.get_mut(topic) else { return };
         lane.is_sending = false;
+        let Some(job) = lane.sending.take() else { return };
         match sent {
             Err(failure) => refused.push((job, failure)),
             Ok(Sent { partition, client, delivery }) => {
@@ -147,6 +150,7 @@ impl<J, D: Future<Output = Result<(), Trouble>> + Unpin> Line<J, D> {
         for lane in self.0.borrow_mut().all.values_mut() {
             let out = take_if(&mut lane.waiting, |(job, _)| which(job));
             taken.extend(out.into_iter().map(|(job, _)| job));
+            taken.extend(lane.sending.take_if(|job| which(job)));
             for queue in &mut lane.away {
                 let out = take_if(queue, |away| which(&away.job));
                 taken.extend(out.into_iter().map(|away| away.job));

@@ -164,9 +164,9 @@ impl<T: Tuple> Link<T> {
 
 /// Sends what waits for a topic, in its order.
 async fn send_all<T: Tuple>(link: Rc<Link<T>>, line: Rc<Lines<T>>, topic: TopicName) {
-    while let Some((job, record)) = line.next(&topic) {
+    while let Some(record) = line.next(&topic) {
         let sent = link.send(record).await;
-        line.sent(&topic, job, sent);
+        line.sent(&topic, sent);
     }
 }
 
