@@ -1,7 +1,7 @@
 //! How long a nimbus of a large cluster takes to answer, and how large its answers are.
 //!
 //! It is the nimbus that is shipped, in a process of its own ([`super::served`]), with its listeners on
-//! loopback and its histories full. Supervisors report over gRPC: four times a second, and each time
+//! loopback and its histories full ([`super::fill`]). Supervisors report over gRPC: four times a second, and each time
 //! of the tasks of a quarter of their workers, as shipped ones do. One reader after the other asks over
 //! HTTP, each on a connection of its own. What memory that process takes is read meanwhile.
 
@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
+use super::fill::{self, Fill};
 use super::reports::{
     COMPONENTS, PARTS, Place, Shape, component_name, count_on, part, report, topology_name,
 };
@@ -43,12 +44,6 @@ pub(super) const THREADS: usize = 4;
 
 /// Reports before anything is asked: what tasks did over ten seconds is known then.
 const WARM_UP: Duration = Duration::from_secs(12);
-
-/// The day passes in leaps, in which points of histories are gaps; they take as much room.
-const LEAPS: [Duration; 2] = [Duration::from_mins(23 * 60 + 5), Duration::from_secs(3_590)];
-
-/// Points of a history that is full.
-const POINTS: usize = 3_600;
 
 /// Enough of a program to be taken for one.
 const PROGRAM_BYTES: u64 = 4_096;
@@ -128,47 +123,28 @@ async fn run(shape: Shape, rounds: u32, here: &Handle) -> Result<Measured, Probl
     until_it_leads(&address).await?;
     let (started_mib, _) = served.resident_mib()?;
     let (telling, told) = watch::channel(AllTold::default());
+    let (pausing, paused) = watch::channel(false);
     for supervisor in shape.supervisors() {
-        here.spawn(feed(supervisor, running, told.clone()));
+        here.spawn(feed(supervisor, running, told.clone(), paused.clone()));
     }
     submit(shape, running).await?;
     let places = served.places()?;
+    let fill = Fill::new(shape, &places)?;
     let made = tokio::task::spawn_blocking(move || tell(shape, &places)).await;
     telling.send_replace(made.map_err(|error| Problem::failed("the reports panicked", error))??);
     tokio::time::sleep(WARM_UP).await;
     until_heard(&address, shape).await?;
     let (reporting_mib, _) = served.resident_mib()?;
-    for leap in LEAPS {
-        served.leap(leap)?;
-        tokio::time::sleep(WARM_UP).await;
-    }
-    until_full(&address).await?;
+    pausing.send_replace(true);
+    fill.run(&mut served, dial(running).await?).await?;
+    pausing.send_replace(false);
+    tokio::time::sleep(WARM_UP).await;
+    fill::check(&address)?;
     let (full_mib, _) = served.resident_mib()?;
     let asked = tokio::task::spawn_blocking(move || ask(&address, shape, rounds));
     let answers = asked.await.map_err(|error| Problem::failed("the reader panicked", error))??;
     let (asked_mib, most_mib) = served.resident_mib()?;
     Ok((answers, Resident { started_mib, reporting_mib, full_mib, asked_mib, most_mib }))
-}
-
-/// Waits until the newest and the oldest second of the histories are known.
-async fn until_full(address: &str) -> Result<(), Problem> {
-    let page = format!("/api/v1/topologies/{}/history?from=0", topology_name(0));
-    let points = || -> Option<usize> {
-        let (_, text) = tests::get(address, &page).ok()?;
-        let shown: serde_json::Value = serde_json::from_str(&text).ok()?;
-        shown.get("emitted")?.as_array().map(Vec::len)
-    };
-    let deadline = Clock::system().now() + PATIENCE;
-    loop {
-        let points = points().unwrap_or_default();
-        if points >= POINTS {
-            return Ok(());
-        }
-        if Clock::system().now() >= deadline {
-            return Err(Problem::failed("the histories are not full in time", points));
-        }
-        tokio::time::sleep(REPORT_EVERY).await;
-    }
 }
 
 pub(super) fn refused(error: &dyn std::fmt::Display) -> Problem {
@@ -256,8 +232,13 @@ fn tell(shape: Shape, places: &[Place]) -> Result<AllTold, Problem> {
 }
 
 /// Reports as one supervisor does: on a new stream whenever one breaks.
-async fn feed(supervisor: String, nimbus: Running, told: watch::Receiver<AllTold>) {
-    let mut feed = Feed { supervisor, told, sequence: 0 };
+async fn feed(
+    supervisor: String,
+    nimbus: Running,
+    told: watch::Receiver<AllTold>,
+    paused: watch::Receiver<bool>,
+) {
+    let mut feed = Feed { supervisor, told, paused, sequence: 0 };
     loop {
         if let Err(problem) = feed.report(nimbus).await {
             note(&format!("{} reports anew: {problem}", feed.supervisor));
@@ -269,6 +250,7 @@ async fn feed(supervisor: String, nimbus: Running, told: watch::Receiver<AllTold
 struct Feed {
     supervisor: String,
     told: watch::Receiver<AllTold>,
+    paused: watch::Receiver<bool>,
     sequence: u64,
 }
 
@@ -281,6 +263,8 @@ impl Feed {
         let replies = client.report(ReceiverStream::new(reports)).await;
         let mut replies = replies.map_err(|status| status.message().to_owned())?.into_inner();
         loop {
+            let goes_on = self.paused.wait_for(|paused| !paused).await;
+            goes_on.map(drop).map_err(|_| "the measurement has ended")?;
             sender.send(self.next()).await.map_err(|_| "the stream is closed")?;
             match replies.message().await {
                 Ok(Some(_)) => {}

@@ -5,6 +5,7 @@
 
 mod answers;
 mod engine;
+mod fill;
 mod reports;
 mod served;
 

@@ -86,7 +86,7 @@ pub fn history(
         ..History::default()
     };
     let series = engine.history(&record.id).and_then(|history| history.series(component));
-    let mut points: Box<dyn Iterator<Item = (u64, &Packed)>> = match series {
+    let mut points: Box<dyn Iterator<Item = (u64, Packed)>> = match series {
         None => Box::new(std::iter::empty()),
         Some(series) if step == 1 => Box::new(series.seconds(from)),
         Some(series) => Box::new(series.minutes(from)),
@@ -94,7 +94,7 @@ pub fn history(
     let mut next = points.next();
     for slot in from..newest {
         let point = next.filter(|(at, _)| *at == slot).map(|(_, packed)| packed);
-        shown.push(point);
+        shown.push(point.as_ref());
         if point.is_some() {
             next = points.next();
         }

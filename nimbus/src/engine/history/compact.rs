@@ -7,7 +7,7 @@
 
 /// A rate: six bits of exponent, ten of mantissa, in units of a thousandth (1/1024) a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rate(u16);
+pub struct Rate(pub(super) u16);
 
 /// Bits of the mantissa.
 const MANTISSA: u32 = 10;
@@ -60,7 +60,7 @@ impl Rate {
 /// assert_eq!(kept, [0.0, 1.0, 7.0, 16.0, 104.0], "whole numbers up to 16 are exact");
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Coarse(u8);
+pub struct Coarse(pub(super) u8);
 
 /// Its units in one a second.
 const UNITS: f64 = 64.0;
@@ -105,7 +105,7 @@ impl Coarse {
 
 /// A latency, or that nothing was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Latency(u8);
+pub struct Latency(pub(super) u8);
 
 /// The shortest latency that is told from others, in nanoseconds.
 const SHORTEST: f64 = 64.0;
@@ -140,7 +140,7 @@ impl Latency {
 
 /// A share of a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Share(u8);
+pub struct Share(pub(super) u8);
 
 /// What a whole is.
 const WHOLE: f64 = 250.0;

@@ -1,11 +1,13 @@
-//! The newest points of one series at one resolution, in fourteen bytes each.
+//! The newest points of one series at one resolution, in fourteen bytes each, and those that are older in
+//! blocks, which take half of that or so.
 
 use std::collections::VecDeque;
 
+use super::block::{BLOCK, Block};
 use super::compact::{Coarse, Latency, Rate, Share};
 
-/// Room is made for so many points at a time.
-const GROWTH: usize = 360;
+/// Numbers of a point.
+pub(super) const COLUMNS: usize = 11;
 
 /// What is known of one span of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -33,7 +35,7 @@ pub struct Packed {
 
 impl Packed {
     /// Nothing is known.
-    const GAP: Self = Self {
+    pub(super) const GAP: Self = Self {
         rates: [Rate::GAP; 3],
         failed: Coarse::NONE,
         latencies: [Latency::NONE; 3],
@@ -49,6 +51,34 @@ impl Packed {
             latencies: point.latencies.map(Latency::of),
             fill: Share::of(point.fill),
             shares: point.shares.map(Share::of),
+        }
+    }
+
+    /// Whether nothing is known.
+    pub(super) fn is_gap(&self) -> bool {
+        *self == Self::GAP
+    }
+
+    /// Its numbers as they are kept.
+    pub(super) fn columns(&self) -> [u16; COLUMNS] {
+        let [Rate(emitted), Rate(executed), Rate(acked)] = self.rates;
+        let [Latency(p50), Latency(p95), Latency(p99)] = self.latencies;
+        let [Share(busy), Share(blocked), Share(throttled)] = self.shares;
+        let [p50, p95, p99, failed] = [p50, p95, p99, self.failed.0].map(u16::from);
+        let [fill, busy, blocked, throttled] =
+            [self.fill.0, busy, blocked, throttled].map(u16::from);
+        [emitted, executed, acked, failed, p50, p95, p99, fill, busy, blocked, throttled]
+    }
+
+    /// The same again.
+    pub(super) fn of_columns(columns: [u16; COLUMNS]) -> Self {
+        let byte = |at: usize| columns[at].to_le_bytes()[0];
+        Self {
+            rates: [columns[0], columns[1], columns[2]].map(Rate),
+            failed: Coarse(byte(3)),
+            latencies: [byte(4), byte(5), byte(6)].map(Latency),
+            fill: Share(byte(7)),
+            shares: [byte(8), byte(9), byte(10)].map(Share),
         }
     }
 
@@ -86,50 +116,66 @@ impl Packed {
 pub struct Ring {
     /// The slot of the first point.
     first: u64,
-    points: VecDeque<Packed>,
+    /// The oldest points.
+    blocks: VecDeque<Block>,
+    /// The newest points, fewer than a block has.
+    open: Vec<Packed>,
+    /// How many points are shown; some more may be kept.
+    most: usize,
 }
 
 impl Ring {
     /// Adds the point of a slot, which comes after all there are; of those only the newest `most`
-    /// are kept.
+    /// are shown from now on.
     pub fn push(&mut self, slot: u64, point: &Point, most: usize) {
-        let end = self.first + self.points.len() as u64;
-        if self.points.is_empty() || slot >= end + most as u64 {
-            self.points.clear();
+        self.most = most.max(1);
+        let end = self.first + self.len() as u64;
+        if self.len() == 0 || slot >= end + most as u64 {
+            self.blocks.clear();
+            self.open.clear();
             self.first = slot;
         } else if slot < end {
             return;
         }
-        while self.first + (self.points.len() as u64) < slot {
-            self.append(Packed::GAP, most);
+        while self.first + (self.len() as u64) < slot {
+            self.append(Packed::GAP);
         }
-        self.append(Packed::of(point), most);
+        self.append(Packed::of(point));
     }
 
-    fn append(&mut self, packed: Packed, most: usize) {
-        while self.points.len() >= most.max(1) {
-            self.points.pop_front();
-            self.first += 1;
+    fn len(&self) -> usize {
+        self.blocks.len() * BLOCK + self.open.len()
+    }
+
+    fn append(&mut self, packed: Packed) {
+        self.open.push(packed);
+        if self.open.len() == BLOCK {
+            self.blocks.push_back(Block::of(&self.open));
+            self.open.clear();
         }
-        if self.points.capacity() > most + GROWTH {
-            self.points.shrink_to(most);
+        while self.len() >= self.most + BLOCK && self.blocks.pop_front().is_some() {
+            self.first += BLOCK as u64;
         }
-        if self.points.len() == self.points.capacity() {
-            self.points.reserve_exact(GROWTH.min(most.max(1) - self.points.len()));
-        }
-        self.points.push_back(packed);
     }
 
     /// The points from a slot on, with their slots.
-    pub fn since(&self, slot: u64) -> impl Iterator<Item = (u64, &Packed)> {
+    pub fn since(&self, slot: u64) -> impl Iterator<Item = (u64, Packed)> {
+        let hidden = self.len() - self.len().min(self.most);
         let skip = usize::try_from(slot.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        (self.first..).zip(&self.points).skip(skip)
+        let skip = skip.max(hidden);
+        let whole = (skip / BLOCK).min(self.blocks.len());
+        let packed = self.blocks.iter().skip(whole).flat_map(Block::points);
+        let points = packed.chain(self.open.iter().copied());
+        (self.first + (whole * BLOCK) as u64..).zip(points).skip(skip - whole * BLOCK)
     }
 
     /// Bytes that it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.points.capacity() * size_of::<Packed>()
+        let spare = self.blocks.capacity() - self.blocks.len();
+        let blocks = self.blocks.iter().map(Block::bytes).sum::<usize>();
+        let open = self.open.capacity() * size_of::<Packed>();
+        size_of::<Self>() + blocks + spare * size_of::<Block>() + open
     }
 }
 
@@ -142,7 +188,7 @@ mod tests {
     }
 
     fn rates(ring: &Ring, from: u64) -> Vec<(u64, Option<f64>)> {
-        let rate = |packed: &Packed| packed.rates().map(|rates| rates[0]);
+        let rate = |packed: Packed| packed.rates().map(|rates| rates[0]);
         ring.since(from).map(|(slot, packed)| (slot, rate(packed))).collect()
     }
 
@@ -162,13 +208,18 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_that_is_full_takes_no_more_than_its_points() {
+    fn a_ring_shows_its_newest_points_across_blocks_and_keeps_few_others() {
         let mut ring = Ring::default();
-        (0..10_000).for_each(|slot| ring.push(slot, &point(1.0), 3_600));
+        let rate = |slot: u64| f64::from(u32::try_from(slot % 997).unwrap());
+        (0..10_000).for_each(|slot| ring.push(slot, &point(rate(slot)), 3_600));
         assert_eq!(size_of::<Packed>(), 14);
-        assert_eq!(ring.bytes(), size_of::<Ring>() + 3_600 * 14);
+        assert!(ring.len() < 3_600 + BLOCK, "{}", ring.len());
+        for from in [0, 6_400, 6_401, 6_519, 6_520, 9_999, 10_000] {
+            let newest = from.max(6_400)..10_000;
+            assert!(rates(&ring, from).into_iter().eq(newest.map(|at| (at, Some(rate(at))))));
+        }
         ring.push(10_000, &point(1.0), 1_000);
-        ring.push(10_001, &point(1.0), 1_000);
-        assert!(ring.bytes() <= size_of::<Ring>() + 1_360 * 14, "it has shrunk: {}", ring.bytes());
+        assert!(ring.len() < 1_000 + BLOCK, "it has shrunk: {}", ring.len());
+        assert_eq!(rates(&ring, 0).len(), 1_000);
     }
 }

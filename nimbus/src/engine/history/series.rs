@@ -112,12 +112,12 @@ impl Series {
     }
 
     /// The points from a second on, with their seconds.
-    pub fn seconds(&self, from: u64) -> impl Iterator<Item = (u64, &Packed)> {
+    pub fn seconds(&self, from: u64) -> impl Iterator<Item = (u64, Packed)> {
         self.seconds.since(from)
     }
 
     /// The points from a minute on, with their minutes.
-    pub fn minutes(&self, from: u64) -> impl Iterator<Item = (u64, &Packed)> {
+    pub fn minutes(&self, from: u64) -> impl Iterator<Item = (u64, Packed)> {
         self.minutes.since(from)
     }
 
@@ -158,7 +158,7 @@ mod tests {
         let mut series = Series::default();
         series.take(9, &done(1_000_000, 1_000), &Buckets::default(), Keep::FULL);
         series.take(10, &done(7, 1_000), &Buckets::default(), Keep::FULL);
-        let seen: Vec<_> = series.seconds(0).map(|(second, it)| (second, rate(it))).collect();
+        let seen: Vec<_> = series.seconds(0).map(|(second, it)| (second, rate(&it))).collect();
         assert_eq!(seen, [(10, Some(7.0))]);
     }
 
@@ -168,7 +168,7 @@ mod tests {
         for (second, count, span_ms) in [(0, 0, 0), (1, 10, 1_000), (4, 30, 3_000)] {
             series.take(second, &done(count, span_ms), &Buckets::default(), Keep::FULL);
         }
-        let seen: Vec<_> = series.seconds(0).map(|(_, it)| rate(it)).collect();
+        let seen: Vec<_> = series.seconds(0).map(|(_, it)| rate(&it)).collect();
         assert_eq!(seen, [Some(10.0), None, None, Some(10.0)]);
     }
 
@@ -188,7 +188,7 @@ mod tests {
             }
             // The last is not over.
             series.take(second + MINUTE, &Done::default(), &Buckets::default(), Keep::FULL);
-            let kept: Vec<_> = series.minutes(0).filter_map(|(at, it)| Some((at, rate(it)?))).collect();
+            let kept: Vec<_> = series.minutes(0).filter_map(|(at, it)| Some((at, rate(&it)?))).collect();
             prop_assert_eq!(kept.len(), sums.len());
             for ((at, kept), (minute, sum)) in kept.into_iter().zip(sums) {
                 let exact = sum.rates()[0];
