@@ -46,5 +46,5 @@ fn a_pipeline_whose_worker_broker_and_collector_are_killed_counts_every_line() {
     assert!(lines > 60_000, "there was too little traffic: {told}");
     // At least once: what was open at a kill is counted again, and no more than that.
     assert!(twice < lines / 2, "{twice} of {lines} were counted twice: {told}");
-    println!("{summary}");
+    super::files::note(summary);
 }
