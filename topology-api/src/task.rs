@@ -6,19 +6,20 @@
 
 mod elsewhere;
 mod filed;
+mod hand;
 mod spout;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::vec::IntoIter;
 
 pub(crate) use self::filed::Filed;
+pub(crate) use self::hand::Hand;
 pub(crate) use self::spout::SpoutDriver;
 
 use crate::async_bolt::LongCalls;
 use crate::input::{Input, Verdict, Verdicts};
 use crate::output::{ENOUGH_BYTES, Emitted, MakeLane, Output, UNANCHORED};
-use crate::rows::{Batch, Pool, Rows, emptied, for_each_while};
+use crate::rows::{Pool, Rows, for_each_while};
 use crate::unavailable::is_unavailable;
 use crate::{Bolt, BoltResult, Context, Error, ExplicitBolt, FailReason, Next};
 
@@ -209,12 +210,7 @@ impl<B: ExplicitBolt> Manner for Explicit<B> {
 pub(crate) struct Driver<M: Manner> {
     bolt: Option<M>,
     factory: Factory<M>,
-    input: IntoIter<M::In>,
-    /// What the batch in hand came in.
-    husk: Option<Box<Batch<M::In>>>,
-    slots: Vec<u32>,
-    /// Number of the next input within its batch.
-    cursor: u32,
+    hand: Hand<M::In>,
     /// The same for other threads to see.
     progress: Arc<AtomicU32>,
     /// An input whose iterators are still being pulled.
@@ -229,10 +225,7 @@ impl<M: Manner> Driver<M> {
         Self {
             bolt: None,
             factory,
-            input: Vec::new().into_iter(),
-            husk: None,
-            slots: Vec::new(),
-            cursor: 0,
+            hand: Hand::new(),
             progress: Arc::default(),
             pulling: false,
             out: Output::new(side, budget),
@@ -278,24 +271,14 @@ impl<M: Manner> Task for Driver<M> {
 
 impl<M: Manner> BoltTask for Driver<M> {
     fn load(&mut self, rows: Box<dyn Rows>, slots: &[u32]) {
-        debug_assert!(self.input.len() == 0, "the last batch must be used up");
-        let mut batch: Box<Batch<M::In>> =
-            rows.into_any().downcast().expect("an input has the type that its bolt reads");
-        self.input = std::mem::take(&mut batch.rows).into_iter();
-        self.husk = Some(batch);
-        self.slots.clear();
-        self.slots.extend_from_slice(slots);
-        self.cursor = 0;
+        self.hand.load(rows, slots);
         if M::EXPLICIT {
             self.verdicts.reserve(slots.len());
         }
     }
 
     fn unload(&mut self, pool: &mut Pool) {
-        debug_assert!(self.input.len() == 0, "the batch must be used up");
-        let Some(mut husk) = self.husk.take() else { return };
-        husk.rows = emptied(&mut self.input);
-        pool.give(husk);
+        self.hand.unload(pool);
     }
 
     fn run(&mut self, most: usize, room: usize) -> usize {
@@ -305,7 +288,7 @@ impl<M: Manner> BoltTask for Driver<M> {
             return done;
         }
         if std::mem::take(&mut self.pulling) {
-            self.cursor += 1;
+            self.hand.cursor += 1;
             done += 1;
         }
         if self.out.count() >= room || done >= most {
@@ -313,23 +296,27 @@ impl<M: Manner> BoltTask for Driver<M> {
         }
         let mut bytes = 0;
         let progress = &*self.progress;
-        for_each_while(&mut self.input, |tuple| {
-            let slot = if M::EXPLICIT { self.slots[self.cursor as usize] } else { self.cursor };
+        for_each_while(&mut self.hand.input, |tuple| {
+            let slot = if M::EXPLICIT {
+                self.hand.slots[self.hand.cursor as usize]
+            } else {
+                self.hand.cursor
+            };
             self.out.begin(slot);
             let result = bolt.call(tuple, slot, &mut self.out, &self.verdicts);
             if let Err(error) = result {
                 self.out.abandon_pulls();
-                self.faults.push((self.cursor, Fault::of(&error)));
+                self.faults.push((self.hand.cursor, Fault::of(&error)));
             } else if self.out.is_over_budget() {
                 self.out.abandon_pulls();
-                self.faults.push((self.cursor, Fault::TooMuchOutput));
+                self.faults.push((self.hand.cursor, Fault::TooMuchOutput));
             }
             if self.out.is_pulling() && !self.out.pull(room) {
                 self.pulling = true;
                 return false;
             }
-            self.cursor += 1;
-            progress.store(self.cursor, Relaxed);
+            self.hand.cursor += 1;
+            progress.store(self.hand.cursor, Relaxed);
             done += 1;
             bytes += self.out.call_weight();
             done < most && self.out.count() < room && bytes < ENOUGH_BYTES
@@ -338,7 +325,7 @@ impl<M: Manner> BoltTask for Driver<M> {
     }
 
     fn has_work(&self) -> bool {
-        self.out.is_pulling() || self.pulling || self.input.len() > 0
+        self.out.is_pulling() || self.pulling || self.hand.input.len() > 0
     }
 
     fn faults(&mut self) -> Vec<(u32, Fault)> {
@@ -351,8 +338,8 @@ impl<M: Manner> BoltTask for Driver<M> {
         drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(bolt))));
         self.out.abandon_pulls();
         self.pulling = false;
-        let input = self.husk.is_some().then_some(self.cursor);
-        self.cursor += 1;
+        let input = self.hand.is_loaded().then_some(self.hand.cursor);
+        self.hand.cursor += 1;
         input
     }
 

@@ -1,9 +1,9 @@
 //! How long a nimbus of a large cluster takes to answer, and how large its answers are.
 //!
 //! It is the nimbus that is shipped, in a process of its own ([`super::served`]), with its listeners on
-//! loopback and its histories full ([`super::fill`]). Supervisors report over gRPC: four times a second, and each time
-//! of the tasks of a quarter of their workers, as shipped ones do. One reader after the other asks over
-//! HTTP, each on a connection of its own. What memory that process takes is read meanwhile.
+//! loopback and its histories full ([`super::fill`]). Supervisors report over gRPC: four times a second, and
+//! each time of the tasks of a quarter of their workers, as shipped ones do. One reader after the other asks
+//! over HTTP, each on a connection of its own. What memory that process takes is read meanwhile.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

@@ -8,14 +8,13 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use std::vec::IntoIter;
 
 use super::calls::Calls;
 use super::{AsyncBolt, AsyncCalls, LongCalls};
 use crate::input::{Verdict, Verdicts};
 use crate::output::{Emitted, MakeLane, Output, UNANCHORED};
-use crate::rows::{Batch, Pool, Rows, emptied};
-use crate::task::{BoltTask, Factory, Fault, Task};
+use crate::rows::{Pool, Rows};
+use crate::task::{BoltTask, Factory, Fault, Hand, Task};
 use crate::{BoltResult, Context, Error, format_duration};
 
 /// What a call is about.
@@ -62,12 +61,7 @@ pub(crate) struct AsyncDriver<B: AsyncBolt, S, F> {
     limits: AsyncCalls,
     /// How long a call may take.
     deadline: Duration,
-    input: IntoIter<B::Input>,
-    /// What the batch in hand came in.
-    husk: Option<Box<Batch<B::Input>>>,
-    slots: Vec<u32>,
-    /// Number of the next input within its batch.
-    cursor: u32,
+    hand: Hand<B::Input>,
     calls: Calls<F>,
     records: Vec<Record<B::Output>>,
     /// Ordered: all calls, as they began. Unordered: those that have ended.
@@ -100,10 +94,7 @@ where
             cx: None,
             limits: AsyncCalls::default(),
             deadline: Duration::MAX,
-            input: Vec::new().into_iter(),
-            husk: None,
-            slots: Vec::new(),
-            cursor: 0,
+            hand: Hand::new(),
             calls: Calls::new(),
             records: Vec::new(),
             line: VecDeque::new(),
@@ -308,30 +299,18 @@ where
     F: Future<Output = Returned<B::Output>> + 'static,
 {
     fn load(&mut self, rows: Box<dyn Rows>, slots: &[u32]) {
-        debug_assert!(self.input.len() == 0, "the last batch must be used up");
-        let mut batch: Box<Batch<B::Input>> =
-            rows.into_any().downcast().expect("an input has the type that its bolt reads");
-        self.input = std::mem::take(&mut batch.rows).into_iter();
-        self.husk = Some(batch);
-        self.slots.clear();
-        self.slots.extend_from_slice(slots);
-        self.cursor = 0;
+        self.hand.load(rows, slots);
         self.verdicts.reserve(slots.len());
     }
 
     fn unload(&mut self, pool: &mut Pool) {
-        if let Some(mut husk) = self.husk.take() {
-            husk.rows = emptied(&mut self.input);
-            pool.give(husk);
-        }
+        self.hand.unload(pool);
     }
 
     fn run(&mut self, most: usize, room: usize) -> usize {
         let mut begun = 0;
         while begun < most && self.bolt.is_some() && !self.is_full() && self.out.count() < room {
-            let Some(tuple) = self.input.next() else { break };
-            let slot = self.slots[self.cursor as usize];
-            self.cursor += 1;
+            let Some((tuple, slot)) = self.hand.next_held() else { break };
             begun += 1;
             self.begin(Call::Execute(tuple), slot);
             self.hand_over(room);
@@ -340,7 +319,7 @@ where
     }
 
     fn has_work(&self) -> bool {
-        self.input.len() > 0
+        self.hand.input.len() > 0
     }
 
     fn faults(&mut self) -> Vec<(u32, Fault)> {
@@ -351,7 +330,7 @@ where
         self.drop_calls();
         let bolt = self.bolt.take();
         drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(bolt))));
-        self.cursor.checked_sub(1)
+        self.hand.cursor.checked_sub(1)
     }
 
     fn verdicts(&self) -> Option<&Arc<Verdicts>> {

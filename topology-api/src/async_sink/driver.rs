@@ -10,14 +10,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
-use std::vec::IntoIter;
 
 use super::{Arrived, AsyncSink, Inputs};
 use crate::async_bolt::{AsyncCalls, LongCalls};
 use crate::input::{Input, Verdicts};
 use crate::output::Emitted;
-use crate::rows::{Batch, Pool, Rows, emptied};
-use crate::task::{BoltTask, Factory, Fault, Task};
+use crate::rows::{Pool, Rows};
+use crate::task::{BoltTask, Factory, Fault, Hand, Task};
 use crate::{BoltResult, Context, Error};
 
 /// Drives one instance of an async sink.
@@ -32,12 +31,7 @@ pub(crate) struct SinkDriver<S: AsyncSink> {
     waker: Waker,
     /// How many tuples it may hold.
     most: u64,
-    input: IntoIter<S::Input>,
-    /// What the batch in hand came in.
-    husk: Option<Box<Batch<S::Input>>>,
-    slots: Vec<u32>,
-    /// Number of the next input within its batch.
-    cursor: usize,
+    hand: Hand<S::Input>,
     verdicts: Arc<Verdicts>,
     /// Inputs given to the future.
     given: u64,
@@ -60,10 +54,7 @@ impl<S: AsyncSink> SinkDriver<S> {
             cx: None,
             waker: Waker::noop().clone(),
             most: 1,
-            input: Vec::new().into_iter(),
-            husk: None,
-            slots: Vec::new(),
-            cursor: 0,
+            hand: Hand::new(),
             verdicts: Arc::default(),
             given: 0,
             ended: 0,
@@ -125,38 +116,25 @@ impl<S: AsyncSink> Task for SinkDriver<S> {
 
 impl<S: AsyncSink> BoltTask for SinkDriver<S> {
     fn load(&mut self, rows: Box<dyn Rows>, slots: &[u32]) {
-        debug_assert!(self.input.len() == 0, "the last batch must be used up");
-        let mut batch: Box<Batch<S::Input>> =
-            rows.into_any().downcast().expect("an input has the type that its bolt reads");
-        self.input = std::mem::take(&mut batch.rows).into_iter();
-        self.husk = Some(batch);
-        self.slots.clear();
-        self.slots.extend_from_slice(slots);
-        self.cursor = 0;
+        self.hand.load(rows, slots);
         self.verdicts.reserve(slots.len());
     }
 
     fn unload(&mut self, pool: &mut Pool) {
-        if let Some(mut husk) = self.husk.take() {
-            husk.rows = emptied(&mut self.input);
-            pool.give(husk);
-        }
+        self.hand.unload(pool);
     }
 
     fn run(&mut self, most: usize, _: usize) -> usize {
         let room = self.most.saturating_sub(self.held());
         let room = usize::try_from(room).unwrap_or(usize::MAX);
-        let count = most.min(room).min(self.input.len());
+        let count = most.min(room).min(self.hand.input.len());
         if count == 0 {
             return 0;
         }
-        // Slots first: what is taken of the other side has to have one.
-        let slots = self.slots.iter().skip(self.cursor).take(count);
-        let inputs = slots.zip(self.input.by_ref());
+        let inputs = std::iter::from_fn(|| self.hand.next_held()).take(count);
         let inputs =
-            inputs.map(|(slot, tuple)| Input::new(tuple, *slot, Arc::clone(&self.verdicts)));
+            inputs.map(|(tuple, slot)| Input::new(tuple, slot, Arc::clone(&self.verdicts)));
         self.arrived.borrow_mut().inputs.extend(inputs);
-        self.cursor += count;
         self.given += count as u64;
         self.since.push_back((self.now, count as u64));
         match self.running {
@@ -168,7 +146,7 @@ impl<S: AsyncSink> BoltTask for SinkDriver<S> {
     }
 
     fn has_work(&self) -> bool {
-        self.input.len() > 0
+        self.hand.input.len() > 0
     }
 
     fn faults(&mut self) -> Vec<(u32, Fault)> {

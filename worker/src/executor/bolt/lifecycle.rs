@@ -10,7 +10,7 @@ use crate::executor::task_state::guarded;
 
 impl BoltExecutor {
     /// Ticks the tasks, up to one that gives an iterator: that is then in hand. No batch may be in
-    /// hand, and the outbox has room.
+    /// hand unless their calls wait, and the outbox has room.
     pub(super) fn tick_if_due(&mut self, plan: &Plan, exits: &mut Exits) {
         let Some(period) = self.tick else { return };
         if self.ticked == self.cells.len() {
