@@ -1,33 +1,61 @@
 //! Metrics as Prometheus reads them: its text format (version 0.0.4), written family by family.
 //!
-//! Nimbus and workers write their pages with it, so that names, escapes and buckets are the same.
+//! Nimbus and workers write their pages with it, so that names, escapes and buckets are the same. A page
+//! of a large cluster is megabytes, so it goes on to where it is wanted, which may pack it, a part at a
+//! time.
 //!
 //! Buckets of histograms end at powers of two, which is where those end that workers count in: what
 //! is below an edge is exact, however coarse the counts have become on their way, and never goes
 //! down. Their sum takes each value for the middle of its bucket, which is off by 0.4 % at most.
 
-use std::fmt::{Display, Write};
+use std::fmt::{Display, Write as _};
+use std::io::{self, Write};
 use std::ops::RangeInclusive;
 
 /// What is sent before a page.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Writing to a string cannot fail.
-const SURE: &str = "writing to a string cannot fail";
+/// Writing to memory cannot fail.
+const SURE: &str = "writing to memory cannot fail";
+
+/// So many bytes go on at once.
+const PART: usize = 32 << 10;
 
 /// A page of metrics.
 ///
 /// ```
 /// use daemon::exposition::{Page, labels};
 ///
-/// let mut page = Page::default();
+/// let mut text = Vec::new();
+/// let mut page = Page::new(&mut text);
 /// page.gauge("squall_depth", "How deep it is.", [(labels([("of", "well")]), 7)]);
-/// let text = page.into_text();
-/// assert!(text.ends_with("# TYPE squall_depth gauge\nsquall_depth{of=\"well\"} 7\n"));
+/// page.end()?;
+/// assert!(text.ends_with(b"# TYPE squall_depth gauge\nsquall_depth{of=\"well\"} 7\n"));
+/// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
-pub struct Page {
+pub struct Page<'a> {
+    /// What has not gone on.
     text: String,
+    to: &'a mut dyn Write,
+    /// Why the rest of it goes nowhere.
+    failed: io::Result<()>,
+}
+
+/// A page as text.
+///
+/// ```
+/// use daemon::exposition::{labels, text};
+///
+/// let text = text(|page| page.gauge("squall_up", "Whether it is.", [(labels([]), 1)]));
+/// assert_eq!(text, "# HELP squall_up Whether it is.\n# TYPE squall_up gauge\nsquall_up 1\n");
+/// ```
+#[must_use]
+pub fn text(write: impl FnOnce(&mut Page<'_>)) -> String {
+    let mut bytes = Vec::new();
+    let mut page = Page::new(&mut bytes);
+    write(&mut page);
+    page.end().expect(SURE);
+    String::from_utf8(bytes).expect("what was a string is one")
 }
 
 /// Where the buckets of a histogram end: at powers of two, less one.
@@ -81,7 +109,22 @@ pub struct Spread<B> {
     pub sum: u64,
 }
 
-impl Page {
+impl<'a> Page<'a> {
+    /// Begins a page that goes there.
+    pub fn new(to: &'a mut dyn Write) -> Self {
+        Self { text: String::new(), to, failed: Ok(()) }
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    ///
+    /// Those of where it goes to: a part of it is missing.
+    pub fn end(mut self) -> io::Result<()> {
+        self.go_on();
+        self.failed
+    }
+
     /// Writes a family of values that go up and down.
     pub fn gauge<V: Display>(
         &mut self,
@@ -137,12 +180,6 @@ impl Page {
         }
     }
 
-    /// The page.
-    #[must_use]
-    pub fn into_text(self) -> String {
-        self.text
-    }
-
     fn family<V: Display>(
         &mut self,
         (name, kind, help): (&str, &str, &str),
@@ -164,6 +201,16 @@ impl Page {
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
         writeln!(self.text, "{line}").expect(SURE);
+        if self.text.len() >= PART {
+            self.go_on();
+        }
+    }
+
+    fn go_on(&mut self) {
+        if self.failed.is_ok() {
+            self.failed = self.to.write_all(self.text.as_bytes());
+        }
+        self.text.clear();
     }
 }
 
@@ -205,22 +252,20 @@ mod tests {
 
     #[test]
     fn a_family_without_samples_says_what_it_would_be() {
-        let mut page = Page::default();
-        page.counter::<u64>("squall_nothing_total", "Nothing.", []);
-        let nothing = "# HELP squall_nothing_total Nothing.\n# TYPE squall_nothing_total counter\n";
-        assert_eq!(page.text, nothing);
-        let mut page = Page::default();
-        page.gauge("squall_one", "One.", [(labels([]), 1)]);
-        assert_eq!(page.text, "# HELP squall_one One.\n# TYPE squall_one gauge\nsquall_one 1\n");
+        let nothing = text(|page| page.counter::<u64>("squall_nothing_total", "Nothing.", []));
+        let said = "# HELP squall_nothing_total Nothing.\n# TYPE squall_nothing_total counter\n";
+        assert_eq!(nothing, said);
+        let one = text(|page| page.gauge("squall_one", "One.", [(labels([]), 1)]));
+        assert_eq!(one, "# HELP squall_one One.\n# TYPE squall_one gauge\nsquall_one 1\n");
     }
 
     #[test]
     fn a_histogram_counts_what_is_not_above_each_edge_and_all_of_it() {
-        let mut page = Page::default();
         let buckets = [(3, 2), (7, 1), (1_u64 << 40, 4)];
         let spread = Spread { buckets: buckets.into_iter(), sum: 99 };
-        page.histogram("s", "It.", &Edges::PLAIN, [(labels([("of", "x")]), spread)]);
-        let lines: Vec<&str> = page.text.lines().skip(2).collect();
+        let samples = [(labels([("of", "x")]), spread)];
+        let text = text(|page| page.histogram("s", "It.", &Edges::PLAIN, samples));
+        let lines: Vec<&str> = text.lines().skip(2).collect();
         assert_eq!(lines[1], "s_bucket{of=\"x\",le=\"1\"} 0");
         assert_eq!(lines[2], "s_bucket{of=\"x\",le=\"3\"} 2");
         assert_eq!(lines[3], "s_bucket{of=\"x\",le=\"7\"} 3");
@@ -231,11 +276,36 @@ mod tests {
 
     #[test]
     fn a_sum_of_nanoseconds_is_shown_in_seconds() {
-        let mut page = Page::default();
         let spread = Spread { buckets: [(1_023, 1)].into_iter(), sum: 1_500_000_000 };
-        page.histogram("s", "It.", &Edges::EXECUTE, [("a=\"b\"".to_owned(), spread)]);
-        assert!(page.text.contains("s_bucket{a=\"b\",le=\"0.000001023\"} 1\n"), "{}", page.text);
-        assert!(page.text.contains("s_sum{a=\"b\"} 1.5\n"), "{}", page.text);
+        let samples = [("a=\"b\"".to_owned(), spread)];
+        let text = text(|page| page.histogram("s", "It.", &Edges::EXECUTE, samples));
+        assert!(text.contains("s_bucket{a=\"b\",le=\"0.000001023\"} 1\n"), "{text}");
+        assert!(text.contains("s_sum{a=\"b\"} 1.5\n"), "{text}");
+    }
+
+    #[test]
+    fn a_page_goes_on_in_parts_until_that_fails() {
+        struct Taker(Vec<usize>);
+        impl Write for Taker {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                if self.0.len() == 3 {
+                    return Err(io::Error::other("full"));
+                }
+                self.0.push(bytes.len());
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut taker = Taker(Vec::new());
+        let mut page = Page::new(&mut taker);
+        let samples = (0..50_000).map(|number| (format!("of=\"{number}\""), number));
+        page.gauge("squall_many", "Many.", samples);
+        assert!(page.text.len() < PART, "what goes nowhere is not kept");
+        assert_eq!(page.end().expect_err("it is full").to_string(), "full");
+        assert!(taker.0.iter().all(|length| (PART..PART + 100).contains(length)), "{:?}", taker.0);
     }
 
     #[test]

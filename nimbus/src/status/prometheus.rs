@@ -5,6 +5,7 @@ mod insight;
 mod spread;
 
 use std::fmt::Display;
+use std::io::{self, Write};
 
 use daemon::exposition::{self, labels, with};
 use daemon::listen::Security;
@@ -15,46 +16,53 @@ use super::model::{self, Component, Supervisor, Topology};
 pub(super) use gather::{Gathered, Histograms, Wanted, gather};
 use gather::{Led, Own};
 
-/// Writes the page.
-pub(super) fn page(gathered: &Gathered) -> String {
-    let mut page = Page::default();
+/// Writes the page there, a part at a time.
+///
+/// # Errors
+///
+/// Those of where it goes.
+pub(super) fn write(gathered: &Gathered, to: &mut dyn Write) -> io::Result<()> {
+    let mut page = Page { page: exposition::Page::new(to) };
     page.refusals(&gathered.security);
     page.own(&gathered.own);
-    let Some(Led { cluster, supervisors, topologies: told }) = &gathered.led else {
-        return page.page.into_text();
-    };
-    let alone = |value| [(labels([]), value)];
-    page.gauge("squall_supervisors", "Supervisors not lost.", alone(cluster.supervisors));
-    page.gauge("squall_slots", "Slots of all supervisors.", alone(cluster.slots as usize));
-    page.gauge("squall_slots_used", "Slots with a worker.", alone(cluster.slots_used));
-    page.gauge("squall_topologies", "Topologies.", alone(cluster.topologies));
-    let topologies: Vec<&Topology> = told.iter().map(|(topology, _)| topology).collect();
-    page.supervisors(supervisors);
-    let held_back = supervisors.iter().filter(|it| it.held_back).count();
-    let help = "Supervisors that come and go, and get nothing new for a while.";
-    page.gauge("squall_supervisors_held_back", help, alone(held_back));
-    page.turned_away(cluster, supervisors, &topologies);
-    page.topologies(&topologies);
-    page.components(&topologies);
-    let histograms = gathered.wanted.histograms;
-    if histograms != Histograms::None {
-        page.spread_of_topologies(told);
+    if let Some(led) = &gathered.led {
+        page.led(led, gathered.wanted.histograms);
     }
-    if histograms == Histograms::All {
-        page.spread(told);
-    }
-    page.work(&topologies);
-    page.findings(&cluster.findings, &topologies);
-    page.page.into_text()
+    page.page.end()
 }
 
 /// The page as it is written, one method a group of families.
-#[derive(Default)]
-struct Page {
-    page: exposition::Page,
+struct Page<'a> {
+    page: exposition::Page<'a>,
 }
 
-impl Page {
+impl Page<'_> {
+    /// What a leader knows.
+    fn led(&mut self, led: &Led, histograms: Histograms) {
+        let Led { cluster, supervisors, topologies: told } = led;
+        let alone = |value| [(labels([]), value)];
+        self.gauge("squall_supervisors", "Supervisors not lost.", alone(cluster.supervisors));
+        self.gauge("squall_slots", "Slots of all supervisors.", alone(cluster.slots as usize));
+        self.gauge("squall_slots_used", "Slots with a worker.", alone(cluster.slots_used));
+        self.gauge("squall_topologies", "Topologies.", alone(cluster.topologies));
+        let topologies: Vec<&Topology> = told.iter().map(|(topology, _)| topology).collect();
+        self.supervisors(supervisors);
+        let held_back = supervisors.iter().filter(|it| it.held_back).count();
+        let help = "Supervisors that come and go, and get nothing new for a while.";
+        self.gauge("squall_supervisors_held_back", help, alone(held_back));
+        self.turned_away(cluster, supervisors, &topologies);
+        self.topologies(&topologies);
+        self.components(&topologies);
+        if histograms != Histograms::None {
+            self.spread_of_topologies(told);
+        }
+        if histograms == Histograms::All {
+            self.spread(told);
+        }
+        self.work(&topologies);
+        self.findings(&cluster.findings, &topologies);
+    }
+
     fn gauge<V: Display>(
         &mut self,
         name: &str,

@@ -4,7 +4,7 @@
 //! (`standby`) where that is an object, and in the header `squall-standby` everywhere; the header
 //! `squall-leader` says where the leader's status is.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use axum::Router as Routes;
 use axum::extract::State;
@@ -20,7 +20,7 @@ use proto::nimbus::Standby;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::prometheus::{Histograms, Wanted};
+use super::prometheus::{Gathered, Histograms, Wanted};
 use super::{dashboard, documents, prometheus};
 use crate::daemon::Handle;
 use crate::engine::Engine;
@@ -133,11 +133,11 @@ async fn metrics(
     };
     let packs = takes_gzip(&headers);
     // Megabytes take some milliseconds, and others wait for this thread.
-    let written = tokio::task::spawn_blocking(move || {
-        let page = prometheus::page(&gathered).into_bytes();
-        if packs { gzip(&page) } else { page }
+    let written = tokio::task::spawn_blocking(move || match packs {
+        true => gzip(|packed| prometheus::write(&gathered, packed)),
+        false => text(&gathered),
     });
-    let Ok(page) = written.await else {
+    let Ok(Ok(page)) = written.await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let kind = [(header::CONTENT_TYPE, CONTENT_TYPE)];
@@ -156,8 +156,9 @@ async fn metrics(
 pub(crate) async fn all_metrics(handle: &Handle) -> Result<String, Refusal> {
     let wanted = Wanted { topology: None, histograms: Histograms::All };
     let gathered = prometheus::gather(handle, wanted).await?;
-    let written = tokio::task::spawn_blocking(move || prometheus::page(&gathered));
-    Ok(written.await.unwrap_or_default())
+    let written = tokio::task::spawn_blocking(move || text(&gathered));
+    let page = written.await.ok().and_then(Result::ok).unwrap_or_default();
+    Ok(String::from_utf8(page).unwrap_or_default())
 }
 
 /// Whether who asks reads gzip, as Prometheus does.
@@ -171,11 +172,17 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Names that come again and again take hardly any room (RFC 1952, 1996).
-fn gzip(page: &[u8]) -> Vec<u8> {
+fn text(gathered: &Gathered) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    prometheus::write(gathered, &mut text)?;
+    Ok(text)
+}
+
+/// Packs what is written; names that come again and again take hardly any room (RFC 1952, 1996).
+fn gzip(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let written = encoder.write_all(page).and_then(|()| encoder.finish());
-    written.expect("writing to a vector cannot fail")
+    write(&mut encoder)?;
+    encoder.finish()
 }
 
 #[cfg(test)]
@@ -223,7 +230,8 @@ mod tests {
     #[test]
     fn what_was_packed_comes_back_as_it_was() {
         let page = "squall_emitted_total{topology=\"clicks\"} 7\n".repeat(1_000);
-        let packed = gzip(page.as_bytes());
+        let packed = gzip(|packed| packed.write_all(page.as_bytes()));
+        let packed = packed.expect("it goes to memory");
         assert!(packed.len() < page.len() / 20, "{} of {}", packed.len(), page.len());
         let mut text = String::new();
         GzDecoder::new(&packed[..]).read_to_string(&mut text).expect("it is gzip");

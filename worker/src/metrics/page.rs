@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use daemon::exposition::{Edges, Page, Spread, labels, middle, with};
+use daemon::exposition::{Edges, Page, Spread, labels, middle, text, with};
 use proto::supervisor::{ComponentReport, Latency, TaskReport, WorkerReport};
 
 /// Makes the page of a worker.
@@ -17,17 +17,17 @@ pub(super) fn page(report: &WorkerReport, topology: &str, worker: u32) -> String
         (with(&with(&own, "component", component), "task", &number), task)
     });
     let tasks: Vec<(String, &TaskReport)> = tasks.collect();
-    let mut page = Page::default();
-    memory(&mut page, report, &own);
-    links(&mut page, report, &own);
-    work(&mut page, report, &own);
-    counts(&mut page, &tasks);
-    named(&mut page, &tasks);
-    spreads(&mut page, report, &own);
-    page.into_text()
+    text(|page| {
+        memory(page, report, &own);
+        links(page, report, &own);
+        work(page, report, &own);
+        counts(page, &tasks);
+        named(page, &tasks);
+        spreads(page, report, &own);
+    })
 }
 
-fn memory(page: &mut Page, report: &WorkerReport, own: &str) {
+fn memory(page: &mut Page<'_>, report: &WorkerReport, own: &str) {
     let parts = [
         ("resident", report.rss_bytes),
         ("held", report.held_bytes),
@@ -39,7 +39,7 @@ fn memory(page: &mut Page, report: &WorkerReport, own: &str) {
     page.gauge("squall_worker_oldest_wait_seconds", "How long its oldest tuple waits.", waits);
 }
 
-fn links(page: &mut Page, report: &WorkerReport, own: &str) {
+fn links(page: &mut Page<'_>, report: &WorkerReport, own: &str) {
     let links = || report.links.iter().map(|it| (with(own, "peer", &it.peer.to_string()), it));
     let connected = links().map(|(labels, it)| (labels, u8::from(it.connected)));
     page.gauge("squall_worker_link_connected", "Whether it reaches the other worker.", connected);
@@ -51,7 +51,7 @@ fn links(page: &mut Page, report: &WorkerReport, own: &str) {
     page.counter("squall_worker_link_reconnects_total", "New connections to it.", again);
 }
 
-fn work(page: &mut Page, report: &WorkerReport, own: &str) {
+fn work(page: &mut Page<'_>, report: &WorkerReport, own: &str) {
     let times = report.executors.iter().flat_map(|it| {
         let labels = with(own, "executor", &it.executor.to_string());
         let parts = [
@@ -75,7 +75,7 @@ fn work(page: &mut Page, report: &WorkerReport, own: &str) {
     page.counter("squall_worker_flow_tuples_total", help, flows);
 }
 
-fn counts(page: &mut Page, tasks: &[(String, &TaskReport)]) {
+fn counts(page: &mut Page<'_>, tasks: &[(String, &TaskReport)]) {
     let all = |of: fn(&TaskReport) -> u64| tasks.iter().map(move |(at, it)| (at.clone(), of(it)));
     let emitted = all(|it| it.emitted);
     page.counter("squall_worker_task_emitted_total", "Tuples emitted.", emitted);
@@ -91,7 +91,7 @@ fn counts(page: &mut Page, tasks: &[(String, &TaskReport)]) {
     page.gauge("squall_worker_task_queue_capacity", "Tuples that may be in it.", room);
 }
 
-fn named(page: &mut Page, tasks: &[(String, &TaskReport)]) {
+fn named(page: &mut Page<'_>, tasks: &[(String, &TaskReport)]) {
     let all = |label: &'static str, of: fn(&TaskReport) -> &BTreeMap<String, u64>| {
         tasks.iter().flat_map(move |(labels, task)| {
             of(task).iter().map(move |(name, count)| (with(labels, label, name), *count))
@@ -107,7 +107,7 @@ fn named(page: &mut Page, tasks: &[(String, &TaskReport)]) {
     page.gauge("squall_worker_task_value", "Gauges of the author's own.", gauges);
 }
 
-fn spreads(page: &mut Page, report: &WorkerReport, own: &str) {
+fn spreads(page: &mut Page<'_>, report: &WorkerReport, own: &str) {
     let all = || report.components.iter().map(|it| (with(own, "component", &it.component), it));
     let times = |of: fn(&ComponentReport) -> Option<&Latency>| {
         all().filter_map(move |(labels, component)| {

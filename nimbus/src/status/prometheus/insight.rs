@@ -9,7 +9,7 @@ use crate::engine::findings::{Finding, Severity};
 use crate::status::model::{Component, Topology};
 use crate::status::pace::Time;
 
-impl Page {
+impl Page<'_> {
     /// How many executors there are and what they do with their time, over the last ten seconds.
     pub(super) fn work(&mut self, topologies: &[&Topology]) {
         let executors = each(topologies).map(|(labels, it)| (labels, it.executors));

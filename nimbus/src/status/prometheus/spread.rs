@@ -8,7 +8,7 @@ use super::gather::Told;
 use crate::engine::counters::Histogram;
 use crate::status::topology::Spreads;
 
-impl Page {
+impl Page<'_> {
     /// Writes the histograms of every topology that has measured something. Their names are not those
     /// of components, so that sums over both do not count twice.
     pub(super) fn spread_of_topologies(&mut self, topologies: &[Told]) {
