@@ -25,7 +25,7 @@ use tonic::transport::Channel;
 
 use super::fill::{self, Fill};
 use super::reports::{
-    COMPONENTS, PARTS, Place, Shape, component_name, count_on, part, report, topology_name,
+    COMPONENTS, PARTS, Place, Shape, VALUES, component_name, count_on, part, report, topology_name,
 };
 use super::served::Served;
 use crate::figures::{as_f64, rounded};
@@ -95,9 +95,9 @@ pub(super) type Measured = (BTreeMap<String, Answer>, Resident);
 pub(super) struct Resident {
     /// When it leads, and there is nothing yet.
     started_mib: f64,
-    /// When all topologies run and have reported for some seconds.
-    reporting_mib: f64,
-    /// When its histories are full.
+    /// When its histories are full, and ten tasks of each worker of one supervisor have reported.
+    histories_mib: f64,
+    /// When all tasks have reported for some seconds too.
     pub(super) full_mib: f64,
     /// When it was asked for every page too.
     pub(super) asked_mib: f64,
@@ -105,7 +105,7 @@ pub(super) struct Resident {
     pub(super) most_mib: f64,
 }
 
-/// Starts a nimbus, feeds it until its histories are full, asks it `rounds` times for every page, and
+/// Starts a nimbus, fills its histories, feeds it with the reports of all tasks, asks it `rounds` times for every page, and
 /// ends it.
 pub(super) fn measure(shape: Shape, rounds: u32) -> Result<Measured, Problem> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -129,22 +129,22 @@ async fn run(shape: Shape, rounds: u32, here: &Handle) -> Result<Measured, Probl
     }
     submit(shape, running).await?;
     let places = served.places()?;
+    pausing.send_replace(true);
+    // First, for each second of many tasks costs nimbus more.
     let fill = Fill::new(shape, &places)?;
+    fill.run(&mut served, (dial(running).await?, &address)).await?;
+    fill::check(&address)?;
+    let (histories_mib, _) = served.resident_mib()?;
     let made = tokio::task::spawn_blocking(move || tell(shape, &places)).await;
     telling.send_replace(made.map_err(|error| Problem::failed("the reports panicked", error))??);
-    tokio::time::sleep(WARM_UP).await;
-    until_heard(&address, shape).await?;
-    let (reporting_mib, _) = served.resident_mib()?;
-    pausing.send_replace(true);
-    fill.run(&mut served, dial(running).await?).await?;
     pausing.send_replace(false);
     tokio::time::sleep(WARM_UP).await;
-    fill::check(&address)?;
+    until_heard(&address, shape).await?;
     let (full_mib, _) = served.resident_mib()?;
     let asked = tokio::task::spawn_blocking(move || ask(&address, shape, rounds));
     let answers = asked.await.map_err(|error| Problem::failed("the reader panicked", error))??;
     let (asked_mib, most_mib) = served.resident_mib()?;
-    Ok((answers, Resident { started_mib, reporting_mib, full_mib, asked_mib, most_mib }))
+    Ok((answers, Resident { started_mib, histories_mib, full_mib, asked_mib, most_mib }))
 }
 
 pub(super) fn refused(error: &dyn std::fmt::Display) -> Problem {
@@ -220,7 +220,7 @@ type AllTold = BTreeMap<String, Vec<SupervisorReport>>;
 fn tell(shape: Shape, places: &[Place]) -> Result<AllTold, Problem> {
     let told = shape.supervisors().into_iter().map(|supervisor| {
         let here: Vec<&Place> = places.iter().filter(|it| it.supervisor == supervisor).collect();
-        let whole = report(shape, &here)?;
+        let whole = report(shape, &here, VALUES)?;
         let parts = (0..PARTS).map(|turn| {
             let mut told = whole.clone();
             part(&mut told, turn);

@@ -19,7 +19,7 @@ use proto::received::Received;
 use proto::supervisor::SupervisorReport;
 use serde::Serialize;
 
-use super::reports::{PARTS, Place, Shape, count_on, part, report, topology_name};
+use super::reports::{PARTS, Place, Shape, VALUES, count_on, part, report, topology_name};
 use crate::figures::{as_f64, rounded};
 use crate::meter::now_ns;
 use crate::problem::Problem;
@@ -102,7 +102,7 @@ fn reports(shape: Shape, places: &[Place]) -> Result<Reports, Problem> {
     reports.parts.resize_with(usize::try_from(PARTS).unwrap_or_default(), Vec::new);
     for supervisor in shape.supervisors() {
         let here: Vec<&Place> = places.iter().filter(|it| it.supervisor == supervisor).collect();
-        let report = report(shape, &here)?;
+        let report = report(shape, &here, VALUES)?;
         reports.whole.push(report.encode_to_vec());
         for (turn, parts) in (0..).zip(&mut reports.parts) {
             let mut report = report.clone();

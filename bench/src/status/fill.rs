@@ -16,6 +16,9 @@ use super::reports::{COMPONENTS, Place, Shape, report, supervisor_name, topology
 use super::served::Served;
 use crate::problem::Problem;
 
+/// Values of each latency: what nimbus keeps is a few percentiles of them, of however many.
+const VALUES: u32 = 50;
+
 /// Points of a history that is full, by the minute and by the second.
 const MINUTES: usize = 1_440;
 const SECONDS: usize = 3_600;
@@ -23,8 +26,9 @@ const SECONDS: usize = 3_600;
 /// Points by the second that may be missing: the nimbus was late.
 const GAPS: usize = SECONDS / 10;
 
-/// How long the nimbus has for what it does once a second.
-const PAUSE: Duration = Duration::from_millis(5);
+/// How long it waits before it looks again, and how often it does.
+const PAUSE: Duration = Duration::from_millis(2);
+const LOOKS: usize = 100;
 
 /// What the supervisor tells.
 pub(super) struct Fill(SupervisorReport);
@@ -35,11 +39,15 @@ impl Fill {
         let shape = Shape { tasks: COMPONENTS * shape.workers, ..shape };
         let first = supervisor_name(0);
         let here: Vec<&Place> = places.iter().filter(|it| it.supervisor == first).collect();
-        Ok(Self(report(shape, &here)?))
+        Ok(Self(report(shape, &here, VALUES)?))
     }
 
     /// Lets the day pass.
-    pub(super) async fn run(mut self, served: &mut Served, nimbus: Channel) -> Result<(), Problem> {
+    pub(super) async fn run(
+        mut self,
+        served: &mut Served,
+        (nimbus, address): (Channel, &str),
+    ) -> Result<(), Problem> {
         let cannot = |error: &dyn std::fmt::Display| {
             Problem::failed("the histories cannot be filled", error.to_string())
         };
@@ -48,12 +56,13 @@ impl Fill {
         let replies = client.report(ReceiverStream::new(reports)).await;
         let mut replies = replies.map_err(|status| cannot(&status.message()))?.into_inner();
         let minutes = std::iter::repeat_n(60, MINUTES);
+        let mut newest = None;
         for seconds in minutes.chain(std::iter::repeat_n(1, SECONDS)) {
             self.count_on(seconds);
             sender.send(self.0.clone()).await.map_err(|error| cannot(&error))?;
             replies.message().await.map_err(|status| cannot(&status.message()))?;
             served.leap(Duration::from_secs(seconds))?;
-            tokio::time::sleep(PAUSE).await;
+            newest = until_newer(address, newest).await;
         }
         Ok(())
     }
@@ -82,16 +91,35 @@ impl Fill {
     }
 }
 
+/// Waits until the nimbus has a point that is newer; not for ever, for what ended a second may have come
+/// between the report and the leap. Returns when the newest is of, in ms since 1970.
+async fn until_newer(address: &str, before: Option<u64>) -> Option<u64> {
+    for _ in 0..LOOKS {
+        let newest = known(address, "").and_then(|known| known.last().copied());
+        if newest > before {
+            return newest;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    before
+}
+
 /// Finds out whether the histories are full.
 pub(super) fn check(address: &str) -> Result<(), Problem> {
-    let page = format!("/api/v1/topologies/{}/history?from=0", topology_name(0));
-    let known = || -> Option<usize> {
-        let (_, text) = tests::get(address, &page).ok()?;
-        let shown: serde_json::Value = serde_json::from_str(&text).ok()?;
-        Some(shown.get("emitted")?.as_array()?.iter().filter(|it| !it.is_null()).count())
-    };
-    match known().unwrap_or_default() {
+    match known(address, "?from=0").unwrap_or_default().len() {
         known if known >= SECONDS - GAPS => Ok(()),
         known => Err(Problem::failed("the histories are not full", format!("{known} points"))),
     }
+}
+
+/// Which seconds of a history are known: when each began.
+fn known(address: &str, query: &str) -> Option<Vec<u64>> {
+    let page = format!("/api/v1/topologies/{}/history{query}", topology_name(0));
+    let (_, text) = tests::get(address, &page).ok()?;
+    let shown: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let from = shown.get("from_ms")?.as_u64()?;
+    let points = (0..).zip(shown.get("emitted")?.as_array()?);
+    Some(
+        points.filter(|(_, it)| !it.is_null()).map(|(at, _): (u64, _)| from + at * 1_000).collect(),
+    )
 }

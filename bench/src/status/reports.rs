@@ -15,7 +15,7 @@ use crate::problem::Problem;
 pub(super) const COMPONENTS: u32 = 10;
 
 /// Values that each latency is drawn from.
-const VALUES: u32 = 5_000;
+pub(super) const VALUES: u32 = 5_000;
 
 /// How large the cluster is.
 #[derive(Clone, Copy, Debug)]
@@ -86,10 +86,14 @@ fn input(from: u32) -> InputSpec {
     }
 }
 
-/// What the workers of one supervisor have counted after a second; after more it is as many times as
-/// much.
-pub(super) fn report(shape: Shape, places: &[&Place]) -> Result<SupervisorReport, Problem> {
-    let latencies = (0..COMPONENTS).map(|_| latency()).collect::<Result<Vec<_>, _>>()?;
+/// What the workers of one supervisor have counted after a second, with so many values in each latency;
+/// after more it is as many times as much.
+pub(super) fn report(
+    shape: Shape,
+    places: &[&Place],
+    values: u32,
+) -> Result<SupervisorReport, Problem> {
+    let latencies = (0..COMPONENTS).map(|_| latency(values)).collect::<Result<Vec<_>, _>>()?;
     let slots = places.iter().map(|place| SlotReport {
         slot: place.slot,
         topology: place.topology.clone(),
@@ -214,10 +218,10 @@ fn task(shape: Shape, number: u32) -> TaskReport {
 
 /// Latencies around 20 µs, spread as the logarithm of a normal distribution, one of a hundred ten times
 /// as long; in the buckets of a worker.
-fn latency() -> Result<Latency, Problem> {
+fn latency(values: u32) -> Result<Latency, Problem> {
     let mut histogram = Histogram::<u64>::new_with_bounds(1, 3_600_000_000_000, 2)
         .map_err(|error| Problem::failed("cannot make latencies", error))?;
-    for _ in 0..VALUES {
+    for _ in 0..values {
         // Twelve uniform numbers, less six, are near enough to a normal one.
         let normal = (0..12).map(|_| rand::random::<f64>()).sum::<f64>() - 6.0;
         let slow = if rand::random::<f64>() < 0.01 { 10.0 } else { 1.0 };
