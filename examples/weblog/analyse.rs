@@ -21,11 +21,11 @@ use topology_api::prelude::*;
 use topology_api::{DeadLetter, Replays, Stream};
 
 use crate::alerts::{Alert, Alerts, Errors};
-use crate::gather::{Gather, PageMinute, Seen};
+use crate::gather::{Gather, Seen, Views};
 use crate::hit::Hit;
 
 /// How often sums are passed on: what a hit waits for at most before it is stored.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(10);
 
 /// How long a file is written before it is complete and seen.
 const ROLL: Duration = Duration::from_secs(5);
@@ -40,18 +40,17 @@ fn value<'a>(args: &'a Args, name: &str) -> Result<&'a str, BuildError> {
 /// Sums of hits to Redis.
 fn sums(t: &mut TopologyBuilder, redis: &Redis, hits: &Stream<Hit>) -> Result<(), BuildError> {
     let pages = t
-        .explicit_bolt("pages", |_| Ok(Gather::<PageMinute>::default()))
+        .explicit_bolt("pages", |_| Ok(Gather::<Views>::default()))
         .tick_every(GATHER)
         .fields(hits, |hit| &hit.page)
         .stream();
-    RedisCommands::declare(t, "store-pages", redis, store::page_minute)?.shuffle(&pages);
+    RedisCommands::declare(t, "store-pages", redis, store::views)?.shuffle(&pages);
     let clients = t
         .explicit_bolt("clients", |_| Ok(Gather::<Seen>::default()))
         .tick_every(GATHER)
         .fields(hits, |hit| &hit.client)
         .stream();
-    RedisCommands::declare(t, "store-sessions", redis, store::seen)?
-        .fields(&clients, |seen| &seen.client);
+    RedisCommands::declare(t, "store-sessions", redis, store::seen)?.shuffle(&clients);
     Ok(())
 }
 
