@@ -192,20 +192,21 @@ fn attributes(labels: &str) -> Vec<KeyValue> {
 
 #[cfg(test)]
 mod tests {
-    use daemon::exposition::{Edges, Page, Spread, labels};
+    use daemon::exposition::{Edges, Spread, labels, text};
     use prost::Message;
 
     use super::*;
 
     #[test]
     fn each_family_becomes_a_metric_with_its_labels() {
-        let mut page = Page::default();
-        page.gauge("squall_up", "Up.", [(labels([]), 1)]);
-        page.counter("squall_n_total", "N.", [(labels([("a", "x\"},\n\\"), ("b", "y")]), 7)]);
-        let buckets = [(0, 2), (3, 1), (u64::MAX, 4)];
-        let spread = Spread { buckets: buckets.into_iter(), sum: 9 };
-        page.histogram("squall_s", "S.", &Edges::PLAIN, [(labels([("a", "b")]), spread)]);
-        let mut all = requests(&page.into_text(), &Resource::default(), (1, 2));
+        let text = text(|page| {
+            page.gauge("squall_up", "Up.", [(labels([]), 1)]);
+            page.counter("squall_n_total", "N.", [(labels([("a", "x\"},\n\\"), ("b", "y")]), 7)]);
+            let buckets = [(0, 2), (3, 1), (u64::MAX, 4)];
+            let spread = Spread { buckets: buckets.into_iter(), sum: 9 };
+            page.histogram("squall_s", "S.", &Edges::PLAIN, [(labels([("a", "b")]), spread)]);
+        });
+        let mut all = requests(&text, &Resource::default(), (1, 2));
         let request = all.next().expect("there is one");
         assert!(all.next().is_none(), "they are few");
         let metrics = &request.resource_metrics[0].scope_metrics[0].metrics;
@@ -225,16 +226,17 @@ mod tests {
 
     #[test]
     fn a_large_page_goes_out_in_requests_that_a_collector_takes() {
-        let mut page = Page::default();
         let of = |at: usize| labels([("topology", "t"), ("component", &format!("component-{at}"))]);
-        page.gauge("squall_many", "Many.", (0..5_000).map(|at| (of(at), at)));
         let spreads = (0..1_200).map(|at| {
             let spread = Spread { buckets: [(1_023, 1)].into_iter(), sum: 1 };
             (of(at), spread)
         });
-        page.histogram("squall_spread_seconds", "Spread.", &Edges::EXECUTE, spreads);
+        let text = text(|page| {
+            page.gauge("squall_many", "Many.", (0..5_000).map(|at| (of(at), at)));
+            page.histogram("squall_spread_seconds", "Spread.", &Edges::EXECUTE, spreads);
+        });
         let (mut gauges, mut histograms, mut largest) = (0, 0, 0);
-        for request in requests(&page.into_text(), &Resource::default(), (1, 2)) {
+        for request in requests(&text, &Resource::default(), (1, 2)) {
             largest = largest.max(request.encoded_len());
             for metric in &request.resource_metrics[0].scope_metrics[0].metrics {
                 match &metric.data {
