@@ -66,7 +66,7 @@ impl KafkaIn {
             names: Vec::new(),
             pattern: None,
             start: Start::default(),
-            fetch_bytes: 4 << 20,
+            fetch_bytes: 1 << 20,
             committed_only: false,
             commit_every: Duration::from_secs(1),
             look_every: Duration::from_secs(30),
@@ -98,7 +98,7 @@ impl KafkaIn {
         Self { start, ..self }
     }
 
-    /// Takes so many bytes in one answer of a broker at most, 4 MiB unless this says otherwise. A
+    /// Takes so many bytes in one answer of a broker at most, 1 MiB unless this says otherwise. A
     /// larger record comes alone.
     #[must_use]
     pub fn fetch_bytes(self, bytes: u32) -> Self {

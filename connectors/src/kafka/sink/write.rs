@@ -62,19 +62,22 @@ struct Job<T> {
     until: Instant,
 }
 
-type Lines<T> = Line<Job<T>, KrafkaDelivery>;
+type Jobs<T> = Line<Job<T>, KrafkaDelivery>;
 
-/// Sends what waits for a topic; ends when nothing does.
-type Sending = Pin<Box<dyn Future<Output = ()>>>;
+/// What goes to a topic.
+struct Lane<T> {
+    line: Rc<Jobs<T>>,
+    /// Sends what waits; ends when nothing does.
+    sending: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
 
 /// Writes tuples to topics; [`KafkaOut::declare`] declares it.
 pub struct KafkaSink<T> {
     options: Arc<KafkaOut<T>>,
     cx: Context,
     link: Rc<Link<T>>,
-    line: Rc<Lines<T>>,
-    /// What is being sent, by topic.
-    sending: HashMap<TopicName, Sending>,
+    /// By topic, for those to which something is on its way.
+    lanes: HashMap<TopicName, Lane<T>>,
     /// What was not written, and when to send it again.
     again: Vec<(Instant, Job<T>)>,
     /// Tuples that were not decided on.
@@ -162,11 +165,11 @@ impl<T: Tuple> Link<T> {
     }
 }
 
-/// Sends what waits for a topic, in its order.
-async fn send_all<T: Tuple>(link: Rc<Link<T>>, line: Rc<Lines<T>>, topic: TopicName) {
-    while let Some(record) = line.next(&topic) {
+/// Sends what waits, in its order.
+async fn send_all<T: Tuple>(link: Rc<Link<T>>, line: Rc<Jobs<T>>) {
+    while let Some(record) = line.next() {
         let sent = link.send(record).await;
-        line.sent(&topic, sent);
+        line.sent(sent);
     }
 }
 
@@ -183,8 +186,7 @@ impl<T: Tuple> KafkaSink<T> {
             options,
             cx: cx.clone(),
             link: Rc::new(link),
-            line: Rc::new(Line::new()),
-            sending: HashMap::new(),
+            lanes: HashMap::new(),
             again: Vec::new(),
             open: 0,
             // A quarter for the way here: then the tree would fail anyway, without a word of this sink.
@@ -218,6 +220,8 @@ impl<T: Tuple> KafkaSink<T> {
     fn take(&mut self, batch: Vec<Input<T>>) {
         let most = self.options.batching.record_bytes_max as usize;
         let until = self.cx.now() + self.patience;
+        // Mostly all go to one topic: it is not looked up for each.
+        let mut last: Option<(TopicName, Rc<Jobs<T>>)> = None;
         for input in batch {
             let record = self.options.record(&input);
             let bytes = record.bytes() + OVERHEAD;
@@ -226,30 +230,43 @@ impl<T: Tuple> KafkaSink<T> {
                 continue;
             }
             self.open += 1;
-            self.line.enter(Job { input, bytes, failed: 0, until }, record);
+            let line = match &last {
+                Some((topic, line)) if *topic == record.topic => line,
+                _ => {
+                    let line = (record.topic.clone(), Rc::clone(self.line(&record.topic)));
+                    &last.insert(line).1
+                }
+            };
+            line.enter(Job { input, bytes, failed: 0, until }, record);
         }
+    }
+
+    /// The line of a topic.
+    fn line(&mut self, topic: &TopicName) -> &Rc<Jobs<T>> {
+        let lane = || Lane { line: Rc::new(Line::new()), sending: None };
+        &self.lanes.entry(topic.clone()).or_insert_with(lane).line
     }
 
     /// Has what waits sent, and looks what the brokers say.
     fn drive(&mut self, cx: &mut task::Context<'_>) {
-        let (mut written, mut bytes) = (0, 0);
-        for (topic, is_sending) in self.line.topics() {
-            if is_sending {
-                let send = self.sending.entry(topic.clone()).or_insert_with(|| {
-                    let (link, line) = (Rc::clone(&self.link), Rc::clone(&self.line));
-                    Box::pin(send_all(link, line, topic.clone()))
+        let (mut written, mut bytes, mut failed) = (0, 0, Vec::new());
+        for lane in self.lanes.values_mut() {
+            if lane.line.is_to_send() {
+                let send = lane.sending.get_or_insert_with(|| {
+                    Box::pin(send_all(Rc::clone(&self.link), Rc::clone(&lane.line)))
                 });
                 if send.as_mut().poll(cx).is_ready() {
-                    self.sending.remove(&topic);
+                    lane.sending = None;
                 }
             }
-            let failed = self.line.drain(&topic, cx, |job| {
+            failed.append(&mut lane.line.drain(cx, |job| {
                 written += 1;
                 bytes += job.bytes as u64;
                 job.input.ack();
-            });
-            failed.into_iter().for_each(|(job, failure)| self.failed(job, failure));
+            }));
         }
+        self.lanes.retain(|_, lane| !lane.line.is_empty());
+        failed.into_iter().for_each(|(job, failure)| self.failed(job, failure));
         if written > 0 {
             self.open -= written;
             self.written.add(written as u64);
@@ -294,14 +311,15 @@ impl<T: Tuple> KafkaSink<T> {
     /// Puts those in line again whose wait is over, and gives up those that are late.
     fn look(&mut self) {
         let now = self.cx.now();
-        let mut late = self.line.take_out(|job| job.until <= now);
+        let late = self.lanes.values().map(|lane| lane.line.take_out(|job| job.until <= now));
+        let mut late: Vec<Job<T>> = late.flatten().collect();
         for (at, job) in std::mem::take(&mut self.again) {
             if job.until <= now {
                 late.push(job);
             } else if at <= now {
                 self.retried.add(1);
                 let record = self.options.record(&job.input);
-                self.line.enter(job, record);
+                self.line(&record.topic).enter(job, record);
             } else {
                 self.again.push((at, job));
             }
