@@ -2,6 +2,7 @@
 //!
 //! Nothing here needs a cluster; what needs one is in `tests/e2e`.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -224,6 +225,44 @@ fn completions_and_manual_pages_know_every_verb() {
     let pages = folder.path().join("man1");
     assert!(squall(&["man", "--dir", pages.to_str().unwrap()], &[]).status.success());
     assert!(pages.join("squall-submit.1").is_file(), "the pages are not there");
+}
+
+/// What zsh would offer: its own script of completions, with the two functions of zsh that it calls.
+const ZSH: &str = r"
+compdef() { completer=$1 }
+_describe() { print -rl -- ${(P)argv[-1]} }
+source $1
+words=(squall reb) CURRENT=2
+$completer
+";
+
+#[test]
+#[ignore = "needs shells that a bare machine lacks: ./test --servers"]
+fn shells_offer_what_their_scripts_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = |shell: &str| {
+        write(folder.path(), shell, &squall(&["completions", shell], &[]).stdout, 0o600)
+    };
+    let offered = |arguments: &[&OsStr]| {
+        let mut shells = Command::new("../tests/servers/shells");
+        let bin = Path::new(env!("CARGO_BIN_EXE_squall")).parent().unwrap();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = [bin.to_owned()].into_iter().chain(std::env::split_paths(&path));
+        shells.arg("run").args(arguments).env("PATH", std::env::join_paths(path).unwrap());
+        let output = shells.output().expect("the shell starts");
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let mut source = OsString::from("source ");
+    source.push(script("fish"));
+    source.push("; complete --do-complete 'squall reb'");
+    let fish = offered(&["fish".as_ref(), "--no-config".as_ref(), "-c".as_ref(), &source]);
+    let zsh = write(folder.path(), "offer.zsh", ZSH.as_bytes(), 0o600);
+    let zsh = offered(&["zsh".as_ref(), "-f".as_ref(), zsh.as_ref(), script("zsh").as_ref()]);
+    for (shell, offered) in [("fish", fish), ("zsh", zsh)] {
+        assert!(offered.starts_with("rebalance"), "{shell} offers: {offered}");
+        assert_eq!(offered.lines().count(), 1, "{shell} offers: {offered}");
+    }
 }
 
 #[test]
