@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod listen;
 pub mod lock;
 pub mod logging;
+mod memory;
 mod shutdown;
 pub mod signals;
 mod stamp;
@@ -18,6 +19,7 @@ mod turned_away;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, sharpen_sleep};
+pub use memory::take_small_pages;
 pub use shutdown::{Shutdown, Stuck};
 pub use stamp::Stamp;
 pub use turned_away::TurnedAway;

@@ -117,6 +117,8 @@ fn ended(error: &dyn std::fmt::Display) -> Problem {
 
 /// Is that process: serves until standard input ends.
 pub(super) fn serve(shape: Shape) -> Result<(), Problem> {
+    // As `squall nimbus` does.
+    daemon::take_small_pages();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(THREADS).enable_all().build();
     let runtime = runtime.map_err(|error| refused(&error))?;

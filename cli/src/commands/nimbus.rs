@@ -80,6 +80,7 @@ pub(crate) struct Nimbus {
 /// Runs it until it is asked to stop.
 pub(crate) async fn run(nimbus: Nimbus, globals: &Globals) -> Result<(), Failure> {
     daemons::log(nimbus.log.json(&globals.file), globals.format)?;
+    daemon::take_small_pages();
     let config = config(&nimbus, globals)?;
     let etcd = nimbus.store.etcd(&globals.file)?;
     let security = config.security.clone();
