@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coordination::{MemoryStore, Store};
 use daemon::{Clock, Shutdown};
@@ -17,8 +17,10 @@ use tonic::Code;
 use tonic::transport::Channel;
 
 use crate::cases;
+use crate::figures::{as_f64, rounded};
 use crate::left::Left;
-use crate::options::Case;
+use crate::meter::cpu_us;
+use crate::options::{Case, Run};
 use crate::problem::{EX_OSERR, INTERRUPTED, Problem};
 
 /// Two, so that tuples cross between processes.
@@ -44,8 +46,37 @@ struct Cluster {
     folder: tempfile::TempDir,
 }
 
-/// Starts a cluster, runs the topology on it, stops it; returns what the tasks left.
-pub(crate) fn run(case: &Case) -> Result<Vec<Left>, Problem> {
+/// Processor time of the daemons, read from look to look while the tasks measure.
+#[derive(Default)]
+struct Spent {
+    begun: Option<Instant>,
+    first: Option<(Instant, i64)>,
+    last: Option<(Instant, i64)>,
+}
+
+impl Spent {
+    /// Takes a reading of a moment in which tuples flow, if that is after the warm-up and before the end.
+    fn read(&mut self, (now, cpu_us): (Instant, i64), run: &Run) {
+        let opens = *self.begun.get_or_insert(now) + Duration::from_secs(u64::from(run.warm_up));
+        if (opens..=opens + Duration::from_secs(u64::from(run.seconds))).contains(&now) {
+            self.first.get_or_insert((now, cpu_us));
+            self.last = Some((now, cpu_us));
+        }
+    }
+
+    /// As cores; nothing if there was no second look.
+    fn cores(&self) -> Option<f64> {
+        let ((first, before), (last, after)) = self.first.zip(self.last)?;
+        let seconds = last.saturating_duration_since(first).as_secs_f64();
+        let spent = u64::try_from(after - before).unwrap_or(0);
+        // They are so few that they are told in hundredths of a percent.
+        (seconds > 0.0).then(|| rounded(as_f64(spent) / 1e4 / seconds) / 100.0)
+    }
+}
+
+/// Starts a cluster, runs the topology on it, stops it; returns what the tasks left, and how many cores
+/// the daemons took meanwhile, with whoever looks at their status.
+pub(crate) fn run(case: &Case) -> Result<(Vec<Left>, Option<f64>), Problem> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -108,7 +139,7 @@ impl Cluster {
     }
 
     /// Submits the topology and waits for its results.
-    async fn measure(&self, case: &Case) -> Result<Vec<Left>, Problem> {
+    async fn measure(&self, case: &Case) -> Result<(Vec<Left>, Option<f64>), Problem> {
         let failed = |error: tonic::Status| Problem::failed("the nimbus refused", error.message());
         let endpoint = daemon::grpc::endpoint(&self.address.to_string()).map_err(refused)?;
         let mut nimbus = NimbusClient::new(endpoint.connect().await.map_err(refused)?);
@@ -117,6 +148,7 @@ impl Cluster {
         let run = case.run();
         let measured = u64::from(run.warm_up) + u64::from(run.seconds);
         let deadline = clock.now() + Duration::from_secs(measured) + PATIENCE;
+        let mut spent = Spent::default();
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let path = format!("topologies/{}", case.name());
@@ -128,7 +160,10 @@ impl Cluster {
                 return Err(Problem::failed("a component failed", &error["text"]));
             }
             if status["status"] == "finished" {
-                return results(&status);
+                return Ok((results(&status)?, spent.cores()));
+            }
+            if status["totals"]["emitted"].as_u64().is_some_and(|emitted| emitted > 0) {
+                spent.read((clock.now(), cpu_us()), run);
             }
             if clock.now() >= deadline {
                 return Err(Problem::failed("the topology did not finish in time", json));
@@ -190,4 +225,23 @@ fn parts(
     });
     let kinds = std::iter::once(submit_part::Kind::Begin(begin)).chain(chunks);
     kinds.map(|kind| SubmitPart { kind: Some(kind) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::case_of;
+
+    #[test]
+    fn what_the_daemons_take_is_that_between_warm_up_and_end() {
+        let case = case_of("const-null --mode cluster --warm-up 1 --seconds 2");
+        let (mut spent, begun) = (Spent::default(), Clock::system().now());
+        assert_eq!(spent.cores(), None);
+        for (at_ms, cpu_us) in
+            [(0, 0), (900, 800_000), (1_100, 900_000), (2_100, 920_000), (3_100, 990_000)]
+        {
+            spent.read((begun + Duration::from_millis(at_ms), cpu_us), case.run());
+        }
+        assert_eq!(spent.cores(), Some(0.02));
+    }
 }

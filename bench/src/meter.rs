@@ -134,12 +134,16 @@ impl Meter {
 
 impl Reading {
     fn take(at_ns: u64, count: u64) -> Self {
-        let cpu_us = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| {
-            let parts = [usage.user_time(), usage.system_time()];
-            parts.iter().map(|part| part.tv_sec() * 1_000_000 + part.tv_usec()).sum()
-        });
-        Self { at_ns, count, cpu_us }
+        Self { at_ns, count, cpu_us: cpu_us() }
     }
+}
+
+/// The processor time of this process so far, in µs.
+pub(crate) fn cpu_us() -> i64 {
+    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| {
+        let parts = [usage.user_time(), usage.system_time()];
+        parts.iter().map(|part| part.tv_sec() * 1_000_000 + part.tv_usec()).sum()
+    })
 }
 
 /// The time in nanoseconds, comparable between the processes of this machine.

@@ -47,6 +47,9 @@ pub(crate) struct Figures {
     /// Of the processes that run the topology.
     cpu_cores: f64,
     rss_mib: f64,
+    /// Of nimbus, supervisor and who looks at the status twice a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) daemon_cores: Option<f64>,
 }
 
 /// The spouts, or the sinks, together.
@@ -108,6 +111,7 @@ pub(crate) fn of(case: &Case, left: &[Left]) -> Result<Figures, Problem> {
         busiest: arrived.busiest(),
         cpu_cores: rounded(processes.values().map(|found| found.cpu_cores).sum()),
         rss_mib: rounded(processes.values().map(|found| found.rss_mib).sum()),
+        daemon_cores: None,
     })
 }
 

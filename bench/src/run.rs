@@ -24,12 +24,13 @@ pub(crate) fn measure(mut case: Case) -> Result<(), Problem> {
         Problem::new(EX_USAGE, "cannot run this", error, "docs/configuration.md has the settings")
     })?;
     let before = tell_machine("before");
-    let left = match case.run().mode {
-        Mode::Local => local::run(&case)?,
+    let (left, daemon_cores) = match case.run().mode {
+        Mode::Local => (local::run(&case)?, None),
         Mode::Cluster => cluster::run(&case)?,
     };
     let after = tell_machine("after");
-    let figures = outcome::of(&case, &left)?;
+    let mut figures = outcome::of(&case, &left)?;
+    figures.daemon_cores = daemon_cores;
     if !case.run().json {
         note(&outcome::told(&left));
     }
