@@ -45,7 +45,7 @@ impl Page<'_> {
         self.gauge("squall_slots", "Slots of all supervisors.", alone(cluster.slots as usize));
         self.gauge("squall_slots_used", "Slots with a worker.", alone(cluster.slots_used));
         self.gauge("squall_topologies", "Topologies.", alone(cluster.topologies));
-        let topologies: Vec<&Topology> = told.iter().map(|(topology, _)| topology).collect();
+        let topologies: Vec<&Topology> = told.iter().map(|it| &it.topology).collect();
         self.supervisors(supervisors);
         let held_back = supervisors.iter().filter(|it| it.held_back).count();
         let help = "Supervisors that come and go, and get nothing new for a while.";

@@ -59,6 +59,12 @@ impl Packed {
         read(&self.bytes).map(move |(at, count)| (bound(at, fine), count))
     }
 
+    /// Whether there is no value in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// All values added up.
     #[must_use]
     pub fn sum(&self) -> u64 {

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::daemon::Handle;
 use crate::engine::Engine;
 use crate::engine::command::Refusal;
+use crate::engine::counters::Packed;
 use crate::engine::event::Now;
 use crate::status::model::{self, Cluster, Supervisor, Topology};
 use crate::status::topology::{Spreads, measured};
@@ -42,8 +43,50 @@ pub(in crate::status) enum Histograms {
     All,
 }
 
-/// A topology, and how what its components measured is spread.
-pub(super) type Told = (Topology, Vec<Spreads>);
+/// A topology, and how what it measured is spread.
+pub(super) struct Told {
+    pub(super) topology: Topology,
+    /// Of all its components together; of times only.
+    pub(super) whole: Kept,
+    /// Of each, in their order.
+    pub(super) components: Vec<Kept>,
+}
+
+/// How something is spread, in few bytes: there are thousands of histograms on a page.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// Time in `execute`.
+    pub(super) execute: Packed,
+    /// Time from emit to ack.
+    pub(super) complete: Packed,
+    /// Values of the author's own, by name.
+    pub(super) own: BTreeMap<String, Packed>,
+}
+
+impl Told {
+    /// Keeps what is wanted.
+    fn of((topology, spreads): (Topology, Vec<Spreads>), histograms: Histograms) -> Self {
+        let mut whole = Spreads::default();
+        for it in spreads.iter().filter(|_| histograms != Histograms::None) {
+            whole.execute.merge(&it.execute);
+            whole.complete.merge(&it.complete);
+        }
+        let components = spreads.iter().filter(|_| histograms == Histograms::All);
+        let components = components.map(Kept::of).collect();
+        Self { topology, whole: Kept::of(&whole), components }
+    }
+}
+
+impl Kept {
+    fn of(spreads: &Spreads) -> Self {
+        let own = spreads.own.iter().map(|(name, it)| (name.clone(), Packed::of(it)));
+        Self {
+            execute: Packed::of(&spreads.execute),
+            complete: Packed::of(&spreads.complete),
+            own: own.collect(),
+        }
+    }
+}
 
 /// What a page is made of.
 pub(in crate::status) struct Gathered {
@@ -101,7 +144,7 @@ pub(in crate::status) async fn gather(
         });
         let told = told.await?;
         if let Some(led) = &mut led {
-            led.topologies.extend(told);
+            led.topologies.extend(told.into_iter().map(|it| Told::of(it, wanted.histograms)));
         }
     }
     Ok(Gathered { own, security, wanted, led })

@@ -4,50 +4,45 @@
 use daemon::exposition::{Edges, Spread, labels, with};
 
 use super::Page;
-use super::gather::Told;
-use crate::engine::counters::Histogram;
-use crate::status::topology::Spreads;
+use super::gather::{Kept, Told};
+use crate::engine::counters::Packed;
 
 impl Page<'_> {
     /// Writes the histograms of every topology that has measured something. Their names are not those
     /// of components, so that sums over both do not count twice.
     pub(super) fn spread_of_topologies(&mut self, topologies: &[Told]) {
-        let times = |of: fn(&Spreads) -> &Histogram| {
-            let sums = topologies.iter().map(move |(topology, spreads)| {
-                let mut sum = Histogram::default();
-                spreads.iter().for_each(|spreads| sum.merge(of(spreads)));
-                (labels([("topology", topology.name.as_str())]), sum)
-            });
-            sums.filter(|(_, sum)| sum.count() > 0).collect::<Vec<_>>()
+        let times = |of: fn(&Kept) -> &Packed| {
+            let sums = topologies
+                .iter()
+                .map(move |it| (labels([("topology", it.topology.name.as_str())]), of(&it.whole)));
+            sums.filter(|(_, sum)| !sum.is_empty()).map(|(labels, sum)| (labels, spread(sum)))
         };
-        let execute = times(|spreads| &spreads.execute);
         self.page.histogram(
             "squall_topology_execute_seconds",
             "Time in execute of all components, by how many took how long.",
             &Edges::EXECUTE,
-            execute.iter().map(|(labels, it)| (labels.clone(), spread(it))),
+            times(|it| &it.execute),
         );
-        let complete = times(|spreads| &spreads.complete);
         self.page.histogram(
             "squall_topology_complete_seconds",
             "Time from emit to ack of all spouts, by how many took how long.",
             &Edges::COMPLETE,
-            complete.iter().map(|(labels, it)| (labels.clone(), spread(it))),
+            times(|it| &it.complete),
         );
     }
 
     /// Writes the histograms of every component that has measured something.
     pub(super) fn spread(&mut self, topologies: &[Told]) {
-        let all = topologies.iter().flat_map(|(topology, spreads)| {
-            topology.components.iter().zip(spreads).map(|(component, spreads)| {
+        let all = topologies.iter().flat_map(|Told { topology, components, .. }| {
+            topology.components.iter().zip(components).map(|(component, spreads)| {
                 let names = [("topology", topology.name.as_str()), ("component", &component.name)];
                 (labels(names), spreads)
             })
         });
-        let all: Vec<(String, &Spreads)> = all.collect();
-        let times = |of: fn(&Spreads) -> &Histogram| {
+        let all: Vec<(String, &Kept)> = all.collect();
+        let times = |of: fn(&Kept) -> &Packed| {
             let times = all.iter().map(move |(labels, spreads)| (labels.clone(), of(spreads)));
-            times.filter(|(_, it)| it.count() > 0).map(|(labels, it)| (labels, spread(it)))
+            times.filter(|(_, it)| !it.is_empty()).map(|(labels, it)| (labels, spread(it)))
         };
         self.page.histogram(
             "squall_execute_seconds",
@@ -70,6 +65,6 @@ impl Page<'_> {
     }
 }
 
-fn spread(histogram: &Histogram) -> Spread<impl Iterator<Item = (u64, u64)>> {
+fn spread(histogram: &Packed) -> Spread<impl Iterator<Item = (u64, u64)>> {
     Spread { buckets: histogram.buckets(), sum: histogram.sum() }
 }
