@@ -49,6 +49,7 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
 pub use config::Config;
+pub use reports::Portions;
 
 use crate::binaries::Binaries;
 use crate::cgroup::Groups;

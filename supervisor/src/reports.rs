@@ -4,7 +4,7 @@
 //! Only the newest report counts: while nobody takes reports, none pile up. A nimbus that was elected
 //! before the leader the store shows is not reported to: it may not know yet that it leads no more.
 
-mod thin;
+mod portions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use proto::supervisor::SupervisorReport;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
-use thin::Thin;
+pub use portions::Portions;
 
 /// A nimbus that takes no report for so long is dialled anew.
 const SEND_MAX: Duration = Duration::from_secs(2);
@@ -75,14 +75,16 @@ impl Reporter {
         let channel = crate::channel::dial(&leader.address, &self.security).await?;
         let (sender, stream) = mpsc::channel(1);
         // In the stream before it is opened: a server may want to see one before it answers.
-        let mut thin = Thin::default();
-        let first = self.newest(leader, &mut thin);
-        sender.send(first).await.map_err(|_| "the stream is closed")?;
+        let mut portions = Portions::default();
+        let mut first = self.newest(leader, &mut portions).into_iter();
+        let begin = first.next().unwrap_or_default();
+        sender.send(begin).await.map_err(|_| "the stream is closed")?;
         let mut client = ReportsClient::new(channel);
         let opened = client.report(ReceiverStream::new(stream));
         let opened = tokio::time::timeout(SEND_MAX, opened).await.map_err(|_| "no answer")?;
         let mut replies = opened.map_err(|status| status.message().to_owned())?.into_inner();
         tracing::info!(leader = leader.address, "reporting to nimbus");
+        send(&sender, first).await?;
         loop {
             tokio::select! {
                 reply = replies.message() => match reply {
@@ -102,19 +104,27 @@ impl Reporter {
                 }
                 changed = self.reports.changed() => {
                     changed.map_err(|_| "the supervisor stopped")?;
-                    let report = self.newest(leader, &mut thin);
-                    let sent = tokio::time::timeout(SEND_MAX, sender.send(report)).await;
-                    sent.map_err(|_| "it takes no reports")?.map_err(|_| "the stream broke")?;
+                    send(&sender, self.newest(leader, &mut portions)).await?;
                 }
             }
         }
     }
 
-    /// Returns the newest report, with the election that the supervisor knows of, and without what need
-    /// not be told again.
-    fn newest(&mut self, leader: &Leader, thin: &mut Thin) -> SupervisorReport {
-        let mut report = self.reports.borrow_and_update().as_ref().clone();
-        thin.thin(&mut report, self.clock.now());
-        SupervisorReport { leader_term: leader.term, ..report }
+    /// Returns the newest report, with the election that the supervisor knows of, in portions.
+    fn newest(&mut self, leader: &Leader, portions: &mut Portions) -> Vec<SupervisorReport> {
+        let newest = self.reports.borrow_and_update().as_ref().clone();
+        let report = SupervisorReport { leader_term: leader.term, ..newest };
+        portions.of(report, self.clock.now())
     }
+}
+
+async fn send(
+    sender: &mpsc::Sender<SupervisorReport>,
+    portions: impl IntoIterator<Item = SupervisorReport>,
+) -> Result<(), &'static str> {
+    for portion in portions {
+        let sent = tokio::time::timeout(SEND_MAX, sender.send(portion)).await;
+        sent.map_err(|_| "it takes no reports")?.map_err(|_| "the stream broke")?;
+    }
+    Ok(())
 }

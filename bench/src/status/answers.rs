@@ -1,8 +1,8 @@
 //! How long a nimbus of a large cluster takes to answer, and how large its answers are.
 //!
 //! It is the nimbus that is shipped, in a process of its own ([`super::served`]), with its listeners on
-//! loopback and its histories full ([`super::fill`]). Supervisors report over gRPC: four times a second, and
-//! each time of the tasks of a quarter of their workers, as shipped ones do. One reader after the other asks
+//! loopback and its histories full ([`super::fill`]). Supervisors report over gRPC, four times a second and in
+//! the portions that shipped ones send. One reader after the other asks
 //! over HTTP, each on a connection of its own. What memory that process takes is read meanwhile.
 
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ use proto::nimbus::{SubmitBegin, SubmitPart, submit_part};
 use proto::supervisor::SupervisorReport;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use supervisor::Portions;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,7 +26,7 @@ use tonic::transport::Channel;
 
 use super::fill::{self, Fill};
 use super::reports::{
-    COMPONENTS, PARTS, Place, Shape, VALUES, component_name, count_on, part, report, topology_name,
+    COMPONENTS, EACH_SECOND, Place, Shape, VALUES, component_name, count_on, report, topology_name,
 };
 use super::served::Served;
 use crate::figures::{as_f64, rounded};
@@ -95,6 +96,9 @@ pub(super) type Measured = (BTreeMap<String, Answer>, Resident);
 pub(super) struct Resident {
     /// When it leads, and there is nothing yet.
     started_mib: f64,
+    /// When everything is placed, and nothing was reported: what it knows of a cluster of this size, and
+    /// its store, which is in its memory here.
+    placed_mib: f64,
     /// When its histories are full, and ten tasks of each worker of one supervisor have reported.
     histories_mib: f64,
     /// When all tasks have reported for some seconds too.
@@ -129,6 +133,7 @@ async fn run(shape: Shape, rounds: u32, here: &Handle) -> Result<Measured, Probl
     }
     submit(shape, running).await?;
     let places = served.places()?;
+    let (placed_mib, _) = served.resident_mib()?;
     pausing.send_replace(true);
     // First, for each second of many tasks costs nimbus more.
     let fill = Fill::new(shape, &places)?;
@@ -144,7 +149,9 @@ async fn run(shape: Shape, rounds: u32, here: &Handle) -> Result<Measured, Probl
     let asked = tokio::task::spawn_blocking(move || ask(&address, shape, rounds));
     let answers = asked.await.map_err(|error| Problem::failed("the reader panicked", error))??;
     let (asked_mib, most_mib) = served.resident_mib()?;
-    Ok((answers, Resident { started_mib, histories_mib, full_mib, asked_mib, most_mib }))
+    let resident =
+        Resident { started_mib, placed_mib, histories_mib, full_mib, asked_mib, most_mib };
+    Ok((answers, resident))
 }
 
 pub(super) fn refused(error: &dyn std::fmt::Display) -> Problem {
@@ -213,20 +220,14 @@ async fn submit(shape: Shape, running: Running) -> Result<(), Problem> {
     Ok(())
 }
 
-/// What each supervisor tells, each part of it in its turn; empty until everything is placed.
-type AllTold = BTreeMap<String, Vec<SupervisorReport>>;
+/// What each supervisor tells; empty until everything is placed.
+type AllTold = BTreeMap<String, SupervisorReport>;
 
 /// Makes what all supervisors tell.
 fn tell(shape: Shape, places: &[Place]) -> Result<AllTold, Problem> {
     let told = shape.supervisors().into_iter().map(|supervisor| {
         let here: Vec<&Place> = places.iter().filter(|it| it.supervisor == supervisor).collect();
-        let whole = report(shape, &here, VALUES)?;
-        let parts = (0..PARTS).map(|turn| {
-            let mut told = whole.clone();
-            part(&mut told, turn);
-            told
-        });
-        Ok((supervisor, parts.collect()))
+        Ok((supervisor, report(shape, &here, VALUES)?))
     });
     told.collect()
 }
@@ -262,14 +263,17 @@ impl Feed {
         let mut client = ReportsClient::new(channel);
         let replies = client.report(ReceiverStream::new(reports)).await;
         let mut replies = replies.map_err(|status| status.message().to_owned())?.into_inner();
+        let mut portions = Portions::default();
         loop {
             let goes_on = self.paused.wait_for(|paused| !paused).await;
             goes_on.map(drop).map_err(|_| "the measurement has ended")?;
-            sender.send(self.next()).await.map_err(|_| "the stream is closed")?;
-            match replies.message().await {
-                Ok(Some(_)) => {}
-                Ok(None) => return Err("nimbus ended the stream".to_owned()),
-                Err(status) => return Err(status.message().to_owned()),
+            for portion in portions.of(self.next(), Clock::system().now()) {
+                sender.send(portion).await.map_err(|_| "the stream is closed")?;
+                match replies.message().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return Err("nimbus ended the stream".to_owned()),
+                    Err(status) => return Err(status.message().to_owned()),
+                }
             }
             tokio::time::sleep(REPORT_EVERY).await;
         }
@@ -277,15 +281,12 @@ impl Feed {
 
     fn next(&mut self) -> SupervisorReport {
         self.sequence += 1;
-        let turn = usize::try_from(self.sequence % PARTS).unwrap_or_default();
-        let all = self.told.borrow();
-        let told = all.get(&self.supervisor).and_then(|parts| parts.get(turn)).cloned();
-        drop(all);
+        let told = self.told.borrow().get(&self.supervisor).cloned();
         let supervisor = self.supervisor.clone();
         let nothing = || SupervisorReport { supervisor, ..SupervisorReport::default() };
         let mut next = told.unwrap_or_else(nothing);
         next.sequence = self.sequence;
-        count_on(&mut next, self.sequence / PARTS);
+        count_on(&mut next, self.sequence / EACH_SECOND);
         next
     }
 }

@@ -1,13 +1,14 @@
 //! How long the engine of a nimbus is held up by what a large cluster reports, and by histories that
 //! are full.
 //!
-//! It is told as the daemon tells it, of reports as they come from the network, at first whole and then in
-//! parts, read and packed before the engine has them. The day passes in leaps, in which points of
+//! It is told as the daemon tells it, of reports as they come from the network, at first whole and then as
+//! supervisors send them, read and packed before the engine has them. The day passes in leaps, in which points of
 //! histories are gaps.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use daemon::Clock;
 use nimbus::engine::event::{Event, Request, Submission, Verb};
 use nimbus::engine::liveness::Patience;
 use nimbus::engine::reports::incoming::Incoming;
@@ -18,8 +19,10 @@ use prost::{DecodeError, Message};
 use proto::received::Received;
 use proto::supervisor::SupervisorReport;
 use serde::Serialize;
+use supervisor::Portions;
 
-use super::reports::{PARTS, Place, Shape, VALUES, count_on, part, report, topology_name};
+use super::answers::REPORT_EVERY;
+use super::reports::{EACH_SECOND, Place, Shape, VALUES, count_on, report, topology_name};
 use crate::figures::{as_f64, rounded};
 use crate::meter::now_ns;
 use crate::problem::Problem;
@@ -59,7 +62,7 @@ const PATIENCE: Patience = Patience {
 pub(super) fn measure(shape: Shape) -> Result<Engine, Problem> {
     let mut world = World::new(&shape.supervisors(), shape.topologies, PATIENCE);
     let places = submit(&mut world, shape)?;
-    let Reports { whole, parts } = reports(shape, &places)?;
+    let Reports { whole, portions } = reports(shape, &places)?;
     let mut took = Took::default();
     whole.iter().try_for_each(|bytes| took.report(&mut world, bytes, 1))?;
     let leaps = [Duration::from_mins(23 * 60 + 5), Duration::from_secs(3_590)];
@@ -67,7 +70,7 @@ pub(super) fn measure(shape: Shape) -> Result<Engine, Problem> {
     let leaps = seconds().chain([leaps[0]]).chain(seconds()).chain([leaps[1]]).chain(seconds());
     for (leap, number) in leaps.zip(2..) {
         world.clock.advance(leap);
-        took.second(&mut world, &parts, number)?;
+        took.second(&mut world, &portions, number)?;
     }
     let begun = now_ns();
     let name = topology_name(0);
@@ -93,21 +96,22 @@ pub(super) fn measure(shape: Shape) -> Result<Engine, Problem> {
 /// What all supervisors tell, as it comes from the network.
 struct Reports {
     whole: Vec<Vec<u8>>,
-    /// By turn.
-    parts: Vec<Vec<Vec<u8>>>,
+    /// What goes out in a second, by turn.
+    portions: Vec<Vec<Vec<u8>>>,
 }
 
 fn reports(shape: Shape, places: &[Place]) -> Result<Reports, Problem> {
-    let mut reports = Reports { whole: Vec::new(), parts: Vec::new() };
-    reports.parts.resize_with(usize::try_from(PARTS).unwrap_or_default(), Vec::new);
+    let mut reports = Reports { whole: Vec::new(), portions: Vec::new() };
+    reports.portions.resize_with(usize::try_from(EACH_SECOND).unwrap_or_default(), Vec::new);
     for supervisor in shape.supervisors() {
         let here: Vec<&Place> = places.iter().filter(|it| it.supervisor == supervisor).collect();
         let report = report(shape, &here, VALUES)?;
         reports.whole.push(report.encode_to_vec());
-        for (turn, parts) in (0..).zip(&mut reports.parts) {
-            let mut report = report.clone();
-            part(&mut report, turn);
-            parts.push(report.encode_to_vec());
+        let (mut portions, clock) = (Portions::default(), Clock::manual());
+        for turn in &mut reports.portions {
+            let sent = portions.of(report.clone(), clock.now());
+            turn.extend(sent.iter().map(Message::encode_to_vec));
+            clock.advance(REPORT_EVERY);
         }
     }
     Ok(reports)
@@ -156,18 +160,18 @@ struct Took {
 }
 
 impl Took {
-    /// A second in which every supervisor reports of each part of its workers once.
+    /// A second in which every supervisor tells of each of its workers once.
     fn second(
         &mut self,
         world: &mut World,
-        parts: &[Vec<Vec<u8>>],
+        portions: &[Vec<Vec<u8>>],
         number: u64,
     ) -> Result<(), Problem> {
         for tenth in 0..TENTHS {
             world.clock.advance(Duration::from_millis(1_000 / TENTHS));
-            for (turn, parts) in (0..).zip(parts) {
-                if turn * TENTHS / PARTS == tenth {
-                    parts.iter().try_for_each(|bytes| self.report(world, bytes, number))?;
+            for (turn, portions) in (0..).zip(portions) {
+                if turn * TENTHS / EACH_SECOND == tenth {
+                    portions.iter().try_for_each(|bytes| self.report(world, bytes, number))?;
                 }
             }
             let begun = now_ns();

@@ -128,20 +128,8 @@ pub(super) fn count_on(report: &mut SupervisorReport, seconds: u64) {
     }
 }
 
-/// Reports in a second, of which each tells of the tasks of a part of the workers.
-pub(super) const PARTS: u64 = 4;
-
-/// A report without the tasks of the workers whose turn it is not: as shipped supervisors tell of many.
-pub(super) fn part(report: &mut SupervisorReport, turn: u64) {
-    let workers = report.slots.iter_mut().filter_map(|slot| slot.report.as_mut());
-    for (_, worker) in (0..).zip(workers).filter(|(at, _)| at % PARTS != turn) {
-        worker.tasks.clear();
-        worker.components.clear();
-        worker.executors.clear();
-        worker.flows.clear();
-        worker.tasks_left_out = true;
-    }
-}
+/// Reports that a supervisor makes in a second; of many tasks each tells of a part.
+pub(super) const EACH_SECOND: u64 = 4;
 
 fn worker(shape: Shape, worker: u32, latencies: &[Latency]) -> WorkerReport {
     let numbers = || (0..shape.tasks / shape.workers).map(|at| at * shape.workers + worker);

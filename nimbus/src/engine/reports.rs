@@ -151,12 +151,13 @@ impl Reports {
         }
     }
 
-    /// Takes a report in and tells whether it shows more than new numbers: something to react to.
+    /// Takes a report in and tells whether it shows more than new numbers: something to react to. One
+    /// that goes on says no more than what the tasks of some workers counted.
     pub fn take(&mut self, report: impl Into<Incoming>, view: &View, now: Instant) -> bool {
         let (report, workers) = report.into().into_parts();
         let before = self.supervisors.get(&report.supervisor);
-        let mut news =
-            before.is_none_or(|before| gist(&before.report.slots) != gist(&report.slots));
+        let mut news = !report.goes_on
+            && before.is_none_or(|before| gist(&before.report.slots) != gist(&report.slots));
         for (slot, worker) in report.slots.iter().zip(workers) {
             if is_assigned(slot, view) {
                 let told = self.topologies.entry(slot.topology.clone()).or_default();
@@ -165,7 +166,9 @@ impl Reports {
                 self.note_retired(&slot.topology, slot.worker, epoch(slot));
             }
         }
-        self.supervisors.insert(report.supervisor.clone(), Latest { at: now, report });
+        if !report.goes_on {
+            self.supervisors.insert(report.supervisor.clone(), Latest { at: now, report });
+        }
         news
     }
 

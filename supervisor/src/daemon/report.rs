@@ -32,6 +32,7 @@ impl Daemon {
             tls_refused: self.refusals(),
             tls_problem: tls.and_then(Tls::problem).unwrap_or_default(),
             letters: self.letters.reports().values().cloned().collect(),
+            goes_on: false,
         };
         self.reports.send_replace(Arc::new(report));
     }

@@ -56,6 +56,18 @@ fn totals_of_a_dead_incarnation_are_kept_once() {
 }
 
 #[test]
+fn a_report_that_goes_on_brings_counts_and_leaves_the_slots_as_they_are() {
+    let (mut reports, now) = (Reports::default(), Clock::manual().now());
+    let mut whole = report(0, 10, &[]);
+    whole.slots.push(SlotReport { slot: 1, state: "empty".to_owned(), ..SlotReport::default() });
+    reports.take(whole, &view(), now);
+    let portion = SupervisorReport { goes_on: true, ..report(0, 12, &[]) };
+    assert!(!reports.take(portion, &view(), now), "new numbers are no news");
+    assert_eq!(reports.topologies["t"].live[&0].work.tasks[0].totals[0], 12);
+    assert_eq!(reports.supervisors["a"].report.slots.len(), 2);
+}
+
+#[test]
 fn an_error_is_shown_once_and_not_at_any_length() {
     let (mut reports, now) = (Reports::default(), Clock::manual().now());
     reports.take(report(0, 0, &[1, 2]), &view(), now);
