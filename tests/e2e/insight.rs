@@ -83,3 +83,30 @@ fn a_bolt_that_sleeps_needs_calls_side_by_side_and_one_that_computes_cores_or_ex
         why.contains("is the bottleneck") && !why.contains("waits (for")
     });
 }
+
+#[test]
+fn the_counts_of_many_tasks_arrive_in_several_messages_all_of_them() {
+    // A quarter of its tasks are two workers, and more than a message tells of.
+    const TASKS: u64 = 8 * 130;
+    let cluster = Cluster::start(1, 8);
+    let binary = path("planted");
+    let tasks = format!("--tasks={TASKS}");
+    cluster.does(&["submit", &binary, "--name", "many", "--workers", "8", "--", &tasks]);
+    until("the counts of every task are known", || {
+        let count = cluster.document("/api/v1/topologies/many/components/count?limit=1");
+        count["tasks_total"].as_u64() == Some(TASKS)
+    });
+    let executed = || {
+        let status = cluster.status("many");
+        let all = status["components"].as_array().into_iter().flatten();
+        all.map(|it| it["executed"].as_u64().unwrap_or(0)).sum::<u64>()
+    };
+    let before = executed();
+    until("they go on", || executed() > before + 1_000);
+    let told = || {
+        let supervisors = cluster.document("/api/v1/supervisors");
+        supervisors[0]["workers"].as_array().map_or(0, Vec::len)
+    };
+    let seen: Vec<_> = (0..50).map(|_| told()).collect();
+    assert_eq!(seen, [8; 50], "what a message tells of is not all there is");
+}
