@@ -162,7 +162,7 @@ impl Reports {
             if is_assigned(slot, view) {
                 let told = self.topologies.entry(slot.topology.clone()).or_default();
                 news |= told.take((&report.supervisor, false), slot, worker, now);
-            } else if is_retired(slot, view) {
+            } else if !report.goes_on && is_retired(slot, view) {
                 self.note_retired(&slot.topology, slot.worker, epoch(slot));
             }
         }

@@ -65,6 +65,12 @@ fn a_report_that_goes_on_brings_counts_and_leaves_the_slots_as_they_are() {
     assert!(!reports.take(portion, &view(), now), "new numbers are no news");
     assert_eq!(reports.topologies["t"].live[&0].work.tasks[0].totals[0], 12);
     assert_eq!(reports.supervisors["a"].report.slots.len(), 2);
+    let mut retired = report(0, 13, &[]);
+    retired.slots[0].epoch = Some(EpochRecord { revision: 4, restarts: 0 });
+    reports.take(retired.clone(), &view(), now);
+    reports.take(SupervisorReport { goes_on: true, ..retired }, &view(), now);
+    let counts: Vec<u64> = reports.turned_away.iter().map(|(.., count)| count).collect();
+    assert_eq!(counts, [1], "it was counted with the report itself");
 }
 
 #[test]
